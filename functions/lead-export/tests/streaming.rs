@@ -1,0 +1,316 @@
+//! The function's own binary, between a stub of Lambda's Runtime API and a stub of the table service.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, Notify, mpsc};
+
+/// How many rows a page has.
+const PAGE: usize = 1000;
+
+/// What the Runtime API gets of one answer.
+#[derive(Debug)]
+enum Got {
+    Bytes(Bytes),
+    /// The body ended well.
+    End,
+    /// The connection broke.
+    Cut,
+}
+
+#[derive(Clone)]
+struct Runtime {
+    events: Arc<Mutex<mpsc::UnboundedReceiver<Value>>>,
+    got: mpsc::UnboundedSender<Got>,
+}
+
+/// Hands out the next event, once there is one.
+async fn next(State(runtime): State<Runtime>) -> Response {
+    let event = runtime.events.lock().await.recv().await.unwrap();
+    let headers = [
+        ("lambda-runtime-aws-request-id", "request-1"),
+        ("lambda-runtime-deadline-ms", "4102444800000"),
+        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-west-1:000000000000:function:leads-lead-export"),
+    ];
+    (headers, Json(event)).into_response()
+}
+
+async fn response(State(runtime): State<Runtime>, headers: HeaderMap, body: Body) -> StatusCode {
+    assert_eq!(headers["lambda-runtime-function-response-mode"], "streaming");
+    assert_eq!(headers["content-type"], "application/vnd.awslambda.http-integration-response");
+    let mut body = body.into_data_stream();
+    while let Some(bytes) = body.next().await {
+        let Ok(bytes) = bytes else {
+            runtime.got.send(Got::Cut).unwrap();
+            return StatusCode::BAD_REQUEST;
+        };
+        runtime.got.send(Got::Bytes(bytes)).unwrap();
+    }
+    runtime.got.send(Got::End).unwrap();
+    StatusCode::ACCEPTED
+}
+
+async fn serve(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// How the stub of the table service behaves.
+#[derive(Clone)]
+struct Pages {
+    count: usize,
+    /// The page that is answered otherwise, and how.
+    special: Option<(usize, Special)>,
+}
+
+#[derive(Clone)]
+enum Special {
+    /// The service refuses, which is final.
+    Refused,
+    /// The answer comes when the test says so.
+    Held(Arc<Notify>),
+}
+
+async fn rows(
+    State(pages): State<Pages>,
+    Path(path): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    assert_eq!(path, "MarketplaceLeads()");
+    let page: usize = query.get("NextRowKey").map_or(0, |page| page.parse().unwrap());
+    match &pages.special {
+        Some((special, Special::Refused)) if *special == page => return StatusCode::FORBIDDEN.into_response(),
+        Some((special, Special::Held(until))) if *special == page => until.notified().await,
+        _ => {}
+    }
+    let row = |number: usize| {
+        let customer = json!({"FirstName": "Zoë", "LastName": "李", "Email": format!("z{number}@contoso.com"),
+            "Phone": "16175555555", "Country": "US", "Company": "Contoso, Ltd.", "Title": "Head of \"IT\""});
+        json!({
+            "PartitionKey": "11:2F3:2F2026", "RowKey": format!("{number:08}"),
+            "Timestamp": "2026-11-03T13:05:01.1234567Z", "ActionCode": "PLT",
+            "CreatedTime": "2026-11-03T13:05:00Z", "CustomerInfo": customer.to_string(),
+            "Description": "=HYPERLINK(\"http://contoso.example\")\r\nPlease call.",
+            "LeadSource": "SPZA-PLT|contoso.backup", "OfferDisplayName": "Contoso Backup",
+        })
+    };
+    let rows: Vec<_> = (page * PAGE..(page + 1) * PAGE).map(row).collect();
+    let headers = [
+        ("x-ms-request-id", "00000000-0000-0000-0000-000000000000"),
+        ("x-ms-version", "2019-12-12"),
+        ("server", "Windows-Azure-Table/1.0"),
+    ];
+    let answer = (headers, Json(json!({"odata.metadata": "", "value": rows})));
+    if page + 1 == pages.count {
+        return answer.into_response();
+    }
+    let next = (page + 1).to_string();
+    let continuation = [("x-ms-continuation-NextPartitionKey", "p"), ("x-ms-continuation-NextRowKey", next.as_str())];
+    (continuation, answer).into_response()
+}
+
+/// The function between its stubs.
+struct Function {
+    process: Child,
+    events: mpsc::UnboundedSender<Value>,
+    got: mpsc::UnboundedReceiver<Got>,
+}
+
+impl Function {
+    async fn start(pages: Pages) -> Self {
+        let (events, waiting) = mpsc::unbounded_channel();
+        let (sender, got) = mpsc::unbounded_channel();
+        let runtime = Runtime { events: Arc::new(Mutex::new(waiting)), got: sender };
+        let runtime = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .with_state(runtime);
+        let table = Router::new().route("/account/{*path}", get(rows)).with_state(pages);
+        let (runtime, table) = (serve(runtime).await, serve(table).await);
+        let process = Command::new(env!("CARGO_BIN_EXE_lead-export"))
+            .env("AWS_LAMBDA_RUNTIME_API", runtime)
+            .env("AWS_LAMBDA_FUNCTION_NAME", "leads-lead-export")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ACCESS_KEY_ID", "id")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .env(
+                "LEADS_STORAGE_CONNECTION_STRING",
+                format!("AccountName=account;AccountKey=c2VjcmV0;TableEndpoint=http://{table}/account"),
+            )
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self { process, events, got }
+    }
+
+    /// Sends `GET /leads` with this query.
+    fn get(&self, query: &str) {
+        let event =
+            json!({"rawPath": "/leads", "rawQueryString": query, "requestContext": {"http": {"method": "GET"}}});
+        self.events.send(event).unwrap();
+    }
+
+    async fn got(&mut self) -> Got {
+        tokio::time::timeout(Duration::from_secs(60), self.got.recv()).await.unwrap().unwrap()
+    }
+
+    /// The status, headers and first bytes of an answer.
+    async fn head(&mut self) -> (Value, Vec<u8>) {
+        let mut bytes = Vec::new();
+        loop {
+            match self.got().await {
+                Got::Bytes(more) => bytes.extend(more),
+                other => panic!("{other:?} before the end of the headers"),
+            }
+            let end = bytes.windows(8).position(|window| window == [0; 8]);
+            if let Some(end) = end.filter(|end| bytes.len() > end + 8) {
+                let body = bytes.split_off(end + 8);
+                return (serde_json::from_slice(&bytes[..end]).unwrap(), body);
+            }
+        }
+    }
+
+    /// The status and headers, the body, and whether it ended well.
+    async fn answer(&mut self, query: &str) -> (Value, Vec<u8>, bool) {
+        self.get(query);
+        let (head, mut body) = self.head().await;
+        loop {
+            match self.got().await {
+                Got::Bytes(more) => body.extend(more),
+                Got::End => return (head, body, true),
+                Got::Cut => return (head, body, false),
+            }
+        }
+    }
+
+    async fn ended(self) -> Output {
+        tokio::time::timeout(Duration::from_secs(60), self.process.wait_with_output()).await.unwrap().unwrap()
+    }
+
+    /// What it wrote into its logs until it was stopped.
+    async fn logs(mut self) -> String {
+        self.process.start_kill().unwrap();
+        String::from_utf8(self.ended().await.stdout).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_many_pages_arrives_whole_and_one_process_serves_several() {
+    let mut function = Function::start(Pages { count: 3, special: None }).await;
+    for _ in 0..2 {
+        let (head, body, is_whole) = function.answer("since=2026-11-03&until=2026-11-04&whole-table=true").await;
+        assert!(is_whole);
+        assert_eq!(head["statusCode"], 200);
+        assert_eq!(head["headers"]["content-type"], "text/csv; charset=utf-8");
+        let disposition = "attachment; filename=\"marketplace-leads-2026-11-03-2026-11-04.csv\"";
+        assert_eq!(head["headers"]["content-disposition"], disposition);
+        let text = String::from_utf8(body).unwrap();
+        assert!(text.starts_with("\u{feff}First Name,"));
+        assert_eq!(text.matches("@contoso.com,").count(), 3 * PAGE);
+        assert!(text.ends_with("\r\n"));
+    }
+    let logs = function.logs().await;
+    let exported = logs.lines().filter(|line| line.contains("\"message\":\"exported\""));
+    let exported: Vec<Value> = exported.map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(exported.len(), 2);
+    assert_eq!((&exported[0]["rows"], &exported[0]["span"]["request_id"]), (&json!(3000), &json!("request-1")));
+    for secret in ["contoso", "Zoë", "16175555555", "c2VjcmV0"] {
+        assert!(!logs.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_bytes_come_with_the_first_page_while_the_second_is_not_there_yet() {
+    let until = Arc::new(Notify::new());
+    let mut function = Function::start(Pages { count: 2, special: Some((1, Special::Held(until.clone()))) }).await;
+    function.get("format=ndjson");
+    let (head, mut body) = function.head().await;
+    assert_eq!(head["statusCode"], 200);
+    let count = |body: &[u8]| body.iter().filter(|byte| **byte == b'\n').count();
+    while count(&body) < PAGE {
+        match function.got().await {
+            Got::Bytes(more) => body.extend(more),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(tokio::time::timeout(Duration::from_millis(200), function.got.recv()).await.is_err());
+    until.notify_one();
+    while count(&body) < 2 * PAGE {
+        match function.got().await {
+            Got::Bytes(more) => body.extend(more),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(function.got().await, Got::End));
+}
+
+#[tokio::test]
+async fn a_failure_in_mid_stream_cuts_the_connection_and_the_file_never_looks_whole() {
+    for format in ["csv", "ndjson", "json"] {
+        let mut function = Function::start(Pages { count: 3, special: Some((1, Special::Refused)) }).await;
+        let (head, body, is_whole) = function.answer(&format!("format={format}")).await;
+        assert_eq!(head["statusCode"], 200);
+        assert!(!is_whole, "{format}");
+        let text = String::from_utf8_lossy(&body);
+        assert!(!text.contains(&format!("{PAGE:08}")), "{format}: nothing of the second page");
+        assert!(!text.contains("Lambda-Runtime-Function-Error"), "{format}");
+        let output = function.ended().await;
+        assert_eq!(output.status.code(), Some(1));
+        let logs = String::from_utf8(output.stdout).unwrap();
+        let line = logs.lines().find(|line| line.contains("the export broke off")).unwrap();
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["level"], &line["rows"]), (&json!("ERROR"), &json!(PAGE)));
+        assert_eq!(line["error"], "the table service refused the request (403 )");
+        assert_eq!(line["span"]["request_id"], "request-1");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_before_the_first_page_is_a_status_and_the_process_goes_on() {
+    let mut function = Function::start(Pages { count: 1, special: Some((0, Special::Refused)) }).await;
+    let (head, body, is_whole) = function.answer("").await;
+    assert!(is_whole);
+    assert_eq!(head["statusCode"], 500);
+    assert_eq!(head["headers"]["content-type"], "application/problem+json");
+    let problem: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (&problem["request_id"], &problem["detail"]),
+        (&json!("request-1"), &json!("The leads cannot be read."))
+    );
+    let (head, ..) = function.answer("format=xml").await;
+    assert_eq!(head["statusCode"], 400);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn memory_stays_flat_however_long_the_file() {
+    let mut peaks = Vec::new();
+    for count in [5, 50] {
+        let mut function = Function::start(Pages { count, special: None }).await;
+        let (_, body, is_whole) = function.answer("").await;
+        assert!(is_whole);
+        assert!(body.len() > count * PAGE * 200);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", function.process.id().unwrap())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peaks.push(peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap());
+    }
+    assert!(peaks[1] < peaks[0] + 8 * 1024, "kB: {peaks:?}");
+    assert!(peaks[1] < 40 * 1024, "kB: {peaks:?}");
+}

@@ -1,0 +1,62 @@
+//! `lead-notifier`: on the schedule, mails the leads that are new; by hand, its other commands.
+
+use jiff::Timestamp;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use marketplace_leads::aws;
+use marketplace_leads::mail::ses::SesMailer;
+use marketplace_leads::mail::{Language, Mailer};
+use marketplace_leads::notify::{Command, Notifier};
+use marketplace_leads::settings::{Function, NotifierSettings, environment};
+use marketplace_leads::table::azure::{AzureTables, Limits};
+use marketplace_leads::table::{ConnectionString, Table};
+use marketplace_leads::telemetry::{Telemetry, exit_code};
+use serde_json::Value;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    exit_code(run().await)
+}
+
+async fn run() -> Result<(), Error> {
+    let telemetry = Telemetry::start(Function::Notifier)?;
+    let settings = NotifierSettings::from_pairs(environment())?;
+    let language = Language::find(&settings.language).ok_or("LEADS_MAIL_LANGUAGE names no language")?;
+    let config = aws::sdk_config().await;
+    let [storage] = aws::secrets(&config, [&settings.storage]).await?;
+    let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, Limits::default())?;
+    let notifier = Notifier {
+        leads: tables.table(&settings.table),
+        state: tables.table(&settings.state_table),
+        mailer: SesMailer::new(&config, settings.configuration_set.clone()),
+        settings,
+        language,
+        clock: Arc::new(Timestamp::now),
+        requests: Arc::new(move || tables.requests()),
+    };
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
+        let (telemetry, notifier) = (&telemetry, &notifier);
+        async move {
+            let id = event.context.request_id.clone();
+            telemetry.invocation(&id, handle(notifier, event)).await
+        }
+    }))
+    .await
+}
+
+async fn handle<T: Table, M: Mailer>(
+    notifier: &Notifier<T, M>,
+    event: LambdaEvent<Value>,
+) -> Result<Value, Diagnostic> {
+    let command = Command::parse(&event.payload).map_err(|error| failed("InvalidCommand", &error))?;
+    let deadline = i64::try_from(event.context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let done = notifier.execute(command, &event.context.request_id, deadline.unwrap_or(Timestamp::MAX)).await;
+    done.map_err(|error| failed("NotifierFailed", &error))
+}
+
+/// An invocation that failed, under a name that stays the same, so that people and alarms can look for it.
+fn failed(error_type: &str, error: &dyn std::error::Error) -> Diagnostic {
+    tracing::error!(error_type, error = %error, "the invocation failed");
+    Diagnostic { error_type: error_type.to_owned(), error_message: error.to_string() }
+}

@@ -1,0 +1,107 @@
+//! `lead-redelivery`: on the SQS queue, stores the leads that intake could not.
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use futures::future::join_all;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use marketplace_leads::aws;
+use marketplace_leads::redelivery::Redelivery;
+use marketplace_leads::settings::{Function, RedeliverySettings, environment};
+use marketplace_leads::table::azure::{AzureTables, Limits};
+use marketplace_leads::table::{ConnectionString, Table};
+use marketplace_leads::telemetry::{Telemetry, exit_code};
+use std::convert::Infallible;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    exit_code(run().await)
+}
+
+async fn run() -> Result<(), Error> {
+    let telemetry = Telemetry::start(Function::Redelivery)?;
+    let settings = RedeliverySettings::from_pairs(environment())?;
+    let config = aws::sdk_config().await;
+    let [storage] = aws::secrets(&config, [&settings.storage]).await?;
+    // The queue tries again anyway: what fails is given up in time for an answer that names the failed messages.
+    let limits = Limits { request: Duration::from_secs(4), retries: 1, ..Limits::default() };
+    let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, limits)?;
+    let redelivery = Redelivery { leads: tables.table(&settings.table), state: tables.table(&settings.state_table) };
+    lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
+        let (telemetry, redelivery) = (&telemetry, &redelivery);
+        async move {
+            let work = handle(redelivery, event.payload);
+            Ok::<_, Infallible>(telemetry.invocation(&event.context.request_id, work).await)
+        }
+    }))
+    .await
+}
+
+/// Redelivers the messages side by side; says which of them SQS must deliver again.
+async fn handle<T: Table>(redelivery: &Redelivery<T>, event: SqsEvent) -> SqsBatchResponse {
+    let now = jiff::Timestamp::now();
+    let failed = join_all(event.records.iter().map(|message| async move {
+        let id = message.message_id.as_deref().unwrap_or_default();
+        let body = message.body.as_deref().unwrap_or_default();
+        redelivery.redeliver(id, body, now).await.is_err().then(|| id.to_owned())
+    }))
+    .await;
+    let mut response = SqsBatchResponse::default();
+    response.batch_item_failures = failed
+        .into_iter()
+        .flatten()
+        .map(|id| {
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = id;
+            failure
+        })
+        .collect();
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marketplace_leads::queue::QueuedBody;
+    use marketplace_leads::table::memory::MemoryTable;
+
+    fn event(bodies: &[&str]) -> SqsEvent {
+        let records: Vec<_> = (1..)
+            .zip(bodies)
+            .map(|(number, body)| {
+                serde_json::json!({"messageId": format!("m{number}"), "receiptHandle": "r", "body": body,
+                    "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
+                    "eventSource": "aws:sqs", "awsRegion": "eu-west-1"})
+            })
+            .collect();
+        serde_json::from_value(serde_json::json!({ "Records": records })).unwrap()
+    }
+
+    fn queued(body: &str) -> String {
+        let received = "2026-11-22T10:00:00.123Z".parse().unwrap();
+        QueuedBody { received, body: body.as_bytes().to_vec() }.to_json()
+    }
+
+    #[tokio::test]
+    async fn a_message_that_cannot_be_read_fails_alone() {
+        let redelivery = Redelivery { leads: MemoryTable::new(), state: MemoryTable::new() };
+        let messages = [queued(r#"{"LeadSource":"A"}"#), "no message".to_owned(), queued(r#"{"LeadSource":"B"}"#)];
+        let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str))).await;
+        assert_eq!(
+            serde_json::to_value(&response).unwrap(),
+            serde_json::json!({"batchItemFailures": [{"itemIdentifier": "m2"}]})
+        );
+        assert_eq!(redelivery.leads.rows().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn every_message_fails_while_the_table_is_down() {
+        let redelivery = Redelivery { leads: MemoryTable::missing(), state: MemoryTable::new() };
+        let messages = [queued(r#"{"LeadSource":"A"}"#), queued(r#"{"LeadSource":"B"}"#)];
+        let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str))).await;
+        assert_eq!(
+            serde_json::to_value(&response).unwrap(),
+            serde_json::json!({"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m2"}]})
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! Writes the mails of all samples to `target/mail-preview`, to look at in a browser, and says how long a digest of 100
+//! ordinary leads takes.
+//!
+//! `cargo run --release -p marketplace-leads --example mail-preview`
+
+#[path = "../tests/mail/samples.rs"]
+mod samples;
+
+use marketplace_leads::mail::{Silence, render, render_silence};
+use std::path::Path;
+use std::time::Instant;
+use std::{fs, io};
+
+fn main() -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/mail-preview");
+    fs::create_dir_all(&folder)?;
+    let silence = Silence { id: "silence".into(), days: 7, last_lead: Some(samples::newest()) };
+    let mut mails = vec![("silence", render_silence(&silence, &samples::english()))];
+    for (name, digest, settings) in samples::all() {
+        mails.push((name, render(&digest, &settings)));
+    }
+    for (name, mail) in mails {
+        let name = name.replace(' ', "-");
+        eprintln!("{name}: {} bytes of HTML; {}", mail.html.len(), mail.subject);
+        fs::write(folder.join(format!("{name}.html")), mail.html)?;
+        fs::write(folder.join(format!("{name}.txt")), mail.text)?;
+        if let Some(csv) = mail.csv {
+            fs::write(folder.join(format!("{name}.csv")), csv.content)?;
+        }
+    }
+    let hundred = samples::digest(samples::ordinary(100));
+    let settings = samples::english();
+    render(&hundred, &settings);
+    let start = Instant::now();
+    for _ in 0..100 {
+        std::hint::black_box(render(&hundred, &settings));
+    }
+    eprintln!("A digest of 100 leads takes {:?}.", start.elapsed() / 100);
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! AWS: the configuration that all its clients share, and the secrets that SSM keeps.
+
+use crate::secret::Secret;
+use crate::settings::SecretSource;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_ssm::config::http::HttpResponse;
+use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The configuration of all AWS clients: region, credentials and endpoints come from the environment, TLS is rustls with
+/// ring, and no single attempt takes longer than ten seconds.
+pub async fn sdk_config() -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .build();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts).load().await
+}
+
+/// Why a secret could not be had. Names parameters, and shows no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// SSM does not know these parameters.
+    #[error("SSM has no parameter {}", .0.join(", "))]
+    Missing(Vec<String>),
+    /// SSM did not give them.
+    #[error("SSM did not give the parameters {}: {code}", .names.join(", "))]
+    Failed {
+        /// The parameters.
+        names: Vec<String>,
+        /// SSM's error code, or what happened; see [`error_code`].
+        code: String,
+    },
+}
+
+/// The secrets, in the order of their sources. Those in parameters are fetched and decrypted with one request; where
+/// there are none, nothing is asked.
+///
+/// # Errors
+/// Where a parameter does not exist or cannot be had.
+pub async fn secrets<const N: usize>(
+    config: &SdkConfig,
+    sources: [&SecretSource; N],
+) -> Result<[Secret; N], SecretError> {
+    let mut names: Vec<String> = sources
+        .iter()
+        .filter_map(|source| match source {
+            SecretSource::Inline(_) => None,
+            SecretSource::Parameter(name) => Some(name.clone()),
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    let values = if names.is_empty() { HashMap::new() } else { parameters(config, names).await? };
+    let mut missing = Vec::new();
+    let secrets = sources.map(|source| match source {
+        SecretSource::Inline(secret) => secret.clone(),
+        SecretSource::Parameter(name) => values.get(name).cloned().unwrap_or_else(|| {
+            missing.push(name.clone());
+            Secret::new("")
+        }),
+    });
+    if missing.is_empty() { Ok(secrets) } else { Err(SecretError::Missing(missing)) }
+}
+
+async fn parameters(config: &SdkConfig, names: Vec<String>) -> Result<HashMap<String, Secret>, SecretError> {
+    let client = aws_sdk_ssm::Client::new(config);
+    let answer = client.get_parameters().set_names(Some(names.clone())).with_decryption(true).send().await;
+    let answer = answer.map_err(|error| SecretError::Failed { names, code: error_code(&error) })?;
+    let parameters = answer.parameters.unwrap_or_default().into_iter();
+    // A parameter that was asked for by its ARN is found by either.
+    Ok(parameters
+        .flat_map(|parameter| {
+            let value = Secret::new(parameter.value.unwrap_or_default());
+            [parameter.name, parameter.arn].into_iter().flatten().map(move |name| (name, value.clone()))
+        })
+        .collect())
+}
+
+/// What went wrong with an AWS call, for logs and errors: the service's error code, or a category. The services'
+/// messages are left out, because they repeat what was sent.
+pub fn error_code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
+    match error {
+        SdkError::ServiceError(context) => match context.err().code() {
+            Some(code) => code.to_owned(),
+            None => format!("HTTP {}", context.raw().status().as_u16()),
+        },
+        SdkError::TimeoutError(_) => "timed out".to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => "timed out".to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_io() => "not reached".to_owned(),
+        SdkError::DispatchFailure(_) => "not sent: no region, credentials or endpoint".to_owned(),
+        SdkError::ResponseError(_) => "answer not understood".to_owned(),
+        _ => "request not built".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_config::Region;
+    use axum::Router;
+    use axum::body::Bytes;
+    use axum::http::StatusCode;
+    use axum::routing::post;
+    use serde_json::{Value, json};
+    use std::sync::{Arc, Mutex};
+
+    /// A stub of SSM that knows two parameters, and the requests that it got.
+    async fn ssm(status: StatusCode) -> (SdkConfig, Arc<Mutex<Vec<Value>>>) {
+        let requests: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let got = requests.clone();
+        let answer = move |body: Bytes| async move {
+            let request: Value = serde_json::from_slice(&body).unwrap();
+            let known = [("/leads/storage", "hidden-storage"), ("/leads/keys", "hidden-keys")];
+            let asked = |name: &str| request["Names"].as_array().unwrap().iter().any(|asked| asked == name);
+            let parameters: Vec<_> = known
+                .iter()
+                .filter(|(name, _)| asked(name))
+                .map(|(name, value)| json!({"Name": name, "Value": value, "ARN": format!("arn:aws:ssm:r:1:parameter{name}")}))
+                .collect();
+            got.lock().unwrap().push(request);
+            match status {
+                StatusCode::OK => (status, json!({ "Parameters": parameters }).to_string()),
+                _ => (status, json!({"__type": "AccessDeniedException", "message": "hidden-role"}).to_string()),
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await });
+        let credentials = aws_sdk_ssm::config::Credentials::new("id", "secret", None, None, "test");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .endpoint_url(endpoint)
+            .credentials_provider(aws_sdk_ssm::config::SharedCredentialsProvider::new(credentials))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        (config, requests)
+    }
+
+    fn parameter(name: &str) -> SecretSource {
+        SecretSource::Parameter(name.to_owned())
+    }
+
+    #[tokio::test]
+    async fn all_secrets_in_parameters_are_fetched_decrypted_with_one_request() {
+        let (config, requests) = ssm(StatusCode::OK).await;
+        let sources =
+            [&parameter("/leads/keys"), &SecretSource::Inline(Secret::new("inline")), &parameter("/leads/storage")];
+        let secrets = secrets(&config, sources).await.unwrap();
+        assert_eq!(secrets.each_ref().map(Secret::expose), ["hidden-keys", "inline", "hidden-storage"]);
+        let expected = json!({"Names": ["/leads/keys", "/leads/storage"], "WithDecryption": true});
+        assert_eq!(*requests.lock().unwrap(), [expected]);
+    }
+
+    #[tokio::test]
+    async fn inline_secrets_ask_nobody() {
+        let (config, requests) = ssm(StatusCode::OK).await;
+        let [secret] = secrets(&config, [&SecretSource::Inline(Secret::new("inline"))]).await.unwrap();
+        assert_eq!((secret.expose(), requests.lock().unwrap().len()), ("inline", 0));
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_cannot_be_had_is_named_without_any_value() {
+        let (config, _) = ssm(StatusCode::OK).await;
+        let error = secrets(&config, [&parameter("/leads/keys"), &parameter("/leads/other")]).await.unwrap_err();
+        assert_eq!(error.to_string(), "SSM has no parameter /leads/other");
+        let (config, _) = ssm(StatusCode::BAD_REQUEST).await;
+        let error = secrets(&config, [&parameter("/leads/keys")]).await.unwrap_err();
+        assert_eq!(error.to_string(), "SSM did not give the parameters /leads/keys: AccessDeniedException");
+        let config = config.into_builder().endpoint_url("http://127.0.0.1:1").build();
+        let error = secrets(&config, [&parameter("/leads/keys")]).await.unwrap_err();
+        assert_eq!(error.to_string(), "SSM did not give the parameters /leads/keys: not reached");
+        assert!(!format!("{error:?}").contains("hidden"));
+    }
+}

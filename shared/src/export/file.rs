@@ -1,0 +1,144 @@
+//! The file, as it grows.
+
+use super::BrokenOff;
+use super::parameters::{Format, Parameters};
+use crate::columns::{self, Column};
+use crate::lead::{StoredLead, UnreadableRow};
+use crate::table::Entity;
+use bytes::Bytes;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use std::mem::take;
+
+/// A file with the bytes that are not yet on their way.
+pub(super) struct File {
+    parameters: Parameters,
+    buffer: Vec<u8>,
+    is_begun: bool,
+    /// How many rows it has.
+    pub(super) rows: u64,
+    /// How many of them are no leads.
+    pub(super) unreadable: u64,
+    /// How many bytes were taken.
+    pub(super) bytes: u64,
+}
+
+impl File {
+    pub(super) fn new(parameters: Parameters) -> Self {
+        Self { parameters, buffer: Vec::new(), is_begun: false, rows: 0, unreadable: 0, bytes: 0 }
+    }
+
+    /// Writes those of a page's rows that are asked for; before the first page also what a file begins with.
+    pub(super) fn write(&mut self, page: &[Entity]) -> Result<(), BrokenOff> {
+        self.begin()?;
+        let rows = page.iter().map(|entity| (entity, StoredLead::from_entity(entity)));
+        let mut rows = rows.filter(|(entity, lead)| self.parameters.want(entity, lead));
+        let (mut count, mut unreadable) = (0, 0);
+        let mut counted = rows.by_ref().inspect(|(_, lead)| {
+            count += 1;
+            unreadable += u64::from(lead.is_err());
+        });
+        match self.parameters.format {
+            Format::Csv => {
+                let mut writer = columns::writer(take(&mut self.buffer));
+                counted.try_for_each(|(entity, lead)| match lead {
+                    Ok(lead) => columns::write_lead(&mut writer, &lead),
+                    Err(reason) => columns::write_unreadable(&mut writer, entity, reason),
+                })?;
+                self.buffer = writer.into_inner().map_err(|_| BrokenOff::Writer)?;
+            }
+            format @ (Format::Ndjson | Format::Json) => {
+                let mut is_first = self.rows == 0;
+                for (entity, lead) in counted {
+                    if format == Format::Json && !take(&mut is_first) {
+                        self.buffer.extend(b",\n");
+                    }
+                    serde_json::to_writer(&mut self.buffer, &Row { entity, lead })?;
+                    if format == Format::Ndjson {
+                        self.buffer.push(b'\n');
+                    }
+                }
+            }
+        }
+        self.rows += count;
+        self.unreadable += unreadable;
+        Ok(())
+    }
+
+    /// Writes what a file ends with.
+    pub(super) fn finish(&mut self) -> Result<(), BrokenOff> {
+        self.begin()?;
+        if self.parameters.format == Format::Json {
+            self.buffer.extend(if self.rows == 0 { b"]\n".as_slice() } else { b"\n]\n" });
+        }
+        Ok(())
+    }
+
+    /// What was written since the last time.
+    pub(super) fn take(&mut self) -> Bytes {
+        self.bytes += self.buffer.len() as u64;
+        take(&mut self.buffer).into()
+    }
+
+    fn begin(&mut self) -> Result<(), BrokenOff> {
+        if std::mem::replace(&mut self.is_begun, true) {
+            return Ok(());
+        }
+        match self.parameters.format {
+            Format::Csv => {
+                let mut writer = columns::writer(columns::BYTE_ORDER_MARK.to_vec());
+                let preset = self.parameters.preset;
+                let heading = |column: Column| preset.map_or(column.heading(), |preset| preset.heading(column));
+                columns::write_headings(&mut writer, heading)?;
+                self.buffer = writer.into_inner().map_err(|_| BrokenOff::Writer)?;
+            }
+            Format::Ndjson => {}
+            Format::Json => self.buffer.extend(b"[\n"),
+        }
+        Ok(())
+    }
+}
+
+impl From<csv::Error> for BrokenOff {
+    fn from(_: csv::Error) -> Self {
+        Self::Writer
+    }
+}
+
+impl From<serde_json::Error> for BrokenOff {
+    fn from(_: serde_json::Error) -> Self {
+        Self::Writer
+    }
+}
+
+/// A row as JSON: the fields of a CSV file as they are, or else what is wrong with the row; and under `columns` all that
+/// the table has.
+struct Row<'a> {
+    entity: &'a Entity,
+    lead: Result<StoredLead, UnreadableRow>,
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match &self.lead {
+            Ok(stored) => {
+                for column in Column::ALL {
+                    match column {
+                        Column::DoNotContact => map.serialize_entry(&column, &stored.lead.is_do_not_contact())?,
+                        Column::TestLead => map.serialize_entry(&column, &stored.lead.is_test())?,
+                        Column::FurtherFields => {}
+                        _ => map.serialize_entry(&column, &column.value(stored))?,
+                    }
+                }
+            }
+            Err(reason) => {
+                map.serialize_entry("error", &reason.to_string())?;
+                map.serialize_entry(&Column::PartitionKey, &self.entity.partition_key)?;
+                map.serialize_entry(&Column::RowKey, &self.entity.row_key)?;
+                map.serialize_entry(&Column::TableTime, &self.entity.timestamp)?;
+            }
+        }
+        map.serialize_entry("columns", &self.entity.properties)?;
+        map.end()
+    }
+}

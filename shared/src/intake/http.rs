@@ -1,0 +1,71 @@
+//! Intake's requests and answers, as far as HTTP goes.
+
+use super::Outcome;
+use crate::function_url::{Answer, Body, Request};
+use crate::lead::MAX_BODY_BYTES;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// Where leads are taken.
+pub(super) const PATH: &str = "/leads";
+
+/// How leads are sent.
+pub(super) const METHOD: &str = "POST";
+
+/// How many seconds a sender should wait after a 503.
+const RETRY_AFTER_SECONDS: &str = "60";
+
+impl Request<'_> {
+    /// The key that the sender names, `code` in the query; empty where there is none.
+    pub(super) fn key(&self) -> Cow<'_, str> {
+        let mut fields = url::form_urlencoded::parse(self.query.as_bytes());
+        fields.find(|(name, _)| name == "code").map(|(_, key)| key).unwrap_or_default()
+    }
+}
+
+impl Body<'_> {
+    /// The body itself. What should be Base64 and is not, is taken as it stands.
+    pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Text(text) => text.as_bytes().into(),
+            Self::Base64(text) => {
+                BASE64_STANDARD.decode(text).map_or_else(|_| text.as_bytes().into(), |bytes| bytes.into())
+            }
+        }
+    }
+}
+
+/// What is said to who brought a lead.
+#[derive(Serialize)]
+struct Receipt<'a> {
+    id: &'a str,
+    status: &'a str,
+}
+
+/// The answer to an outcome. A server's error says nothing of its cause; the logs do, under the same request id.
+pub(super) fn answer(outcome: &Outcome, request_id: &str) -> Answer {
+    let receipt = |code, id: &str, status| Answer::json(code, &Receipt { id, status });
+    let problem = |status, title, detail: &str| Answer::problem(status, title, detail, request_id);
+    match outcome {
+        Outcome::Stored { id } => receipt(201, id, "stored"),
+        Outcome::Duplicate { id } => receipt(200, id, "duplicate"),
+        Outcome::Queued { id, .. } => receipt(202, id, "queued"),
+        Outcome::Quarantined { unreadable, .. } => {
+            problem(400, "Bad Request", &format!("{} It is kept for a person to look at.", unreadable.message))
+        }
+        Outcome::Unauthorized => problem(401, "Unauthorized", "The URL holds no valid key."),
+        Outcome::NotFound => problem(404, "Not Found", "Leads are taken at /leads."),
+        Outcome::MethodNotAllowed => {
+            problem(405, "Method Not Allowed", "Leads are sent with POST.").with("allow", METHOD)
+        }
+        Outcome::TooLarge => {
+            problem(413, "Content Too Large", &format!("The body is longer than {MAX_BODY_BYTES} bytes."))
+        }
+        Outcome::Lost { .. } => {
+            problem(503, "Service Unavailable", "The lead could not be kept. Please send it again.")
+                .with("retry-after", RETRY_AFTER_SECONDS)
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Intake: every lead that is POSTed is stored, queued or kept, and the sender gets the right answer in time.
+
+mod http;
+mod keys;
+
+pub use keys::{IntakeKeys, InvalidIntakeKeys};
+
+use crate::function_url::{Answer, Request};
+use crate::lead::{Day, Lead, MAX_BODY_BYTES, StoredLead, Unreadable, column};
+use crate::quarantine;
+use crate::queue::{Queue, QueueError, QueuedBody};
+use crate::table::{Table, TableError};
+use crate::telemetry::metric;
+use jiff::{SignedDuration, Timestamp};
+use metrics::counter;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// How long after a lead the same lead counts as a retry, where the UTC day has changed in between.
+pub const RETRY_WINDOW: SignedDuration = SignedDuration::from_hours(1);
+
+/// The share of the budget after which the table is given up.
+const TABLE_SHARE: f64 = 0.6;
+
+/// The share of the budget after which the queue is given up, too; the rest is for the way back.
+const QUEUE_SHARE: f64 = 0.95;
+
+/// The use case.
+#[derive(Clone)]
+pub struct Intake<T> {
+    /// Who is let in.
+    pub keys: IntakeKeys,
+    /// The table with the leads.
+    pub leads: T,
+    /// The state table, where the quarantine is.
+    pub state: T,
+    /// Takes what the tables do not.
+    pub queue: Queue,
+    /// Within which time the answer is given, whatever tables and queue do.
+    pub budget: Duration,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+enum Outcome {
+    /// It is a row now.
+    Stored {
+        id: String,
+    },
+    /// It was one before.
+    Duplicate {
+        id: String,
+    },
+    /// The table did not take it, the queue did.
+    Queued {
+        id: String,
+        table: Failure,
+    },
+    /// It is no lead; the state table, or else the queue, has it.
+    Quarantined {
+        unreadable: Unreadable,
+        table: Option<Failure>,
+    },
+    /// Neither table nor queue took it.
+    Lost {
+        table: Failure,
+        queue: QueueError,
+    },
+    Unauthorized,
+    TooLarge,
+    NotFound,
+    MethodNotAllowed,
+}
+
+/// Why a table did not take something in time.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error("the table service took longer than its share of the budget")]
+    Slow,
+}
+
+impl<T: Table> Intake<T> {
+    /// Handles a request that came at `now`, with one event in the logs. `request_id` is what a person can ask about.
+    pub async fn answer(&self, request: &Request<'_>, request_id: &str, now: Timestamp) -> Answer {
+        let started = Instant::now();
+        let outcome = self.handle(request, started, now).await;
+        let answer = http::answer(&outcome, request_id);
+        let latency = started.elapsed();
+        metrics::histogram!(metric::INTAKE_LATENCY).record(latency.as_secs_f64() * 1e3);
+        outcome.record(answer.status, latency);
+        answer
+    }
+
+    /// Path and method come first: they are no secret, and who only probes for other pages does not count as one who
+    /// tries keys. The body is not looked at without a valid key.
+    async fn handle(&self, request: &Request<'_>, started: Instant, now: Timestamp) -> Outcome {
+        if request.path != http::PATH {
+            return Outcome::NotFound;
+        }
+        if request.method != http::METHOD {
+            return Outcome::MethodNotAllowed;
+        }
+        if !self.keys.open_for(&request.key()) {
+            return Outcome::Unauthorized;
+        }
+        let body = request.body.bytes();
+        if body.len() > MAX_BODY_BYTES {
+            return Outcome::TooLarge;
+        }
+        let table_until = started + self.budget.mul_f64(TABLE_SHARE);
+        let (id, table) = match Lead::from_json(&body) {
+            Ok(lead) => {
+                let lead = StoredLead::received(lead, now);
+                match timeout_at(table_until, store(&self.leads, &lead, now)).await {
+                    Ok(Ok(Stored::New)) => return Outcome::Stored { id: lead.row_key },
+                    Ok(Ok(Stored::Before)) => return Outcome::Duplicate { id: lead.row_key },
+                    Ok(Err(error)) => (Ok(lead.row_key), Failure::Table(error)),
+                    Err(_) => (Ok(lead.row_key), Failure::Slow),
+                }
+            }
+            Err(unreadable) => {
+                match timeout_at(table_until, quarantine::keep(&self.state, &body, &unreadable, now)).await {
+                    Ok(Ok(())) => return Outcome::Quarantined { unreadable, table: None },
+                    Ok(Err(error)) => (Err(unreadable), Failure::Table(error)),
+                    Err(_) => (Err(unreadable), Failure::Slow),
+                }
+            }
+        };
+        let message = QueuedBody { received: now, body: body.into_owned() };
+        let queue_until = started + self.budget.mul_f64(QUEUE_SHARE);
+        let queued = timeout_at(queue_until, self.queue.send(&message)).await;
+        match (queued.unwrap_or(Err(QueueError("timed out".to_owned()))), id) {
+            (Ok(()), Ok(id)) => Outcome::Queued { id, table },
+            (Ok(()), Err(unreadable)) => Outcome::Quarantined { unreadable, table: Some(table) },
+            (Err(queue), _) => Outcome::Lost { table, queue },
+        }
+    }
+}
+
+impl Outcome {
+    /// Counts the outcome, and says it in the logs.
+    fn record(&self, status: u16, latency: Duration) {
+        let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+        match self {
+            Self::Stored { id } => {
+                counter!(metric::LEADS_STORED).increment(1);
+                tracing::info!(outcome = "stored", status, id, latency_ms, "answered");
+            }
+            Self::Duplicate { id } => {
+                counter!(metric::LEADS_DUPLICATE).increment(1);
+                tracing::info!(outcome = "duplicate", status, id, latency_ms, "answered");
+            }
+            Self::Queued { id, table } => {
+                counter!(metric::LEADS_QUEUED).increment(1);
+                tracing::warn!(outcome = "queued", status, id, latency_ms, table_error = %table, "answered");
+            }
+            Self::Quarantined { unreadable, table: None } => {
+                counter!(metric::LEADS_QUARANTINED).increment(1);
+                let reason = &unreadable.message;
+                tracing::warn!(outcome = "quarantined", status, latency_ms, reason, "answered");
+            }
+            Self::Quarantined { unreadable, table: Some(table) } => {
+                counter!(metric::LEADS_QUEUED).increment(1);
+                let reason = &unreadable.message;
+                tracing::warn!(
+                    outcome = "unreadable, queued", status, latency_ms, reason, table_error = %table, "answered"
+                );
+            }
+            Self::Lost { table, queue } => {
+                counter!(metric::LEADS_LOST).increment(1);
+                counter!(metric::INTAKE_SERVER_ERRORS).increment(1);
+                tracing::error!(
+                    outcome = "lost", status, latency_ms, table_error = %table, queue_error = %queue, "answered"
+                );
+            }
+            Self::Unauthorized => {
+                counter!(metric::INTAKE_UNAUTHORIZED).increment(1);
+                tracing::info!(outcome = "unauthorized", status, latency_ms, "answered");
+            }
+            Self::TooLarge => tracing::warn!(outcome = "too large", status, latency_ms, "answered"),
+            Self::NotFound => tracing::info!(outcome = "not found", status, latency_ms, "answered"),
+            Self::MethodNotAllowed => tracing::info!(outcome = "method not allowed", status, latency_ms, "answered"),
+        }
+    }
+}
+
+/// Whether a lead is a row since now, or was one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stored {
+    New,
+    Before,
+}
+
+/// Makes a row of a lead, unless it is one. Within a day the insert itself decides, so that of two at once one wins;
+/// across midnight a row of the neighbouring day within [`RETRY_WINDOW`] is the same lead.
+///
+/// The day after can hold it only where the lead comes from the queue (`now` is later than its reception), because a
+/// retry was faster.
+pub(crate) async fn store<T: Table>(leads: &T, lead: &StoredLead, now: Timestamp) -> Result<Stored, TableError> {
+    let received = lead.received.unwrap_or(now);
+    let day = Day::of(received);
+    let before = Some(day.before()).filter(|_| received.duration_since(day.start()) < RETRY_WINDOW);
+    let after =
+        Some(day.after()).filter(|after| after.start().duration_since(received) <= RETRY_WINDOW && Day::of(now) > day);
+    for neighbour in before.into_iter().chain(after) {
+        match leads.get(&neighbour.partition_key(), &lead.row_key).await {
+            Ok(row) => {
+                let other = row.time(column::RECEIVED_TIME);
+                if other.is_some_and(|other| received.duration_since(other).abs() <= RETRY_WINDOW) {
+                    return Ok(Stored::Before);
+                }
+            }
+            Err(TableError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    match leads.insert(&lead.to_entity()).await {
+        Ok(()) => Ok(Stored::New),
+        Err(TableError::Exists) => Ok(Stored::Before),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,286 @@
+//! Leads as rows of the Azure table: Microsoft's own, and those of our intake in the same form.
+
+use super::parse::Fields;
+use super::{Customer, Lead, UnknownField};
+use crate::table::{Entity, Value};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use std::fmt;
+
+/// The columns of a lead's row. The first six are Microsoft's.
+pub mod column {
+    /// What the customer did, as a code.
+    pub const ACTION_CODE: &str = "ActionCode";
+    /// When the lead was made.
+    pub const CREATED_TIME: &str = "CreatedTime";
+    /// The customer, as a JSON text.
+    pub const CUSTOMER_INFO: &str = "CustomerInfo";
+    /// Free text, or campaign parameters as a JSON text.
+    pub const DESCRIPTION: &str = "Description";
+    /// `Source-Action|Offer`
+    pub const LEAD_SOURCE: &str = "LeadSource";
+    /// The offer's display name.
+    pub const OFFER_DISPLAY_NAME: &str = "OfferDisplayName";
+    /// Ours: when intake received the lead (RFC 3339, UTC, milliseconds).
+    pub const RECEIVED_TIME: &str = "ReceivedTime";
+    /// Ours: `https`.
+    pub const SOURCE: &str = "Source";
+    /// Ours: fields of the body that have no column, as a JSON text of an object.
+    pub const UNKNOWN_FIELDS: &str = "UnknownFields";
+}
+
+const SOURCE_HTTPS: &str = "https";
+
+/// Who wrote a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Microsoft, or anybody else who writes like Microsoft.
+    Table,
+    /// Our intake, from a lead by HTTPS.
+    Https,
+}
+
+impl Origin {
+    /// A short stable name: `table` or `https`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Https => SOURCE_HTTPS,
+        }
+    }
+}
+
+/// A lead with the place where it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredLead {
+    /// The lead.
+    pub lead: Lead,
+    /// The row's partition: mostly the day.
+    pub partition_key: String,
+    /// The row's key.
+    pub row_key: String,
+    /// When the table's service wrote the row last. `None` before it did.
+    pub timestamp: Option<Timestamp>,
+    /// When our intake received the lead. `None` for rows of others.
+    pub received: Option<Timestamp>,
+    /// Who wrote the row.
+    pub origin: Origin,
+}
+
+/// Why a row is no lead. Holds nothing of its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadableRow {
+    /// `CustomerInfo` is neither empty nor a JSON text of an object.
+    #[error("its CustomerInfo is not a JSON object")]
+    CustomerInfo,
+    /// None of a lead's columns has a value.
+    #[error("none of a lead's columns has a value")]
+    NotALead,
+}
+
+impl StoredLead {
+    /// A lead that intake received, with the row under which it belongs: the partition is the UTC day on which it was
+    /// received, the key is [`Lead::id`]. The time is kept to the millisecond.
+    pub fn received(lead: Lead, received: Timestamp) -> Self {
+        let received = to_millisecond(received);
+        Self {
+            partition_key: Day::of(received).partition_key(),
+            row_key: lead.id(),
+            lead,
+            timestamp: None,
+            received: Some(received),
+            origin: Origin::Https,
+        }
+    }
+
+    /// When the lead came about: when it was received, or else Microsoft's `CreatedTime`, or else when the row was
+    /// written.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.received.or_else(|| parse_time(&self.lead.created_time)).or(self.timestamp)
+    }
+
+    /// The row: Microsoft's columns and types, and ours beside them. A text longer than a column goes on in `Name_2`,
+    /// `Name_3`, …
+    pub fn to_entity(&self) -> Entity {
+        let Lead { customer, lead_source, action_code, offer_title, description, created_time, unknown } = &self.lead;
+        let mut entity = Entity::new(&self.partition_key, &self.row_key);
+        let received = self.received.map(format_received);
+        let created_time = match (&received, created_time.as_str()) {
+            (Some(received), "") => received,
+            _ => created_time,
+        };
+        entity.set_text(column::ACTION_CODE, action_code);
+        entity.set_text(column::CREATED_TIME, created_time);
+        entity.set_text(column::CUSTOMER_INFO, &customer.to_json());
+        entity.set_text(column::DESCRIPTION, description);
+        entity.set_text(column::LEAD_SOURCE, lead_source);
+        entity.set_text(column::OFFER_DISPLAY_NAME, offer_title);
+        if let Some(received) = &received {
+            entity.set(column::RECEIVED_TIME, received.as_str());
+            entity.set(column::SOURCE, SOURCE_HTTPS);
+            if !unknown.is_empty() {
+                let fields = unknown.iter().map(|field| (field.name.as_str(), field.json.clone()));
+                entity.set_text(column::UNKNOWN_FIELDS, &object(fields));
+            }
+        } else {
+            for UnknownField { name, json } in unknown {
+                entity.set_text(name, &super::parse::text_of(json));
+            }
+        }
+        entity
+    }
+
+    /// Reads a row, whoever wrote it.
+    ///
+    /// # Errors
+    /// Where it is no lead; the row's keys still tell which one it is.
+    pub fn from_entity(entity: &Entity) -> Result<Self, UnreadableRow> {
+        let received = match entity.string(column::SOURCE) {
+            Some(SOURCE_HTTPS) => entity.time(column::RECEIVED_TIME),
+            _ => None,
+        };
+        let field = |name: &str, text: &str| UnknownField { name: name.to_owned(), json: json_string(text) };
+        let mut fields = Vec::new();
+        if received.is_some() {
+            for name in [
+                column::ACTION_CODE,
+                column::CREATED_TIME,
+                column::CUSTOMER_INFO,
+                column::DESCRIPTION,
+                column::LEAD_SOURCE,
+                column::OFFER_DISPLAY_NAME,
+            ] {
+                let text = entity.text(name).unwrap_or_default();
+                let is_ours = name == column::CREATED_TIME && entity.string(column::RECEIVED_TIME) == Some(&text);
+                if !is_ours {
+                    fields.push(field(name, &text));
+                }
+            }
+            let unknown = entity.text(column::UNKNOWN_FIELDS).unwrap_or_default();
+            fields.extend(Fields::read(unknown.as_bytes()).map(|fields| fields.0).unwrap_or_default());
+        } else {
+            fields.extend(entity.properties.iter().map(|(name, value)| match value {
+                Value::String(text) | Value::DateTime(text) | Value::Guid(text) => field(name, text),
+                Value::Bool(value) => UnknownField { name: name.clone(), json: value.to_string() },
+                Value::Int32(number) => UnknownField { name: name.clone(), json: number.to_string() },
+                Value::Int64(number) => UnknownField { name: name.clone(), json: number.to_string() },
+                // JSON has no NaN and no infinity.
+                Value::Double(number) if !number.is_finite() => field(name, &number.to_string()),
+                Value::Double(number) => UnknownField { name: name.clone(), json: number.to_string() },
+                Value::Binary(bytes) => field(name, &String::from_utf8_lossy(bytes)),
+            }));
+        }
+        let lead = Lead::from_fields(Fields(fields));
+        if received.is_none() && lead.unknown.iter().any(|f| f.name.eq_ignore_ascii_case(column::CUSTOMER_INFO)) {
+            return Err(UnreadableRow::CustomerInfo);
+        }
+        if !lead.has_content() {
+            return Err(UnreadableRow::NotALead);
+        }
+        Ok(Self {
+            lead,
+            partition_key: entity.partition_key.clone(),
+            row_key: entity.row_key.clone(),
+            timestamp: entity.timestamp,
+            origin: if received.is_some() { Origin::Https } else { Origin::Table },
+            received,
+        })
+    }
+}
+
+impl Customer {
+    /// Microsoft's `CustomerInfo`: a flat JSON object of texts.
+    fn to_json(&self) -> String {
+        let known = self.known().map(|(name, text)| (name, json_string(text)));
+        let unknown = self.unknown.iter().map(|field| (field.name.as_str(), field.json.clone()));
+        object(known.into_iter().chain(unknown))
+    }
+}
+
+/// A JSON object of values that are JSON already. Names may repeat.
+fn object<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> String {
+    let fields: Vec<_> = fields.map(|(name, json)| format!("{}:{json}", json_string(name))).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A time as precisely as intake keeps it.
+pub(crate) fn to_millisecond(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
+}
+
+fn format_received(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+/// Reads a time in the forms that have been seen or are near: RFC 3339, the same without a zone, and the American form
+/// of the partitions (`9/28/2018 6:24:18 PM`); without a zone it is taken as UTC.
+fn parse_time(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| {
+        let time = text.parse().or_else(|_| jiff::civil::DateTime::strptime("%m/%d/%Y %I:%M:%S %p", text)).ok()?;
+        TimeZone::UTC.to_timestamp(time).ok()
+    })
+}
+
+/// A day in UTC, as the partitions of the table know it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(Date);
+
+impl Day {
+    /// The UTC day of a time.
+    pub fn of(time: Timestamp) -> Self {
+        Self(time.to_zoned(TimeZone::UTC).date())
+    }
+
+    /// The day's partition in Microsoft's form: month, day and year without padding, `/` written as `:2F`
+    /// (`9:2F28:2F2018`).
+    pub fn partition_key(self) -> String {
+        format!("{}:2F{}:2F{}", self.0.month(), self.0.day(), self.0.year())
+    }
+
+    /// Reads a partition in Microsoft's form; `None` where it is another.
+    pub fn from_partition_key(key: &str) -> Option<Self> {
+        let mut parts = key.split(":2F");
+        let (month, day, year) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        let date = Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()?;
+        Some(Self(date)).filter(|day| day.partition_key() == key)
+    }
+
+    /// The day before.
+    #[must_use]
+    pub fn before(self) -> Self {
+        Self(self.0.saturating_sub(1.day()))
+    }
+
+    /// The day after.
+    #[must_use]
+    pub fn after(self) -> Self {
+        Self(self.0.saturating_add(1.day()))
+    }
+
+    /// When the day begins.
+    pub fn start(self) -> Timestamp {
+        TimeZone::UTC.to_timestamp(self.0.at(0, 0, 0, 0)).unwrap_or(Timestamp::MIN)
+    }
+}
+
+/// `2018-09-28`
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

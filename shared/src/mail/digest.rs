@@ -1,0 +1,121 @@
+//! What goes into one mail.
+
+use crate::lead::StoredLead;
+use jiff::Timestamp;
+use std::fmt;
+
+/// Leads that go out in one mail.
+#[derive(Clone, PartialEq)]
+pub struct Digest {
+    /// Stable id.
+    pub id: String,
+    /// Why this mail is sent.
+    pub occasion: Occasion,
+    /// The leads, in any order.
+    pub leads: Vec<DigestLead>,
+    /// Rows that are no leads.
+    pub unreadable: Vec<UnreadableLead>,
+    /// Bodies that intake kept because it could not read them.
+    pub quarantined: Vec<QuarantinedBody>,
+}
+
+/// Why a digest is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Occasion {
+    /// New leads.
+    New,
+    /// New leads whose mail may have been sent already: the run that sent it ended before it could note so.
+    MaybeRepeated,
+    /// Leads of a time, sent again on demand.
+    Backfill {
+        /// From when.
+        since: Timestamp,
+        /// Until when.
+        until: Timestamp,
+    },
+}
+
+/// A lead in a digest.
+#[derive(Clone, PartialEq)]
+pub struct DigestLead {
+    /// The lead.
+    pub stored: StoredLead,
+    /// What the same person did before, newest first, within the contact window.
+    pub history: Vec<PastAction>,
+}
+
+/// An earlier action of the same person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastAction {
+    /// When.
+    pub time: Timestamp,
+    /// Microsoft's action code.
+    pub action_code: String,
+    /// The offer's name.
+    pub offer: String,
+}
+
+/// A row that is no lead.
+#[derive(Clone, PartialEq)]
+pub struct UnreadableLead {
+    /// The row's partition.
+    pub partition_key: String,
+    /// The row's key.
+    pub row_key: String,
+    /// When the service wrote it.
+    pub timestamp: Option<Timestamp>,
+    /// Why it is no lead.
+    pub reason: String,
+    /// Its columns as text.
+    pub columns: Vec<(String, String)>,
+}
+
+/// A body that intake kept because it could not read it.
+#[derive(Clone, PartialEq)]
+pub struct QuarantinedBody {
+    /// Its row in the state table: partition.
+    pub partition_key: String,
+    /// Its row in the state table: key.
+    pub row_key: String,
+    /// When intake received it.
+    pub received: Option<Timestamp>,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Its size in bytes.
+    pub size: usize,
+    /// Its beginning as text, as far as it is one.
+    pub excerpt: String,
+}
+
+/// Shows how much there is, and no person.
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digest")
+            .field("occasion", &self.occasion)
+            .field("leads", &self.leads.len())
+            .field("unreadable", &self.unreadable.len())
+            .field("quarantined", &self.quarantined.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows no person.
+impl fmt::Debug for DigestLead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DigestLead").field("history", &self.history.len()).finish_non_exhaustive()
+    }
+}
+
+/// Shows nothing of the row: people may be in it.
+impl fmt::Debug for UnreadableLead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnreadableLead").field("columns", &self.columns.len()).finish_non_exhaustive()
+    }
+}
+
+/// Shows nothing of the body: people may be in it.
+impl fmt::Debug for QuarantinedBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuarantinedBody").field("size", &self.size).finish_non_exhaustive()
+    }
+}

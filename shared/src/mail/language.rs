@@ -1,0 +1,313 @@
+//! The languages of the mail. Each is one file in `languages/`; adding a language is adding its file.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use std::sync::LazyLock;
+
+/// Code and file of every language, found by the build script.
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/languages.rs"));
+
+static LANGUAGES: LazyLock<Vec<Language>> = LazyLock::new(|| {
+    let read = |(code, json): &(&'static str, &str)| Some(Language { code, phrases: serde_json::from_str(json).ok()? });
+    FILES.iter().filter_map(read).collect()
+});
+
+/// A language in which mails are written.
+pub struct Language {
+    code: &'static str,
+    pub(super) phrases: Phrases,
+}
+
+impl Language {
+    /// The language with this code (`en`, `zh-Hans`), in any casing.
+    pub fn find(code: &str) -> Option<&'static Self> {
+        LANGUAGES.iter().find(|language| language.code.eq_ignore_ascii_case(code.trim()))
+    }
+
+    /// The codes of all languages, in order.
+    pub fn codes() -> Vec<&'static str> {
+        LANGUAGES.iter().map(|language| language.code).collect()
+    }
+
+    /// The language's code, as HTML's `lang` wants it.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The sides on which lines start and end.
+    pub(super) fn sides(&self) -> (&'static str, &'static str) {
+        if self.phrases.direction == "rtl" { ("right", "left") } else { ("left", "right") }
+    }
+
+    /// A day as people write it there, with its year if that is not `year`.
+    pub(super) fn date(&self, date: Date, year: i16) -> String {
+        let pattern = if date.year() == year { &self.phrases.date } else { &self.phrases.date_with_year };
+        self.fill_date(pattern, date, &[])
+    }
+
+    /// A time as people write it there, with the abbreviation of its zone.
+    pub(super) fn date_time(&self, time: Timestamp, zone: &TimeZone) -> String {
+        let local = time.to_zoned(zone.clone());
+        let info = zone.to_offset_info(time);
+        // Zones without letters of their own are named by their offset: `+08`.
+        let zone = match info.abbreviation() {
+            offset if offset.starts_with(['+', '-']) => format!("UTC{offset}"),
+            letters => letters.to_owned(),
+        };
+        let hour = format!("{:02}", local.hour());
+        let minute = format!("{:02}", local.minute());
+        let time = [("hour", hour.as_str()), ("minute", minute.as_str()), ("zone", zone.as_str())];
+        self.fill_date(&self.phrases.date_time, local.date(), &time)
+    }
+
+    fn fill_date(&self, pattern: &str, date: Date, more: &[(&str, &str)]) -> String {
+        let Phrases { months, weekdays, .. } = &self.phrases;
+        let (day, year) = (date.day().to_string(), date.year().to_string());
+        let month = months[(date.month() - 1).unsigned_abs() as usize % 12].as_str();
+        let weekday = weekdays[date.weekday().to_monday_zero_offset().unsigned_abs() as usize % 7].as_str();
+        let mut values = vec![("day", day.as_str()), ("year", &year), ("month", month), ("weekday", weekday)];
+        values.extend(more);
+        fill(pattern, &values)
+    }
+}
+
+/// Puts values into the `{name}` places of a phrase. Values are not looked into: a `{name}` within one stays as it is.
+pub(super) fn fill(phrase: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(phrase.len() + 32);
+    let mut rest = phrase;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let (name, next) = after.split_once('}').unwrap_or((after, ""));
+        filled.push_str(values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value));
+        rest = next;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// A phrase that depends on a number.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plural {
+    /// For one; languages that do not tell it apart leave it out.
+    #[serde(default)]
+    one: Option<String>,
+    other: String,
+}
+
+impl Plural {
+    /// The phrase for a number, which goes into `{count}`.
+    pub(super) fn of(&self, count: usize) -> String {
+        self.fill(count, &[])
+    }
+
+    /// The phrase for a number, which goes into `{count}`, with further values.
+    pub(super) fn fill(&self, count: usize, values: &[(&str, &str)]) -> String {
+        let phrase = self.one.as_ref().filter(|_| count == 1).unwrap_or(&self.other);
+        let count = count.to_string();
+        let mut all = vec![("count", count.as_str())];
+        all.extend(values);
+        fill(phrase, &all)
+    }
+}
+
+macro_rules! phrases {
+    ($($name:ident { $($field:ident: $type:ty),* $(,)? })*) => {
+        $(
+            #[derive(Deserialize)]
+            #[serde(deny_unknown_fields)]
+            pub(super) struct $name { $(pub(super) $field: $type),* }
+        )*
+    };
+}
+
+phrases! {
+    Phrases {
+        direction: String,
+        months: [String; 12],
+        weekdays: [String; 7],
+        date: String,
+        date_with_year: String,
+        date_time: String,
+        time_unknown: String,
+        comma: String,
+        colon: String,
+        semicolon: String,
+        brackets: String,
+        subject: SubjectPhrases,
+        notice: NoticePhrases,
+        action: ActionPhrases,
+        past_action: ActionPhrases,
+        repeat: RepeatPhrases,
+        lead: LeadPhrases,
+        unreadable: UnreadablePhrases,
+        footer: FooterPhrases,
+        silence: SilencePhrases,
+    }
+    SubjectPhrases {
+        leads: Plural,
+        leads_again: Plural,
+        unreadable: Plural,
+        nothing: String,
+        some: String,
+        test: String,
+        do_not_contact: String,
+        more_offers: Plural,
+        maybe_repeated: String,
+    }
+    NoticePhrases { maybe_repeated: String, backfill: String, shortened: String }
+    ActionPhrases {
+        install: String,
+        contact_me: String,
+        create: String,
+        start_test_drive: String,
+        do_not_contact: String,
+        other: String,
+        none: String,
+    }
+    RepeatPhrases {
+        ordinals: Vec<String>,
+        within: Plural,
+        beyond: Plural,
+        past: String,
+        past_other_offer: String,
+        earlier: Plural,
+    }
+    LeadPhrases {
+        nameless: String,
+        no_offer: String,
+        do_not_contact: String,
+        do_not_contact_why: String,
+        test: String,
+        repeat: String,
+        withheld: String,
+        withheld_why: String,
+        email: String,
+        phone: String,
+        domain: String,
+        note: String,
+        campaign: String,
+        further: String,
+        row: String,
+        shortened: String,
+        more: Plural,
+    }
+    UnreadablePhrases {
+        rows: Plural,
+        rows_why: String,
+        bodies: Plural,
+        bodies_why: String,
+        reason: String,
+        size: Plural,
+        shortened: String,
+        more: Plural,
+    }
+    FooterPhrases { attached: Plural, zone: String, digest: String }
+    SilencePhrases { subject: Plural, last: String, never: String, maybe: String, checks: Vec<String>, once: String }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeMap;
+
+    /// Every phrase of a file by its path, with the set of its places. Plural forms and lists count as one phrase.
+    fn places(json: &str) -> BTreeMap<String, Vec<String>> {
+        fn names(value: &Value, names_found: &mut Vec<String>) {
+            match value {
+                Value::String(text) => {
+                    names_found.extend(text.split('{').skip(1).map(|rest| rest.split('}').next().unwrap().to_owned()));
+                }
+                Value::Array(items) => items.iter().for_each(|item| names(item, names_found)),
+                Value::Object(items) => items.values().for_each(|item| names(item, names_found)),
+                _ => panic!("a phrase is neither text nor list nor plural"),
+            }
+            names_found.sort();
+            names_found.dedup();
+        }
+        fn walk(path: &str, value: &Value, found: &mut BTreeMap<String, Vec<String>>) {
+            match value {
+                Value::Object(items) if !items.contains_key("other") || items.contains_key("install") => {
+                    for (name, item) in items {
+                        walk(&format!("{path}/{name}"), item, found);
+                    }
+                }
+                _ => {
+                    let mut places = Vec::new();
+                    names(value, &mut places);
+                    found.insert(path.to_owned(), places);
+                }
+            }
+        }
+        let mut found = BTreeMap::new();
+        walk("", &serde_json::from_str(json).unwrap(), &mut found);
+        found
+    }
+
+    #[test]
+    fn every_language_file_has_every_phrase_and_no_other() {
+        for (code, json) in FILES {
+            let problem = serde_json::from_str::<Phrases>(json).err().map(|error| error.to_string());
+            assert_eq!(problem, None, "{code}.json");
+        }
+        assert_eq!(Language::codes(), FILES.iter().map(|(code, _)| *code).collect::<Vec<_>>());
+        assert_eq!(Language::codes(), ["en", "zh-Hans"]);
+    }
+
+    #[test]
+    fn every_phrase_has_the_same_places_in_every_language() {
+        let english = places(FILES.iter().find(|(code, _)| *code == "en").unwrap().1);
+        assert!(english.len() > 70, "the test sees only {} phrases", english.len());
+        for (code, json) in FILES {
+            assert_eq!(places(json), english, "{code}.json");
+        }
+    }
+
+    #[test]
+    fn no_phrase_is_empty_and_no_language_lacks_a_check_or_an_ordinal() {
+        fn all(value: &Value) -> bool {
+            match value {
+                Value::String(text) => !text.trim().is_empty(),
+                Value::Array(items) => items.iter().all(all),
+                Value::Object(items) => items.values().all(all),
+                _ => false,
+            }
+        }
+        for (code, json) in FILES {
+            assert!(all(&serde_json::from_str(json).unwrap()), "{code}.json");
+        }
+        let english = &Language::find("en").unwrap().phrases;
+        for code in Language::codes() {
+            let phrases = &Language::find(code).unwrap().phrases;
+            assert_eq!(phrases.silence.checks.len(), english.silence.checks.len(), "{code}.json");
+            assert!(phrases.repeat.ordinals.len() >= 2, "{code}.json");
+            assert!(["ltr", "rtl"].contains(&phrases.direction.as_str()), "{code}.json");
+        }
+    }
+
+    #[test]
+    fn a_language_is_found_in_any_casing_and_an_unknown_one_is_not() {
+        assert_eq!(Language::find("ZH-hans").map(Language::code), Some("zh-Hans"));
+        assert!(Language::find("tlh").is_none());
+    }
+
+    #[test]
+    fn values_are_not_looked_into_for_places() {
+        assert_eq!(fill("{a} and {b}{c}", &[("a", "{b}"), ("b", "x")]), "{b} and x");
+        assert_eq!(fill("no { place", &[]), "no ");
+    }
+
+    #[test]
+    fn a_time_is_written_in_the_zone_and_named_by_it() {
+        let time: Timestamp = "2026-11-03T23:05:00Z".parse().unwrap();
+        let zone = |name: &str| TimeZone::get(name).unwrap();
+        let [english, chinese] = ["en", "zh-Hans"].map(|code| Language::find(code).unwrap());
+        assert_eq!(english.date_time(time, &TimeZone::UTC), "Tue 3 Nov 2026, 23:05 UTC");
+        assert_eq!(english.date_time(time, &zone("Europe/Berlin")), "Wed 4 Nov 2026, 00:05 CET");
+        assert_eq!(english.date_time(time, &zone("Asia/Singapore")), "Wed 4 Nov 2026, 07:05 UTC+08");
+        assert_eq!(chinese.date_time(time, &zone("Asia/Shanghai")), "2026年11月4日 周三 07:05 CST");
+    }
+}

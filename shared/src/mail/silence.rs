@@ -1,0 +1,50 @@
+//! The alert that no lead has come for a while.
+
+use super::language::{Language, Phrases, fill};
+use super::render::{RenderSettings, Rendered, headers};
+use askama::Template;
+use jiff::Timestamp;
+
+/// A time without any lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silence {
+    /// Stable id of this alert.
+    pub id: String,
+    /// For how many days no lead has come.
+    pub days: u32,
+    /// When the last one came, if any did.
+    pub last_lead: Option<Timestamp>,
+}
+
+/// Writes the alert's mail: since when, what to check, and that it will not repeat until a lead comes.
+pub fn render_silence(silence: &Silence, settings: &RenderSettings) -> Rendered {
+    let language = settings.language;
+    let p = &language.phrases;
+    let days = usize::try_from(silence.days).unwrap_or(usize::MAX);
+    let subject = p.silence.subject.of(days);
+    let last = match silence.last_lead {
+        Some(time) => fill(&p.silence.last, &[("time", &language.date_time(time, &settings.time_zone))]),
+        None => p.silence.never.clone(),
+    };
+    let html = HtmlSilence { language, p, start: language.sides().0, subject: &subject, last: &last }.to_string();
+    let text = TextSilence { p, subject: &subject, last: &last }.to_string();
+    Rendered { subject, html, text, csv: None, headers: headers(&silence.id), reply_to: None }
+}
+
+#[derive(Template)]
+#[template(path = "silence.html")]
+struct HtmlSilence<'a> {
+    language: &'static Language,
+    p: &'static Phrases,
+    start: &'static str,
+    subject: &'a str,
+    last: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "silence.txt")]
+struct TextSilence<'a> {
+    p: &'static Phrases,
+    subject: &'a str,
+    last: &'a str,
+}

@@ -1,0 +1,93 @@
+//! The quarantine: bodies that came with a valid key and that nobody could read as a lead. They are rows of the state
+//! table, until the notifier has named them in a digest and their time is over.
+
+use crate::lead::{Day, Unreadable, to_millisecond};
+use crate::table::{Entity, MAX_BINARY_BYTES, Table, TableError, Value, part_name};
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+/// The partition of the state table in which the quarantine is. A row's key is `<yyyy-mm-dd>-<32 hexadecimal digits>`: the
+/// UTC day of reception, and the first 128 bits of the body's SHA-256.
+pub const PARTITION: &str = "quarantine";
+
+const RECEIVED_TIME: &str = "ReceivedTime";
+const REASON: &str = "Reason";
+const SIZE: &str = "Size";
+const BODY: &str = "Body";
+
+/// A body in quarantine.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The row's key.
+    pub row_key: String,
+    /// When intake received the body, to the millisecond.
+    pub received: Option<Timestamp>,
+    /// What is wrong with it, in words that hold nothing of it.
+    pub reason: String,
+    /// The body as it came.
+    pub body: Vec<u8>,
+}
+
+impl Quarantined {
+    /// A body that cannot be read, with the row under which it belongs.
+    pub fn new(body: &[u8], unreadable: &Unreadable, received: Timestamp) -> Self {
+        let digest: String = Sha256::digest(body)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            row_key: format!("{}-{digest}", Day::of(received)),
+            received: Some(to_millisecond(received)),
+            reason: unreadable.message.clone(),
+            body: body.to_vec(),
+        }
+    }
+
+    /// The row. A body longer than a column goes on in `Body_2`, `Body_3`, …
+    pub fn to_entity(&self) -> Entity {
+        let size = i64::try_from(self.body.len()).unwrap_or(i64::MAX);
+        let mut row = Entity::new(PARTITION, &self.row_key).with(REASON, self.reason.as_str()).with(SIZE, size);
+        if let Some(received) = self.received {
+            row.set(RECEIVED_TIME, received);
+        }
+        for (number, part) in (1..).zip(self.body.chunks(MAX_BINARY_BYTES)) {
+            row.set(&part_name(BODY, number), part.to_vec());
+        }
+        row
+    }
+
+    /// Reads a row. Columns that are missing count as empty.
+    pub fn from_entity(row: &Entity) -> Self {
+        let parts = (1..).map_while(|number| match row.properties.get(&part_name(BODY, number)) {
+            Some(Value::Binary(part)) => Some(part.as_slice()),
+            _ => None,
+        });
+        Self {
+            row_key: row.row_key.clone(),
+            received: row.time(RECEIVED_TIME),
+            reason: row.string(REASON).unwrap_or_default().to_owned(),
+            body: parts.collect::<Vec<_>>().concat(),
+        }
+    }
+}
+
+/// Keeps a body. The same body again on the same day is kept once.
+///
+/// # Errors
+/// Where the state table does not take it.
+pub async fn keep<T: Table>(
+    state: &T,
+    body: &[u8],
+    unreadable: &Unreadable,
+    received: Timestamp,
+) -> Result<(), TableError> {
+    match state.insert(&Quarantined::new(body, unreadable, received).to_entity()).await {
+        Ok(()) | Err(TableError::Exists) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Shows nothing of the body.
+impl fmt::Debug for Quarantined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quarantined").field("row_key", &self.row_key).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! The SQS queue for leads that the table did not take.
+
+use crate::aws::error_code;
+use aws_config::SdkConfig;
+use aws_sdk_sqs::types::QueueAttributeName;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use url::Url;
+
+/// A queue. Clones share one client, which is built when it is needed for the first time: mostly never.
+#[derive(Clone)]
+pub struct Queue {
+    config: SdkConfig,
+    url: Url,
+    client: Arc<OnceLock<aws_sdk_sqs::Client>>,
+}
+
+/// A body that intake received and could not store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct QueuedBody {
+    /// When it was received, to the millisecond.
+    pub received: Timestamp,
+    /// The body as it came.
+    pub body: Vec<u8>,
+}
+
+/// Why the queue did not take a message: SQS's error code, or what happened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct QueueError(pub String);
+
+/// A message that intake did not write. Holds nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the message is not one of intake's")]
+pub struct ForeignMessage;
+
+/// A message on the queue: `{"received":"2026-11-22T10:00:00.000Z","body":"<Base64>"}`
+#[derive(Serialize, Deserialize)]
+struct Message {
+    received: String,
+    body: String,
+}
+
+impl Queue {
+    /// The queue at this URL. Nothing is sent yet.
+    pub fn new(config: SdkConfig, url: Url) -> Self {
+        Self { config, url, client: Arc::default() }
+    }
+
+    /// Puts a body onto the queue.
+    ///
+    /// # Errors
+    /// Where SQS does not take it. It may be there nevertheless.
+    pub async fn send(&self, body: &QueuedBody) -> Result<(), QueueError> {
+        let client = self.client.get_or_init(|| aws_sdk_sqs::Client::new(&self.config));
+        let request = client.send_message().queue_url(self.url.as_str()).message_body(body.to_json());
+        request.send().await.map(drop).map_err(|error| QueueError(error_code(&error)))
+    }
+
+    /// How many messages are on it, and for how long. Its oldest message's age is no attribute, but a metric.
+    ///
+    /// # Errors
+    /// Where SQS does not say.
+    pub async fn state(&self) -> Result<QueueState, QueueError> {
+        let client = self.client.get_or_init(|| aws_sdk_sqs::Client::new(&self.config));
+        let request = client.get_queue_attributes().queue_url(self.url.as_str());
+        let answer = request.attribute_names(QueueAttributeName::All).send().await;
+        let attributes = answer.map_err(|error| QueueError(error_code(&error)))?.attributes.unwrap_or_default();
+        let number = |name| attributes.get(&name).and_then(|text| text.parse::<u64>().ok());
+        let redrive = attributes.get(&QueueAttributeName::RedrivePolicy);
+        let redrive: Option<serde_json::Value> = redrive.and_then(|json| serde_json::from_str(json).ok());
+        Ok(QueueState {
+            waiting: number(QueueAttributeName::ApproximateNumberOfMessages).unwrap_or_default()
+                + number(QueueAttributeName::ApproximateNumberOfMessagesDelayed).unwrap_or_default(),
+            in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible).unwrap_or_default(),
+            retention: number(QueueAttributeName::MessageRetentionPeriod).map(Duration::from_secs),
+            arn: attributes.get(&QueueAttributeName::QueueArn).cloned(),
+            dead_letter_arn: redrive.and_then(|redrive| Some(redrive["deadLetterTargetArn"].as_str()?.to_owned())),
+        })
+    }
+}
+
+/// What SQS says of a queue. Its numbers are approximate.
+///
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueState {
+    /// Messages that can be received.
+    pub waiting: u64,
+    /// Messages that were received and neither deleted nor given back.
+    pub in_flight: u64,
+    /// How long messages are kept.
+    pub retention: Option<Duration>,
+    /// The queue's own name.
+    pub arn: Option<String>,
+    /// The name of its dead-letter queue.
+    pub dead_letter_arn: Option<String>,
+}
+
+impl QueuedBody {
+    /// The message's text.
+    pub fn to_json(&self) -> String {
+        let message = Message { received: format!("{:.3}", self.received), body: BASE64_STANDARD.encode(&self.body) };
+        // Two texts always make JSON.
+        serde_json::to_string(&message).unwrap_or_default()
+    }
+
+    /// Reads a message's text.
+    ///
+    /// # Errors
+    /// Where it is no such message.
+    pub fn from_json(text: &str) -> Result<Self, ForeignMessage> {
+        let message: Message = serde_json::from_str(text).map_err(|_| ForeignMessage)?;
+        Ok(Self {
+            received: message.received.parse().map_err(|_| ForeignMessage)?,
+            body: BASE64_STANDARD.decode(message.body).map_err(|_| ForeignMessage)?,
+        })
+    }
+}
+
+/// Shows nothing of the body.
+impl fmt::Debug for QueuedBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueuedBody").field("received", &self.received).finish_non_exhaustive()
+    }
+}

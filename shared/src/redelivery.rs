@@ -1,0 +1,82 @@
+//! Redelivery: what intake had to queue gets to where intake would have put it.
+
+use crate::intake::{Stored, store};
+use crate::lead::{Lead, StoredLead};
+use crate::quarantine;
+use crate::queue::{ForeignMessage, QueuedBody};
+use crate::table::{Table, TableError};
+use crate::telemetry::metric;
+use jiff::Timestamp;
+use metrics::counter;
+
+/// The use case.
+#[derive(Clone)]
+pub struct Redelivery<T> {
+    /// The table with the leads.
+    pub leads: T,
+    /// The state table, where the quarantine is.
+    pub state: T,
+}
+
+/// Why a message stays on the queue.
+#[derive(Debug, thiserror::Error)]
+pub enum RedeliveryError {
+    /// Intake did not write it.
+    #[error(transparent)]
+    Foreign(#[from] ForeignMessage),
+    /// The table does not take it.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl<T: Table> Redelivery<T> {
+    /// Handles one message, with one event in the logs. The lead's row is the same that intake would have written, in
+    /// the partition of the day on which intake received it; a body that is no lead goes into quarantine.
+    ///
+    /// # Errors
+    /// Where the message must be tried again.
+    pub async fn redeliver(&self, message_id: &str, message: &str, now: Timestamp) -> Result<(), RedeliveryError> {
+        match self.deliver(message, now).await {
+            Ok((Some(stored), id)) => {
+                counter!(metric::LEADS_REDELIVERED).increment(1);
+                let outcome = match stored {
+                    Stored::New => {
+                        counter!(metric::LEADS_STORED).increment(1);
+                        "stored"
+                    }
+                    Stored::Before => {
+                        counter!(metric::LEADS_DUPLICATE).increment(1);
+                        "duplicate"
+                    }
+                };
+                tracing::info!(outcome, message_id, id, "redelivered");
+                Ok(())
+            }
+            Ok((None, reason)) => {
+                counter!(metric::LEADS_QUARANTINED).increment(1);
+                tracing::warn!(outcome = "quarantined", message_id, reason, "redelivered");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(outcome = "failed", message_id, %error, "not redelivered");
+                Err(error)
+            }
+        }
+    }
+
+    /// What became of the lead, with its id; nothing where it is none, with what is wrong.
+    async fn deliver(&self, message: &str, now: Timestamp) -> Result<(Option<Stored>, String), RedeliveryError> {
+        let QueuedBody { received, body } = QueuedBody::from_json(message)?;
+        match Lead::from_json(&body) {
+            Ok(lead) => {
+                let lead = StoredLead::received(lead, received);
+                let stored = store(&self.leads, &lead, now).await?;
+                Ok((Some(stored), lead.row_key))
+            }
+            Err(unreadable) => {
+                quarantine::keep(&self.state, &body, &unreadable, received).await?;
+                Ok((None, unreadable.message))
+            }
+        }
+    }
+}

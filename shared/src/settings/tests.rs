@@ -1,0 +1,254 @@
+use super::*;
+use std::collections::BTreeSet;
+
+const CONNECTION: &str = "DefaultEndpointsProtocol=https;AccountName=contosoleads;AccountKey=c2VjcmV0LWtleQ==";
+const KEY: &str = "0123456789abcdef";
+
+/// Settings with which every function starts.
+fn right() -> Vec<(String, String)> {
+    pairs(&[
+        ("LEADS_STORAGE_CONNECTION_STRING", CONNECTION),
+        ("LEADS_INTAKE_KEYS", KEY),
+        ("LEADS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/leads"),
+        ("LEADS_MAIL_FROM", "Marketplace leads <leads@contoso.com>"),
+        ("LEADS_MAIL_TO", "sales@contoso.com; Sales@Contoso.com;boss@contoso.com;"),
+    ])
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The right settings with others in place of some.
+fn with(changed: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut all: BTreeMap<_, _> = right().into_iter().collect();
+    all.extend(pairs(changed));
+    all.into_iter().collect()
+}
+
+fn notifier(changed: &[(&str, &str)]) -> NotifierSettings {
+    NotifierSettings::from_pairs(with(changed)).unwrap()
+}
+
+#[test]
+fn defaults_are_those_of_the_table_of_settings() {
+    let settings = notifier(&[]);
+    let minutes = |count: u64| Duration::from_secs(count * 60);
+    assert_eq!((settings.table.as_str(), settings.state_table.as_str()), ("MarketplaceLeads", "MarketplaceLeadsState"));
+    assert_eq!(settings.mail_to, ["sales@contoso.com", "boss@contoso.com"]);
+    assert_eq!((settings.configuration_set, settings.language.as_str()), (None, "en"));
+    assert_eq!(settings.time_zone, TimeZone::UTC);
+    assert!(settings.routes.is_empty());
+    assert_eq!((settings.test_leads, settings.do_not_contact), (MailOrDrop::Mail, MailOrDrop::Mail));
+    assert_eq!(settings.digest_size, 100);
+    assert_eq!((settings.interval, settings.overlap, settings.first_lookback), (minutes(60), minutes(10), minutes(60)));
+    assert_eq!((settings.sweep, settings.silence), (Some(days(1)), Some(days(7))));
+    assert_eq!((settings.contact_window, settings.retention), (days(180), days(90)));
+    let intake = IntakeSettings::from_pairs(right()).unwrap();
+    assert_eq!(intake.budget, Duration::from_secs(5));
+    assert!(RedeliverySettings::from_pairs(right()).is_ok() && ExportSettings::from_pairs(right()).is_ok());
+    assert_eq!(ValidationSettings::from_pairs(right()).problems, []);
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set_and_zero_switches_off() {
+    let settings = notifier(&[
+        ("LEADS_TABLE", ""),
+        ("LEADS_MAIL_CONFIGURATION_SET", " "),
+        ("LEADS_SWEEP_HOURS", "0"),
+        ("LEADS_SILENCE_DAYS", "0"),
+        ("LEADS_INTERVAL_MINUTES", "15"),
+    ]);
+    assert_eq!((settings.table.as_str(), settings.configuration_set), ("MarketplaceLeads", None));
+    assert_eq!((settings.sweep, settings.silence), (None, None));
+    assert_eq!(settings.first_lookback, Duration::from_secs(15 * 60), "the first lookback is the interval");
+}
+
+#[test]
+fn routes_are_read() {
+    let json = r#"[{"name":"VM team","offers":["Contoso VM"," contoso.vm "],"actions":["PLT"],"to":["vm@contoso.com","VM@contoso.com"]},
+                   {"to":["all@contoso.com"]}]"#;
+    let route = |name: Option<&str>, offers: &[&str], actions: &[&str], to: &str| {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Route { name: name.map(str::to_owned), offers: owned(offers), actions: owned(actions), to: vec![to.to_owned()] }
+    };
+    let expected = [
+        route(Some("VM team"), &["Contoso VM", "contoso.vm"], &["PLT"], "vm@contoso.com"),
+        route(None, &[], &[], "all@contoso.com"),
+    ];
+    assert_eq!(notifier(&[("LEADS_ROUTES", json)]).routes, expected);
+}
+
+#[test]
+fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
+    for (name, value, wrong) in [
+        ("LEADS_STORAGE_CONNECTION_STRING", "AccountName=x;AccountKey", "part 2 has no `=`"),
+        ("LEADS_STORAGE_CONNECTION_STRING_PARAMETER", "/leads/storage", "are both set"),
+        ("LEADS_TABLE", "Marketplace-Leads", "other characters"),
+        ("LEADS_TABLE", "1Leads", "begin with a letter"),
+        ("LEADS_TABLE", "Le", "has 2 characters"),
+        ("LEADS_TABLE", "Tables", "keeps for itself"),
+        ("LEADS_STATE_TABLE", "marketplaceleads", "same table as LEADS_TABLE"),
+        ("LEADS_MAIL_FROM", "Leads", "is not a mail address"),
+        ("LEADS_MAIL_FROM", "Leads\r\nBcc: x <leads@contoso.com>", "is not a mail address"),
+        ("LEADS_MAIL_FROM", "leads@contoso", "is not a mail address"),
+        ("LEADS_MAIL_TO", "sales@contoso.com;boss", "no mail address at place 2"),
+        ("LEADS_MAIL_TO", "sales@contoso.com,boss@contoso.com", "no mail address at place 1"),
+        ("LEADS_MAIL_TO", " ; ", "has no mail address"),
+        ("LEADS_MAIL_TO", "vertriebsbüro@contoso.com", "no mail address at place 1"),
+        ("LEADS_MAIL_CONFIGURATION_SET", "my set", "no name of a configuration set"),
+        ("LEADS_MAIL_LANGUAGE", "de", "none of the languages"),
+        ("LEADS_TIME_ZONE", "Europe/Berln", "not in the time zone database"),
+        ("LEADS_ROUTES", "[", "is not JSON (line 1, column 1)"),
+        ("LEADS_ROUTES", "{}", "not an array"),
+        ("LEADS_ROUTES", "[1]", "route 1 is not an object"),
+        (
+            "LEADS_ROUTES",
+            r#"[{"to":["a@b.c"]},{"offer":["x"],"to":["a@b.c"]}]"#,
+            r#"route 2 has an unknown field "offer""#,
+        ),
+        ("LEADS_ROUTES", r#"[{"offers":["x"]}]"#, r#"route 1 has no mail address in "to""#),
+        ("LEADS_ROUTES", r#"[{"to":["a@b.c","x"]}]"#, "route 1 has no mail address at place 2"),
+        ("LEADS_ROUTES", r#"[{"to":"a@b.c"}]"#, "route 1 has something else in \"to\" than an array"),
+        ("LEADS_ROUTES", r#"[{"offers":[""],"to":["a@b.c"]}]"#, "not empty"),
+        ("LEADS_ROUTES", r#"[{"name":1,"to":["a@b.c"]}]"#, "a name that is not a text"),
+        ("LEADS_TEST_LEADS", "hide", "is neither"),
+        ("LEADS_DO_NOT_CONTACT", "yes", "is neither"),
+        ("LEADS_DIGEST_SIZE", "0", "is less than 1"),
+        ("LEADS_DIGEST_SIZE", "many", "not a whole number"),
+        ("LEADS_INTERVAL_MINUTES", "-5", "not a whole number"),
+        ("LEADS_OVERLAP_MINUTES", "1441", "is more than 1440"),
+        ("LEADS_FIRST_LOOKBACK_MINUTES", "1.5", "not a whole number"),
+        ("LEADS_SWEEP_HOURS", "off", "not a whole number"),
+        ("LEADS_SILENCE_DAYS", "366", "is more than 365"),
+        ("LEADS_CONTACT_WINDOW_DAYS", "0", "is less than 1"),
+        ("LEADS_RETENTION_DAYS", "1", "is less than 2"),
+        ("LEADS_MAIL_LANGAUGE", "en", "is not a setting"),
+    ] {
+        let error = NotifierSettings::from_pairs(with(&[(name, value)])).unwrap_err();
+        let (message, problem) = (error.to_string(), &error.0[0]);
+        assert_eq!(error.0.len(), 1, "{name}: {message}");
+        assert!(message.contains(name) && message.contains(wrong), "{name}={value}: {message}");
+        if let Some(variable) = VARIABLES.iter().find(|variable| variable.name == problem.variable) {
+            assert!(message.contains(variable.expected), "{message}");
+        }
+    }
+    for (name, value, wrong) in [
+        ("LEADS_INTAKE_KEYS", "short", "only 5 characters"),
+        ("LEADS_INTAKE_KEYS_PARAMETER", "/leads/keys", "are both set"),
+        ("LEADS_QUEUE_URL", "leads", "is not a URL"),
+        ("LEADS_QUEUE_URL", "arn:aws:sqs:eu-west-1:111122223333:leads", "no http or https URL"),
+        ("LEADS_INTAKE_BUDGET_MS", "499", "is less than 500"),
+    ] {
+        let message = IntakeSettings::from_pairs(with(&[(name, value)])).unwrap_err().to_string();
+        assert!(message.contains(name) && message.contains(wrong), "{name}={value}: {message}");
+    }
+    for (name, value, wrong) in [
+        ("LEADS_INTAKE_URL", "https://abc.lambda-url.eu-west-1.on.aws/leads?code=x", "leave the key out"),
+        ("LEADS_DEAD_LETTER_QUEUE_URL", "ftp://x", "no http or https URL"),
+    ] {
+        let problems = ValidationSettings::from_pairs(with(&[(name, value)])).problems;
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].variable == name && problems[0].wrong.contains(wrong), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_parameter_takes_the_place_of_an_inline_secret() {
+    let mut settings = with(&[
+        ("LEADS_STORAGE_CONNECTION_STRING", ""),
+        ("LEADS_STORAGE_CONNECTION_STRING_PARAMETER", "/leads/storage"),
+    ]);
+    let read = ExportSettings::from_pairs(settings.clone()).unwrap();
+    assert_eq!(read.storage, SecretSource::Parameter("/leads/storage".to_owned()));
+    settings.retain(|(name, _)| !name.contains("CONNECTION"));
+    let message = ExportSettings::from_pairs(settings).unwrap_err().to_string();
+    assert!(message.contains("is not set, and neither is LEADS_STORAGE_CONNECTION_STRING_PARAMETER"), "{message}");
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let wrong = pairs(&[("LEADS_INTAKE_BUDGET_MS", "1"), ("LEADS_TABLE", "?")]);
+    let error = IntakeSettings::from_pairs(wrong.clone()).unwrap_err();
+    let mut variables: Vec<_> = error.0.iter().map(|problem| problem.variable.as_str()).collect();
+    variables.sort_unstable();
+    assert_eq!(
+        variables,
+        [
+            "LEADS_INTAKE_BUDGET_MS",
+            "LEADS_INTAKE_KEYS",
+            "LEADS_QUEUE_URL",
+            "LEADS_STORAGE_CONNECTION_STRING",
+            "LEADS_TABLE"
+        ]
+    );
+    assert_eq!(error.to_string().lines().count(), 5);
+    assert_eq!(format!("{error:?}"), error.to_string());
+    let error = NotifierSettings::from_pairs(with(&[("LEADS_INTERVAL_MINUTES", "0")])).unwrap_err();
+    assert_eq!(error.0.len(), 1, "a wrong interval is not said of the lookback, too: {error}");
+}
+
+#[test]
+fn no_error_and_no_debug_repeats_a_value() {
+    let secret = "hidden@contoso.com;AccountKey=hidden";
+    for variable in VARIABLES {
+        let values = with(&[
+            (variable.name, secret),
+            ("LEADS_ROUTES", r#"[{"hidden@contoso.com":1}]"#),
+            ("LEADS_MAIL_LANGAUGE", secret),
+        ]);
+        let shown = [
+            format!("{:?}", IntakeSettings::from_pairs(values.clone())),
+            format!("{:?}", NotifierSettings::from_pairs(values.clone())),
+            format!("{:?}", ValidationSettings::from_pairs(values)),
+        ];
+        assert!(!shown.concat().contains("hidden"), "{}: {shown:?}", variable.name);
+    }
+    let routes = r#"[{"name":"hidden","to":["hidden@contoso.com"]}]"#;
+    let values = with(&[("LEADS_MAIL_TO", "hidden@contoso.com"), ("LEADS_ROUTES", routes)]);
+    let settings = NotifierSettings::from_pairs(values.clone()).unwrap();
+    let shown = format!(
+        "{settings:?} {:?} {:?} {:?}",
+        settings.routes,
+        ValidationSettings::from_pairs(values),
+        IntakeSettings::from_pairs(right()).unwrap()
+    );
+    for hidden in ["hidden", KEY, "c2VjcmV0", "contosoleads"] {
+        assert!(!shown.contains(hidden), "{shown}");
+    }
+}
+
+#[test]
+fn validation_sees_what_is_right_beside_what_is_wrong() {
+    let settings = ValidationSettings::from_pairs(pairs(&[
+        ("LEADS_STORAGE_CONNECTION_STRING", CONNECTION),
+        ("LEADS_MAIL_TO", "boss"),
+        ("LEADS_MAIL_FROM", "leads@contoso.com"),
+        ("LEADS_SWEEP_HOURS", "0"),
+    ]));
+    assert!(settings.storage.is_some() && settings.mail_to.is_none() && settings.queue_url.is_none());
+    assert_eq!((settings.mail_from.as_deref(), settings.sweep), (Some("leads@contoso.com"), Some(None)));
+    let mut wrong: Vec<_> = settings.problems.iter().map(|problem| problem.variable.as_str()).collect();
+    wrong.sort_unstable();
+    assert_eq!(wrong, ["LEADS_INTAKE_KEYS", "LEADS_MAIL_TO", "LEADS_QUEUE_URL"]);
+}
+
+#[test]
+fn every_function_reads_the_variables_that_the_table_of_settings_gives_it_and_no_others() {
+    let reads = |function: Function| {
+        let mut reader = Reader::new(right());
+        match function {
+            Intake => drop(IntakeSettings::read(&mut reader)),
+            Redelivery => drop(RedeliverySettings::read(&mut reader)),
+            Notifier => drop(NotifierSettings::read(&mut reader)),
+            Validation => drop(ValidationSettings::read(&mut reader)),
+            Function::Export => drop(ExportSettings::read(&mut reader)),
+        }
+        reader.read
+    };
+    for function in Function::ALL {
+        let listed: BTreeSet<_> =
+            VARIABLES.iter().filter(|variable| variable.functions.contains(&function)).map(|one| one.name).collect();
+        assert_eq!(reads(function), listed, "{}", function.name());
+    }
+}

@@ -1,0 +1,235 @@
+//! Entities: the rows of an Azure table, free of any vendor's types.
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The longest string property of an Azure table, in UTF-16 code units.
+///
+/// <https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model>
+pub const MAX_STRING_UNITS: usize = 32 * 1024;
+
+/// The longest binary property of an Azure table, in bytes.
+pub const MAX_BINARY_BYTES: usize = 64 * 1024;
+
+/// A row of an Azure table.
+#[derive(Clone, PartialEq)]
+pub struct Entity {
+    /// Which partition it is in.
+    pub partition_key: String,
+    /// What it is called there.
+    pub row_key: String,
+    /// When the service wrote it last, by the service's clock, to 100 ns. `None` before it was written.
+    pub timestamp: Option<Timestamp>,
+    /// Its version, for conditional writes. `None` before it was written.
+    pub etag: Option<ETag>,
+    /// Its columns, without the system's.
+    pub properties: BTreeMap<String, Value>,
+}
+
+/// A version of an entity, opaque.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ETag(pub String);
+
+/// The value of a column, one variant for each type of the service.
+#[derive(Clone, PartialEq)]
+pub enum Value {
+    /// `Edm.String`
+    String(String),
+    /// `Edm.Boolean`
+    Bool(bool),
+    /// `Edm.Int32`
+    Int32(i32),
+    /// `Edm.Int64`
+    Int64(i64),
+    /// `Edm.Double`
+    Double(f64),
+    /// `Edm.DateTime`, as the service writes it: `2018-09-28T18:24:18.7117715Z`
+    DateTime(String),
+    /// `Edm.Guid`
+    Guid(String),
+    /// `Edm.Binary`
+    Binary(Vec<u8>),
+}
+
+impl Entity {
+    /// A row that was not written yet.
+    pub fn new(partition_key: impl Into<String>, row_key: impl Into<String>) -> Self {
+        Self {
+            partition_key: partition_key.into(),
+            row_key: row_key.into(),
+            timestamp: None,
+            etag: None,
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// The row with one more column.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// Sets a column.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.properties.insert(name.to_owned(), value.into());
+    }
+
+    /// Sets a text of any length: what one column cannot hold goes on in `name_2`, `name_3`, …
+    pub fn set_text(&mut self, name: &str, text: &str) {
+        let mut rest = text;
+        for number in 1.. {
+            let mut units = 0;
+            let end = rest
+                .char_indices()
+                .find(|(_, character)| {
+                    units += character.len_utf16();
+                    units > MAX_STRING_UNITS
+                })
+                .map_or(rest.len(), |(at, _)| at);
+            let (part, next) = rest.split_at(end);
+            self.set(&part_name(name, number), part);
+            rest = next;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// The text of a column and of the columns in which it goes on; `None` where the column is missing or no text.
+    pub fn text(&self, name: &str) -> Option<String> {
+        let mut text = self.string(name)?.to_owned();
+        for number in 2.. {
+            match self.string(&part_name(name, number)) {
+                Some(part) => text.push_str(part),
+                None => break,
+            }
+        }
+        Some(text)
+    }
+
+    /// The text of just this column; `None` where it is missing or no text.
+    pub fn string(&self, name: &str) -> Option<&str> {
+        match self.properties.get(name)? {
+            Value::String(text) | Value::DateTime(text) | Value::Guid(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A whole number; `None` where the column is missing or none.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        match self.properties.get(name)? {
+            Value::Int32(number) => Some((*number).into()),
+            Value::Int64(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// A yes or no; `None` where the column is missing or neither.
+    pub fn boolean(&self, name: &str) -> Option<bool> {
+        match self.properties.get(name)? {
+            Value::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// A time; `None` where the column is missing or none.
+    pub fn time(&self, name: &str) -> Option<Timestamp> {
+        self.string(name)?.parse().ok()
+    }
+}
+
+/// The column in which part `number` (from 1) of a long text stands.
+pub(crate) fn part_name(name: &str, number: usize) -> String {
+    if number == 1 { name.to_owned() } else { format!("{name}_{number}") }
+}
+
+impl Value {
+    /// The value as text, whatever its type; Base64 for binary.
+    pub fn text(&self) -> String {
+        match self {
+            Self::String(text) | Self::DateTime(text) | Self::Guid(text) => text.clone(),
+            Self::Bool(value) => value.to_string(),
+            Self::Int32(number) => number.to_string(),
+            Self::Int64(number) => number.to_string(),
+            Self::Double(number) => number.to_string(),
+            Self::Binary(bytes) => base64::Engine::encode(&base64::prelude::BASE64_STANDARD, bytes),
+        }
+    }
+}
+
+/// As JSON: numbers and booleans as such, all else as [`Value::text`]; so are numbers that JSON does not have.
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::String(text) | Self::DateTime(text) | Self::Guid(text) => serializer.serialize_str(text),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Int32(number) => serializer.serialize_i32(*number),
+            Self::Int64(number) => serializer.serialize_i64(*number),
+            Self::Double(number) if number.is_finite() => serializer.serialize_f64(*number),
+            Self::Double(_) | Self::Binary(_) => serializer.serialize_str(&self.text()),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::String(text)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Int64(number)
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+/// Times are written as `Edm.DateTime` with all the digits that the service keeps.
+impl From<Timestamp> for Value {
+    fn from(time: Timestamp) -> Self {
+        Self::DateTime(format!("{time:.7}"))
+    }
+}
+
+/// Shows no content: rows hold people.
+impl fmt::Debug for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entity").field("properties", &self.properties.len()).finish_non_exhaustive()
+    }
+}
+
+/// Shows the type, not the content.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::String(_) => "String(..)",
+            Self::Bool(_) => "Bool(..)",
+            Self::Int32(_) => "Int32(..)",
+            Self::Int64(_) => "Int64(..)",
+            Self::Double(_) => "Double(..)",
+            Self::DateTime(_) => "DateTime(..)",
+            Self::Guid(_) => "Guid(..)",
+            Self::Binary(_) => "Binary(..)",
+        })
+    }
+}

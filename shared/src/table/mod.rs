@@ -1,0 +1,202 @@
+//! The table: a port with two implementations, [`azure`] for Azure Table storage and [`memory`] for unit tests. One
+//! contract suite (`tests/table_contract.rs`) runs on both.
+
+pub mod azure;
+mod connection_string;
+mod entity;
+pub mod memory;
+mod pages;
+mod transport;
+
+pub use connection_string::{ConnectionString, Credential, InvalidConnectionString};
+pub(crate) use entity::part_name;
+pub use entity::{ETag, Entity, MAX_BINARY_BYTES, MAX_STRING_UNITS, Value};
+pub(crate) use pages::pages;
+
+use jiff::Timestamp;
+use std::future::Future;
+
+/// The most operations that one [`Table::submit`] takes.
+///
+/// <https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions>
+pub const MAX_BATCH_OPERATIONS: usize = 100;
+
+/// One table. Every call is at least one request.
+pub trait Table: Clone + Send + Sync + 'static {
+    /// Writes a new row.
+    ///
+    /// # Errors
+    /// [`TableError::Exists`] where a row with these keys exists.
+    fn insert(&self, entity: &Entity) -> impl Future<Output = Result<(), TableError>> + Send;
+
+    /// Reads one row.
+    ///
+    /// # Errors
+    /// [`TableError::NotFound`] where there is none.
+    fn get(&self, partition_key: &str, row_key: &str) -> impl Future<Output = Result<Entity, TableError>> + Send;
+
+    /// Reads one page of the rows that a query finds, in the order of their keys. A page can be empty and still not be
+    /// the last one: only [`Page::next`] tells.
+    fn page(&self, query: &Query, from: Option<&Continuation>)
+    -> impl Future<Output = Result<Page, TableError>> + Send;
+
+    /// Writes to several rows of one partition, all of them or none; at most [`MAX_BATCH_OPERATIONS`], each on another
+    /// row. Gives the new versions, in the order of the operations; `None` for a row that was deleted.
+    ///
+    /// # Errors
+    /// [`TableError::Precondition`] where a row has changed, [`TableError::Exists`] where a new row exists,
+    /// [`TableError::NotFound`] where a row to replace or delete is missing; nothing was written then.
+    fn submit(
+        &self,
+        partition_key: &str,
+        operations: &[Operation],
+    ) -> impl Future<Output = Result<Vec<Option<ETag>>, TableError>> + Send;
+
+    /// Deletes a row.
+    ///
+    /// # Errors
+    /// [`TableError::NotFound`] where there is none.
+    fn delete(&self, partition_key: &str, row_key: &str) -> impl Future<Output = Result<(), TableError>> + Send;
+
+    /// Creates the table.
+    ///
+    /// # Errors
+    /// [`TableError::Exists`] where it is there already.
+    fn create(&self) -> impl Future<Output = Result<(), TableError>> + Send;
+
+    /// Reads every page of a query.
+    fn all(&self, query: &Query) -> impl Future<Output = Result<Vec<Entity>, TableError>> + Send {
+        async move {
+            let mut entities = Vec::new();
+            let mut next = None;
+            loop {
+                let page = self.page(query, next.as_ref()).await?;
+                entities.extend(page.entities);
+                match page.next {
+                    Some(continuation) => next = Some(continuation),
+                    None => return Ok(entities),
+                }
+            }
+        }
+    }
+}
+
+/// Which rows to read, and what of them. Bounds that are not set do not limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Only this partition. Without it the service reads the whole table.
+    pub partition_key: Option<String>,
+    /// Only row keys from this one on.
+    pub row_key_from: Option<String>,
+    /// Only row keys before this one.
+    pub row_key_before: Option<String>,
+    /// Only rows that the service wrote at this time or later.
+    pub written_from: Option<Timestamp>,
+    /// Only rows that the service wrote before this time.
+    pub written_before: Option<Timestamp>,
+    /// Only these columns; all where it is empty.
+    pub select: Vec<&'static str>,
+    /// At most this many rows a page (1 to 1,000).
+    pub page_size: Option<u32>,
+}
+
+impl Query {
+    /// All rows of one partition.
+    pub fn partition(key: impl Into<String>) -> Self {
+        Self { partition_key: Some(key.into()), ..Self::default() }
+    }
+}
+
+/// A part of a query's answer.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The rows, in the order of their keys.
+    pub entities: Vec<Entity>,
+    /// Where the next page begins; `None` on the last one.
+    pub next: Option<Continuation>,
+}
+
+/// Where a page begins, opaque.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Continuation {
+    partition_key: String,
+    row_key: Option<String>,
+}
+
+/// A write within [`Table::submit`].
+#[derive(Debug, Clone)]
+pub enum Operation {
+    /// Writes a new row.
+    Insert(Entity),
+    /// Writes all columns of an existing row anew, if its version is still this one.
+    Replace(Entity, ETag),
+    /// Writes a row, whether it exists or not.
+    InsertOrReplace(Entity),
+    /// Deletes a row, whatever its version.
+    Delete {
+        /// The row.
+        row_key: String,
+    },
+}
+
+impl Operation {
+    /// The row that is written.
+    pub fn row_key(&self) -> &str {
+        match self {
+            Self::Insert(entity) | Self::Replace(entity, _) | Self::InsertOrReplace(entity) => &entity.row_key,
+            Self::Delete { row_key } => row_key,
+        }
+    }
+}
+
+/// Why a call on the table failed. Holds no key, no address and nothing of a row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// There is no such row.
+    #[error("the row does not exist")]
+    NotFound,
+    /// The table itself is missing.
+    #[error("the table does not exist: create it, or correct LEADS_TABLE and LEADS_STATE_TABLE")]
+    TableNotFound,
+    /// The row (or the table that was to be created) exists already.
+    #[error("the row or table exists already")]
+    Exists,
+    /// The row is not of the expected version any more.
+    #[error("the row was changed by another")]
+    Precondition,
+    /// The service asks to slow down.
+    #[error("the table service is busy ({code})")]
+    Throttled {
+        /// The service's error code, such as `ServerBusy`.
+        code: String,
+    },
+    /// The service could not be reached, did not answer in time, or failed. What was asked may have been done.
+    #[error("the table service is unavailable: {reason}")]
+    Unavailable {
+        /// What happened: a category, never an address.
+        reason: String,
+    },
+    /// The service does not let us in.
+    #[error("the table service refused the request ({status} {code})")]
+    Refused {
+        /// The HTTP status: 401 or 403.
+        status: u16,
+        /// The service's error code, such as `AuthenticationFailed`.
+        code: String,
+    },
+    /// The service does not accept the request, or its answer could not be read.
+    #[error("the table service answered {status} {code}")]
+    Rejected {
+        /// The HTTP status.
+        status: u16,
+        /// The service's error code, such as `EntityTooLarge`.
+        code: String,
+    },
+}
+
+impl TableError {
+    /// Whether the same call may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
+    }
+}

@@ -1,0 +1,241 @@
+//! Logs and metrics: one JSON object a line on standard output, where Lambda takes both.
+//!
+//! Every log line has `timestamp`, `level`, `target`, `message` and the event's own fields; during an invocation also
+//! `span` with `function` and `request_id`. Only our own crates are heard: those of the clouds log whole requests, keys
+//! included. Events hold ids, counts, codes and durations, never a person and nothing of a body.
+//!
+//! Metrics are written in CloudWatch's embedded metric format, once at the end of each invocation, under the namespace
+//! [`NAMESPACE`] with the dimension `Function`, the name of the deployed function, which tells stacks apart. Dashboard and
+//! alarms of the template rest on the names in [`metric`].
+
+use crate::settings::Function;
+use metrics::Unit;
+use metrics_cloudwatch_embedded::Collector;
+use std::fmt::Display;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use tracing::{Instrument as _, Level, info_span};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// The CloudWatch namespace of all metrics.
+pub const NAMESPACE: &str = "MarketplaceLeads";
+
+/// The names of the metrics. All are counters but [`metric::INTAKE_LATENCY`].
+pub mod metric {
+    /// New rows that intake or redelivery wrote.
+    pub const LEADS_STORED: &str = "LeadsStored";
+    /// Leads that were there already.
+    pub const LEADS_DUPLICATE: &str = "LeadsDuplicate";
+    /// Leads, or unreadable bodies, that went to the queue because the table did not take them.
+    pub const LEADS_QUEUED: &str = "LeadsQueued";
+    /// Bodies that intake, or redelivery after the queue, kept because they could not be read.
+    pub const LEADS_QUARANTINED: &str = "LeadsQuarantined";
+    /// Leads, or unreadable bodies, that neither table nor queue took: the sender got a 503.
+    pub const LEADS_LOST: &str = "LeadsLost";
+    /// Queued leads that redelivery brought into the table, new or there already.
+    pub const LEADS_REDELIVERED: &str = "LeadsRedelivered";
+    /// Requests without a valid key.
+    pub const INTAKE_UNAUTHORIZED: &str = "IntakeUnauthorized";
+    /// Requests that were answered with a 5xx status.
+    pub const INTAKE_SERVER_ERRORS: &str = "IntakeServerErrors";
+    /// A distribution: how long intake took for an answer, in milliseconds.
+    pub const INTAKE_LATENCY: &str = "IntakeLatency";
+    /// New leads that the notifier found, by the dimension `Source`: `https` or `table`.
+    pub const LEADS_FOUND: &str = "LeadsFound";
+    /// Leads that stood in a mail that was sent.
+    pub const LEADS_MAILED: &str = "LeadsMailed";
+    /// Digests that were sent.
+    pub const DIGESTS_SENT: &str = "DigestsSent";
+    /// Mails that the mail service accepted.
+    pub const MAILS_SENT: &str = "MailsSent";
+    /// Runs of the notifier that ended well.
+    pub const NOTIFIER_RUNS: &str = "NotifierRuns";
+    /// Starts of an execution environment.
+    pub const COLD_STARTS: &str = "ColdStarts";
+    /// Every name.
+    pub const ALL: [&str; 15] = [
+        LEADS_STORED,
+        LEADS_DUPLICATE,
+        LEADS_QUEUED,
+        LEADS_QUARANTINED,
+        LEADS_LOST,
+        LEADS_REDELIVERED,
+        INTAKE_UNAUTHORIZED,
+        INTAKE_SERVER_ERRORS,
+        INTAKE_LATENCY,
+        LEADS_FOUND,
+        LEADS_MAILED,
+        DIGESTS_SENT,
+        MAILS_SENT,
+        NOTIFIER_RUNS,
+        COLD_STARTS,
+    ];
+}
+
+/// The logs and metrics of a function's process.
+#[derive(Clone, Copy)]
+pub struct Telemetry {
+    function: Function,
+    metrics: &'static Collector,
+}
+
+impl Telemetry {
+    /// Starts logs and metrics, and counts the cold start. The level is Lambda's own setting (`AWS_LAMBDA_LOG_LEVEL`),
+    /// or else `INFO`.
+    ///
+    /// # Errors
+    /// Where they were started before in this process.
+    pub fn start(function: Function) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
+        tracing_subscriber::registry().with(logs(&level, io::stdout)).try_init()?;
+        // The message of a panic can quote what was being handled; its place in the code cannot.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(place, "panicked");
+        }));
+        let metrics = metrics_cloudwatch_embedded::Builder::new()
+            .cloudwatch_namespace(NAMESPACE)
+            .with_dimension("Function", deployed_name(function, std::env::var("AWS_LAMBDA_FUNCTION_NAME").ok()))
+            .init()?;
+        metrics::describe_histogram!(metric::INTAKE_LATENCY, Unit::Milliseconds, "");
+        metrics::counter!(metric::COLD_STARTS).increment(1);
+        Ok(Self { function, metrics })
+    }
+
+    /// Runs one invocation: its logs carry the function and the request id, and its metrics are written when it ends,
+    /// be it by a panic.
+    pub async fn invocation<T>(&self, request_id: &str, work: impl Future<Output = T>) -> T {
+        struct Flush(&'static Collector);
+        impl Drop for Flush {
+            fn drop(&mut self) {
+                // Written at once, so that no log line can come between.
+                let mut lines = Vec::new();
+                let written = self.0.flush(&mut lines).and_then(|()| io::stdout().lock().write_all(&lines));
+                if let Err(error) = written {
+                    tracing::error!(%error, "metrics could not be written");
+                }
+            }
+        }
+        let _flush = Flush(self.metrics);
+        work.instrument(info_span!("invocation", function = self.function.name(), request_id)).await
+    }
+}
+
+/// What the function is called where it is deployed, as Lambda says it; elsewhere its own name.
+fn deployed_name(function: Function, told: Option<String>) -> String {
+    told.filter(|name| !name.is_empty()).unwrap_or_else(|| function.name().to_owned())
+}
+
+/// The exit code of a function whose work has ended, which is said in the logs where it is an error.
+pub fn exit_code<E: Display>(ended: Result<(), E>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the function cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// JSON lines of our own crates, from `level` up.
+fn logs<S, W>(level: &str, writer: W) -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    // Lambda knows one level that Rust's logs do not.
+    let level = if level == "FATAL" { Level::ERROR } else { level.parse().unwrap_or(Level::INFO) };
+    let ours =
+        ["marketplace_leads", "lead_intake", "lead_redelivery", "lead_notifier", "lead_validation", "lead_export"];
+    tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_writer(writer)
+        .with_filter(Targets::new().with_targets(ours.map(|target| (target, level))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: &str, work: impl FnOnce()) -> Vec<serde_json::Value> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::registry().with(logs(level, move || writer.clone()));
+        tracing::subscriber::with_default(subscriber, work);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_log_line_is_one_json_object_with_stable_names_whatever_its_values_hold() {
+        let lines = logged("", || {
+            let span = info_span!("invocation", function = "lead-intake", request_id = "r-1");
+            span.in_scope(|| tracing::info!(outcome = "a\r\n{\"level\":\"ERROR\"}", status = 201, "answered"));
+        });
+        assert_eq!(lines.len(), 1);
+        let line = &lines[0];
+        assert!(line["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["message"], "answered");
+        assert_eq!(line["outcome"], "a\r\n{\"level\":\"ERROR\"}");
+        assert_eq!(line["status"], 201);
+        assert_eq!(line["span"]["function"], "lead-intake");
+        assert_eq!(line["span"]["request_id"], "r-1");
+    }
+
+    #[test]
+    fn metrics_carry_the_name_of_the_deployed_function_so_that_two_stacks_do_not_add_up() {
+        let told = |name: &str| deployed_name(Function::Intake, Some(name.to_owned()));
+        assert_eq!(told("leads-test-lead-intake"), "leads-test-lead-intake");
+        assert_eq!(told(""), "lead-intake");
+        assert_eq!(deployed_name(Function::Intake, None), "lead-intake");
+    }
+
+    #[test]
+    fn crates_of_the_clouds_are_not_heard_at_any_level() {
+        let lines = logged("TRACE", || {
+            tracing::error!(target: "azure_core::policies", "key");
+            tracing::error!(target: "aws_smithy_runtime", "key");
+            tracing::error!(target: "hyper_util", "key");
+            tracing::error!(target: "lambda_runtime", "key");
+            tracing::trace!("ours");
+        });
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0]["message"], "ours");
+    }
+
+    #[test]
+    fn lambdas_own_level_counts_and_info_where_there_is_none() {
+        let work = || {
+            tracing::debug!("debug");
+            tracing::info!("info");
+            tracing::warn!("warn");
+        };
+        for (level, expected) in [("", 2), ("DEBUG", 3), ("WARN", 1), ("info", 2), ("FATAL", 0)] {
+            assert_eq!(logged(level, work).len(), expected, "{level:?}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The check `intake`: the way of a lead by HTTPS, tried from outside.
+
+use super::findings::Findings;
+use super::table::Tables;
+use super::test_lead::{next, test_lead};
+use crate::aws::SecretError;
+use crate::lead::{Day, Lead, StoredLead};
+use crate::secret::Secret;
+use crate::settings::ValidationSettings;
+use crate::table::{Table as _, TableError};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+use url::Url;
+
+/// Longer than intake's longest budget would be a fault in itself; this is what Microsoft might wait.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// An answer to a lead that is slower than this is worth a look.
+const SLOW: Duration = Duration::from_secs(3);
+
+pub(super) async fn check(
+    settings: &ValidationSettings,
+    keys: Option<Result<Secret, SecretError>>,
+    tables: Option<&Tables>,
+    leave: bool,
+    now: Timestamp,
+) -> (Findings, Option<()>) {
+    let mut findings = Findings::default();
+    let Some(url) = &settings.intake_url else {
+        return (Findings::skip("LEADS_INTAKE_URL is not set", "see `settings`"), None);
+    };
+    let key = match &keys {
+        Some(Ok(keys)) => keys.expose().split(',').map(str::trim).find(|key| !key.is_empty()),
+        Some(Err(_)) => return (Findings::skip("the intake keys cannot be had", "see `settings`"), None),
+        None => None,
+    };
+    let Some(key) = key else {
+        return (Findings::skip("there is no intake key", "see `settings`"), None);
+    };
+    let client = reqwest::Client::builder()
+        .timeout(LIMIT)
+        .connect_timeout(Duration::from_secs(3))
+        .redirect(reqwest::redirect::Policy::none())
+        .build();
+    let Ok(client) = client else {
+        findings.fail("the TLS client could not be set up", "report this");
+        return (findings, None);
+    };
+    // Without the key first: it wakes the function up, so that the second answer tells what Microsoft waits mostly.
+    let lead = test_lead(next(now));
+    let (status, woken) = match post(&client, url, None, &lead).await {
+        Ok((status, _, took)) => (status, took),
+        Err(reason) => {
+            findings.fail(
+                format!("intake does not answer: {reason}"),
+                "see that the stack is deployed and that LEADS_INTAKE_URL is its output IntakeUrl",
+            );
+            return (findings, None);
+        }
+    };
+    match status {
+        401 => findings.saw("401 without the key"),
+        200..=299 => findings.fail(
+            format!("intake takes leads without a key ({status})"),
+            "see that LEADS_INTAKE_URL is the stack's output IntakeUrl, and nothing in front of it adds a key",
+        ),
+        _ => {
+            let (seen, cure) = unexpected(status);
+            findings.fail(seen, cure);
+            return (findings, None);
+        }
+    }
+    match post(&client, url, Some(key), &lead).await {
+        Err(reason) => findings.fail(
+            format!("intake does not answer: {reason}"),
+            "look at lead-intake's logs and at the alarm on its errors",
+        ),
+        Ok((status @ (200 | 201), answer, took)) => {
+            findings.saw(format!("{status} with the key in {} ms (the first answer took {} ms)", took.as_millis(), woken.as_millis()));
+            if answer["id"] != lead.id().as_str() {
+                findings.fail("the answer does not name the lead's id", "deploy intake and validation from the same version");
+            }
+            if took > SLOW {
+                findings.warn("the answer is slow", "see `storage` for how long the table takes, and lead-intake's latency on the dashboard");
+            }
+            row(&mut findings, &lead, tables, leave, now).await;
+        }
+        Ok((202, ..)) => findings.fail(
+            "intake could not store the test lead and queued it (202): it does not reach the table",
+            "see `storage` and `round-trip`, and lead-intake's logs; redelivery stores the lead once the table answers, and no \
+             mail ever holds it",
+        ),
+        Ok((401, ..)) => findings.fail(
+            "intake does not take the key (401)",
+            "intake reads its keys when it starts: after changing the parameter, have it start anew (update any of its \
+             settings), and give Partner Center the URL with the key that counts",
+        ),
+        Ok((status, ..)) => {
+            let (seen, cure) = unexpected(status);
+            findings.fail(seen, cure);
+        }
+    }
+    (findings, None)
+}
+
+/// Status, answer and latency of one POST; or why there was none, without the address, which holds the key.
+async fn post(
+    client: &reqwest::Client,
+    url: &Url,
+    key: Option<&str>,
+    lead: &Lead,
+) -> Result<(u16, Value, Duration), &'static str> {
+    let mut url = url.clone();
+    if let Some(key) = key {
+        url.query_pairs_mut().append_pair("code", key);
+    }
+    let customer: serde_json::Map<_, _> =
+        lead.customer.known().into_iter().map(|(name, text)| (name.to_owned(), Value::from(text.as_str()))).collect();
+    let body = json!({
+        "UserDetails": customer,
+        "LeadSource": lead.lead_source,
+        "ActionCode": lead.action_code,
+        "OfferTitle": lead.offer_title,
+        "Description": lead.description,
+    });
+    let started = Instant::now();
+    let answer = client.post(url).json(&body).send().await.map_err(|error| reason(&error))?;
+    let status = answer.status().as_u16();
+    let body = answer.bytes().await.map_err(|error| reason(&error))?;
+    Ok((status, serde_json::from_slice(&body).unwrap_or_default(), started.elapsed()))
+}
+
+fn reason(error: &reqwest::Error) -> &'static str {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    let text: Vec<_> = causes.map(ToString::to_string).collect();
+    let text = text.join(": ");
+    if error.is_timeout() {
+        "no answer in time"
+    } else if text.contains("dns error") {
+        "its name does not resolve"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection broke"
+    }
+}
+
+/// Statuses that are not intake's answer to a lead. 403, 429 and 502 are the function URL's own.
+fn unexpected(status: u16) -> (String, String) {
+    let (seen, cure) = match status {
+        403 => (
+            "the function URL lets nobody in (403)",
+            "deploy the template again: intake's URL needs AuthType NONE and a permission for everyone",
+        ),
+        404 | 405 => (
+            "there is no intake at this address",
+            "set LEADS_INTAKE_URL to the stack's output IntakeUrl, /leads included",
+        ),
+        429 => (
+            "intake is at its concurrency (429)",
+            "see who else posts to it (the dashboard's 401s), and raise the stack's parameter for intake's concurrency",
+        ),
+        500..=599 => (
+            "intake fails",
+            "look at lead-intake's logs: mostly its settings are wrong, or the table and the queue cannot be reached",
+        ),
+        _ => ("intake answers otherwise than expected", "look at lead-intake's logs"),
+    };
+    let seen = if seen.contains('(') { seen.to_owned() } else { format!("{seen} ({status})") };
+    (seen, cure.to_owned())
+}
+
+/// Looks for the lead's row, by the day on which intake received it, and deletes it.
+async fn row(findings: &mut Findings, lead: &Lead, tables: Option<&Tables>, leave: bool, now: Timestamp) {
+    let Some(tables) = tables else {
+        findings.warn(
+            "its row was neither looked for nor deleted, since the table cannot be read; no mail ever holds it",
+            "mend `table` first",
+        );
+        return;
+    };
+    let today = Day::of(now);
+    for day in [today, today.after(), today.before()] {
+        let partition_key = day.partition_key();
+        let entity = match tables.leads.get(&partition_key, &lead.id()).await {
+            Ok(entity) => entity,
+            Err(TableError::NotFound) => continue,
+            Err(error) => {
+                let (seen, cure) = tables.account.explain(&error);
+                findings.fail(format!("its row could not be read: {seen}"), cure);
+                return;
+            }
+        };
+        match StoredLead::from_entity(&entity) {
+            Ok(stored) if stored.lead == *lead => findings.saw("its row found, the same in every field"),
+            _ => findings
+                .fail("its row differs from what was sent", "deploy intake and validation from the same version"),
+        }
+        if leave {
+            findings.saw("left");
+        } else if let Err(error) = tables.leads.delete(&partition_key, &lead.id()).await {
+            let (seen, cure) = tables.account.explain(&error);
+            findings.fail(format!("its row could not be deleted; no mail ever holds it: {seen}"), cure);
+        }
+        return;
+    }
+    findings.fail(
+        "its row is not in the table",
+        "see that intake and validation have the same storage account and LEADS_TABLE",
+    );
+}

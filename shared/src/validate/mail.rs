@@ -1,0 +1,227 @@
+//! The check `mail`: whether SES would send the digests, and to everyone.
+
+use super::findings::{Findings, count};
+use super::test_lead::test_row;
+use crate::mail::ses::SesMailer;
+use crate::mail::ses_account::{Account, Identity, SesAccount, SesError};
+use crate::mail::{Digest, DigestLead, Language, Mailer as _, Occasion, RenderSettings, render};
+use crate::settings::ValidationSettings;
+use aws_config::SdkConfig;
+use jiff::Timestamp;
+
+/// SES answers such questions about once a second.
+const MOST_RECIPIENTS: usize = 20;
+
+/// Where a recipient stands in the settings, which shows nobody, and the address.
+type Recipient<'a> = (String, &'a str);
+
+pub(super) async fn check(
+    aws: &SdkConfig,
+    settings: &ValidationSettings,
+    send: bool,
+    now: Timestamp,
+) -> (Findings, Option<()>) {
+    let mut findings = Findings::default();
+    let (Some(from), Some(to)) = (&settings.mail_from, &settings.mail_to) else {
+        return (Findings::skip("LEADS_MAIL_FROM or LEADS_MAIL_TO is wrong", "see `settings`"), None);
+    };
+    let ses = SesAccount::new(aws);
+    let account = match ses.account().await {
+        Ok(account) => account,
+        Err(SesError(code)) => {
+            let cure = match code.as_str() {
+                code if code.contains("AccessDenied") => "allow the function's role ses:GetAccount",
+                _ => {
+                    "run this again; if it stays, see that SES exists in the function's region, and AWS's health there"
+                }
+            };
+            findings.fail(format!("SES says nothing about the account ({code})"), cure);
+            return (findings, None);
+        }
+    };
+    look_at(&mut findings, &account);
+    sender(&mut findings, &ses, address(from)).await;
+    let recipients = recipients(settings);
+    for recipient in recipients.iter().take(MOST_RECIPIENTS) {
+        look_at_recipient(&mut findings, &ses, &account, recipient).await;
+    }
+    if recipients.len() > MOST_RECIPIENTS {
+        findings.saw(format!("the first {MOST_RECIPIENTS} of {} recipients looked at", recipients.len()));
+    } else if !findings.has_failed() {
+        findings.saw(format!("{}, none suppressed", count(recipients.len(), "recipient")));
+    }
+    if send {
+        send_test(&mut findings, aws, settings, (from, to), now).await;
+    }
+    (findings, None)
+}
+
+fn look_at(findings: &mut Findings, account: &Account) {
+    if !account.has_production_access {
+        findings.warn(
+            "the account is in the SES sandbox: it sends to verified addresses only, 200 mails a day",
+            "request production access (SES console, Account dashboard); until then verify every recipient",
+        );
+    }
+    if !account.is_sending {
+        findings.fail(
+            "sending is paused for the account",
+            "see the SES console, Reputation metrics: remove the cause, then resume sending",
+        );
+    }
+    match account.enforcement.as_str() {
+        "SHUTDOWN" => {
+            findings.fail("SES has shut the account's sending down", "answer the case that AWS Support opened")
+        }
+        "PROBATION" => findings.warn(
+            "SES has the account under review: too many bounces or complaints",
+            "see the SES console, Reputation metrics, and remove addresses that bounce",
+        ),
+        _ => {}
+    }
+    if let Some(quota) = account.daily_quota.filter(|quota| *quota >= 0.0) {
+        let left = quota - account.sent_last_day;
+        let seen = format!("{left:.0} of {quota:.0} mails left today");
+        let cure = "request a higher sending quota (AWS console, Service Quotas, Amazon SES)";
+        if left < 1.0 {
+            findings.fail(seen, cure);
+        } else if left < quota / 10.0 {
+            findings.warn(seen, cure);
+        } else {
+            findings.saw(seen);
+        }
+    }
+}
+
+/// The address within `Name <address>`.
+fn address(from: &str) -> &str {
+    from.rsplit_once('<').map_or(from, |(_, rest)| rest.trim_end_matches('>')).trim()
+}
+
+/// What SES knows of an address: by itself, its domain, or a domain above that one. Any that is verified counts, and any
+/// that is signed.
+async fn identity(ses: &SesAccount, address: &str) -> Result<Option<Identity>, SesError> {
+    let domain = address.rsplit_once('@').map_or(address, |(_, domain)| domain);
+    let above = std::iter::successors(Some(domain), |domain| domain.split_once('.').map(|(_, above)| above));
+    let mut found: Option<Identity> = None;
+    for name in std::iter::once(address).chain(above.filter(|domain| domain.contains('.'))) {
+        let Some(identity) = ses.identity(name).await? else { continue };
+        let is_better =
+            found.is_none_or(|found| (found.is_verified, found.is_signed) < (identity.is_verified, identity.is_signed));
+        if is_better {
+            found = Some(identity);
+        }
+        if found.is_some_and(|found| found.is_verified && found.is_signed) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+async fn sender(findings: &mut Findings, ses: &SesAccount, address: &str) {
+    match identity(ses, address).await {
+        Ok(Some(Identity { is_verified: true, is_signed })) => {
+            findings.saw("the sender is verified");
+            if !is_signed {
+                findings.warn(
+                    "its mails are not signed with DKIM, and land in junk folders the sooner",
+                    "verify the sender's whole domain in SES (Easy DKIM), and publish the DNS records that it shows",
+                );
+            }
+        }
+        Ok(Some(_)) => findings.fail(
+            "the sender in LEADS_MAIL_FROM is not verified yet",
+            "follow the link in the mail that SES sent to it, or publish the DNS records that the SES console shows",
+        ),
+        Ok(None) => findings.fail(
+            "SES does not know the sender in LEADS_MAIL_FROM in this region",
+            "verify it: aws sesv2 create-email-identity --email-identity <address or domain>, in the function's region",
+        ),
+        Err(SesError(code)) => findings.warn(
+            format!("SES says nothing about the sender ({code})"),
+            "allow the function's role ses:GetEmailIdentity",
+        ),
+    }
+}
+
+/// Every recipient once, the default ones first.
+fn recipients(settings: &ValidationSettings) -> Vec<Recipient<'_>> {
+    let default = settings.mail_to.iter().flatten().enumerate();
+    let default = default.map(|(at, address)| (format!("recipient {} of LEADS_MAIL_TO", at + 1), address.as_str()));
+    let routes = settings.routes.iter().flatten().enumerate().flat_map(|(route, to)| {
+        let name = move |at| format!("recipient {} of route {}", at + 1, route + 1);
+        to.to.iter().enumerate().map(move |(at, address)| (name(at), address.as_str()))
+    });
+    let mut recipients: Vec<Recipient<'_>> = Vec::new();
+    for recipient in default.chain(routes) {
+        if !recipients.iter().any(|(_, known)| known.eq_ignore_ascii_case(recipient.1)) {
+            recipients.push(recipient);
+        }
+    }
+    recipients
+}
+
+async fn look_at_recipient(
+    findings: &mut Findings,
+    ses: &SesAccount,
+    account: &Account,
+    (who, address): &Recipient<'_>,
+) {
+    match ses.is_suppressed(address).await {
+        Ok(true) => findings.fail(
+            format!("{who} is on the suppression list: SES sends it nothing"),
+            "see why its mails bounced, then take it off: aws sesv2 delete-suppressed-destination --email-address <address>",
+        ),
+        Ok(false) => {}
+        Err(SesError(code)) => findings.warn(
+            format!("SES says nothing about suppression of {who} ({code})"),
+            "allow the function's role ses:GetSuppressedDestination",
+        ),
+    }
+    if account.has_production_access {
+        return;
+    }
+    match identity(ses, address).await {
+        Ok(Some(Identity { is_verified: true, .. })) => {}
+        Ok(_) => findings.fail(
+            format!("{who} is not verified: the sandbox refuses it"),
+            "verify it (aws sesv2 create-email-identity --email-identity <address>), or leave the sandbox",
+        ),
+        Err(SesError(code)) => findings
+            .warn(format!("SES says nothing about {who} ({code})"), "allow the function's role ses:GetEmailIdentity"),
+    }
+}
+
+async fn send_test(
+    findings: &mut Findings,
+    aws: &SdkConfig,
+    settings: &ValidationSettings,
+    (from, to): (&str, &[String]),
+    now: Timestamp,
+) {
+    let language = settings.language.as_deref().and_then(Language::find);
+    let (Some(language), Some(time_zone)) = (language, settings.time_zone.clone()) else {
+        findings.fail("no test digest without language and time zone", "see `settings`");
+        return;
+    };
+    let stored = test_row(now);
+    let digest = Digest {
+        id: format!("validation-{}", stored.row_key),
+        occasion: Occasion::New,
+        leads: vec![DigestLead { stored, history: Vec::new() }],
+        unreadable: Vec::new(),
+        quarantined: Vec::new(),
+    };
+    let render_settings = RenderSettings { language, time_zone, contact_window_days: 1 };
+    let mailer = SesMailer::new(aws, settings.configuration_set.clone());
+    for message in render(&digest, &render_settings).messages(from, to) {
+        if let Err(error) = mailer.send(&message).await {
+            findings.fail(
+                format!("the test digest was not sent: {error}"),
+                "see what is said of account, sender and recipients",
+            );
+            return;
+        }
+    }
+    findings.saw(format!("a digest with a test lead sent to {}", count(to.len(), "recipient")));
+}

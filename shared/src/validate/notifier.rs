@@ -1,0 +1,234 @@
+//! The checks `notifier` and `silence`: what the notifier remembers, against what it should have done by now.
+
+use super::findings::{Findings, count};
+use super::settings::span;
+use super::table::Tables;
+use crate::lead::Day;
+use crate::notify::{Checkpoint, NotifyError, Outcome, RunRecord, State, Waiting, waiting};
+use crate::quarantine;
+use crate::settings::ValidationSettings;
+use crate::table::{Query, Table as _, TableError};
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+/// How many runs are looked at.
+const RUNS: usize = 10;
+
+/// How many waiting leads are counted.
+const MOST_WAITING: usize = 5_000;
+
+/// Quarantined bodies of so many days are warned of; older ones were in a digest long since.
+const QUARANTINE_DAYS: i64 = 7;
+
+const HOW_TO_INVOKE: &str =
+    "aws lambda invoke --function-name <stack>-lead-notifier --cli-binary-format raw-in-base64-out";
+
+/// What the notifier remembers.
+pub(super) struct Memory {
+    checkpoint: Option<Checkpoint>,
+    waiting: Waiting,
+}
+
+pub(super) async fn check(
+    tables: &Tables,
+    settings: &ValidationSettings,
+    now: Timestamp,
+) -> (Findings, Option<Memory>) {
+    let mut findings = Findings::default();
+    match look(&mut findings, tables, settings, now).await {
+        Ok(memory) => (findings, Some(memory)),
+        Err(NotifyError::Table(error)) => {
+            let (seen, cure) = tables.account.explain(&error);
+            findings.fail(seen, cure);
+            (findings, None)
+        }
+        Err(error) => {
+            findings.fail(
+                error.to_string(),
+                "look at the rows of partition `notifier` in LEADS_STATE_TABLE: somebody changed one",
+            );
+            (findings, None)
+        }
+    }
+}
+
+async fn look(
+    findings: &mut Findings,
+    tables: &Tables,
+    settings: &ValidationSettings,
+    now: Timestamp,
+) -> Result<Memory, NotifyError> {
+    let state = State::new(tables.state.clone());
+    let checkpoint = match state.checkpoint().await {
+        Err(TableError::TableNotFound) => {
+            never_ran(findings);
+            return Ok(Memory { checkpoint: None, waiting: Waiting::default() });
+        }
+        other => other?,
+    };
+    let interval = settings.interval.unwrap_or(Duration::from_secs(3_600));
+    let is_at_work = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_leased(now));
+    match &checkpoint {
+        None => never_ran(findings),
+        Some(checkpoint) => {
+            runs(findings, &state.runs(RUNS).await?, interval, now);
+            if is_at_work {
+                findings.saw("a run is at work");
+            }
+            if checkpoint.paused {
+                findings.warn(
+                    "the notifier is paused: no mails, though nothing is lost",
+                    format!("resume it: {HOW_TO_INVOKE} --payload '{{\"command\":\"resume\"}}' /dev/stdout"),
+                );
+            }
+            pending(findings, checkpoint, is_at_work);
+            if checkpoint.full_reads {
+                findings.warn(
+                    "every run reads the whole table, since a sweep found leads under keys that are no days",
+                    format!(
+                        "see with which keys they come; if that was once, go back: {HOW_TO_INVOKE} --payload \
+                         '{{\"command\":\"resume\",\"full-reads\":false}}' /dev/stdout"
+                    ),
+                );
+            }
+        }
+    }
+    quarantined(findings, tables, now).await?;
+    let window = (settings.overlap.unwrap_or(Duration::from_secs(600)), settings.first_lookback.unwrap_or(interval));
+    let known = checkpoint.clone().unwrap_or_default();
+    let waiting = waiting(&tables.leads, &tables.state, &known, window, now, MOST_WAITING).await?;
+    let Waiting { leads, tests, unreadable, quarantined, .. } = &waiting;
+    let counts = [
+        (*leads, "lead"),
+        (*tests, "test lead"),
+        (*unreadable, "unreadable row"),
+        (*quarantined, "quarantined message"),
+    ];
+    let counts: Vec<_> =
+        counts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| count(*number, what)).collect();
+    findings.saw(match counts.as_slice() {
+        [] => "nothing waits for the next run".to_owned(),
+        counts => format!("waiting for the next run: {}", counts.join(", ")),
+    });
+    Ok(Memory { checkpoint, waiting })
+}
+
+fn never_ran(findings: &mut Findings) {
+    findings.warn(
+        "the notifier has not run yet",
+        format!(
+            "wait for the schedule, or run it: {HOW_TO_INVOKE} --payload '{{\"command\":\"run\"}}' /dev/stdout; if it stays, see \
+             that the schedule is enabled"
+        ),
+    );
+}
+
+/// The time between two times, as far as it is one.
+fn since(earlier: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(earlier)).unwrap_or_default()
+}
+
+fn runs(findings: &mut Findings, runs: &[RunRecord], interval: Duration, now: Timestamp) {
+    let ended_well = |run: &&RunRecord| matches!(run.outcome, Outcome::Complete | Outcome::Stopped);
+    let Some(last) = runs.first() else {
+        findings.warn("no run is recorded", "see that the schedule is enabled, and its dead-letter queue");
+        return;
+    };
+    let age = since(last.started, now);
+    if age > interval * 2 {
+        findings.fail(
+            format!("the last run was {} ago, though one is due every {}", span(age), span(interval)),
+            "see that the schedule is enabled (EventBridge Scheduler) and its dead-letter queue is empty, and lead-notifier's \
+             logs; the next run reads on from where the last one ended",
+        );
+        return;
+    }
+    match runs.iter().find(ended_well) {
+        Some(good) if good.run == last.run => {
+            findings.saw(format!("the last run, {} ago, ended well", span(age)));
+        }
+        good => {
+            let error = last.error.as_deref().unwrap_or("it was paused or busy");
+            let good = match good {
+                Some(good) => format!("the last one that ended well was {} ago", span(since(good.started, now))),
+                None => format!("none of the last {} ended well", runs.len()),
+            };
+            let seen = format!("the last run, {} ago, did not end well: {error}; {good}", span(age));
+            match last.outcome {
+                Outcome::Failed => findings.fail(seen, "do what the error says; the next run tries again by itself"),
+                _ => findings.saw(seen),
+            }
+        }
+    }
+    // A run by hand makes a gap shorter, never longer: the shortest is the schedule's at most.
+    let gaps = runs.windows(2).map(|pair| since(pair[1].started, pair[0].started));
+    if let Some(gap) = gaps.min().filter(|gap| runs.len() > 2 && *gap > interval.mul_f64(1.5)) {
+        findings.warn(
+            format!("runs are {} apart at least, though LEADS_INTERVAL_MINUTES says {}", span(gap), span(interval)),
+            "have the stack's schedule and LEADS_INTERVAL_MINUTES say the same",
+        );
+    }
+}
+
+fn pending(findings: &mut Findings, checkpoint: &Checkpoint, is_at_work: bool) {
+    let Some(oldest) = checkpoint.pending.first() else { return };
+    let recorded = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", oldest.get(..16).unwrap_or_default());
+    let recorded =
+        recorded.map(|time| format!(", the oldest of {}", time.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
+    let seen =
+        format!("{}: recorded, and not seen to be sent{recorded}", count(checkpoint.pending.len(), "pending digest"));
+    if is_at_work {
+        findings.saw(seen);
+    } else {
+        findings.fail(
+            seen,
+            "see `mail`, and the error of the last run; the next run sends them again, marked as possible repeats",
+        );
+    }
+}
+
+async fn quarantined(findings: &mut Findings, tables: &Tables, now: Timestamp) -> Result<(), TableError> {
+    let since = Day::of(now - SignedDuration::from_hours(24 * QUARANTINE_DAYS));
+    let query = Query {
+        row_key_from: Some(since.to_string()),
+        select: vec!["Size"],
+        ..Query::partition(quarantine::PARTITION)
+    };
+    let bodies = tables.state.all(&query).await?.len();
+    if bodies > 0 {
+        findings.warn(
+            format!("{} in quarantine since {since}: sent with a valid key, and no lead", count(bodies, "message")),
+            "read them in LEADS_STATE_TABLE, partition `quarantine`, and enter the leads by hand; the digests name them too",
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn silence(memory: &Memory, settings: &ValidationSettings, now: Timestamp) -> (Findings, Option<()>) {
+    let mut findings = Findings::default();
+    let checkpoint = memory.checkpoint.as_ref();
+    let newest = checkpoint.and_then(|checkpoint| checkpoint.newest_lead).max(memory.waiting.newest_lead);
+    let test = checkpoint.and_then(|checkpoint| checkpoint.newest_test_lead).max(memory.waiting.newest_test_lead);
+    let ago = |time: Timestamp| format!("{} ago", span(since(time, now)));
+    match newest {
+        None => findings.saw("no lead yet"),
+        Some(newest) => {
+            let age = since(newest, now);
+            // Before the first lead the notifier counts from its first run.
+            let seen = format!("the newest lead (or else the first run) was {}", ago(newest));
+            match settings.silence.flatten() {
+                Some(limit) if age >= limit => findings.warn(
+                    seen,
+                    "see in Partner Center that its lead destination is this table or the intake URL, and click Validate there; \
+                     compare its own list of leads with `reconcile`",
+                ),
+                _ => findings.saw(seen),
+            }
+        }
+    }
+    findings.saw(match test {
+        Some(test) => format!("the newest test lead came {}", ago(test)),
+        None => "no test lead has come from Partner Center yet".to_owned(),
+    });
+    (findings, None)
+}

@@ -1,0 +1,209 @@
+//! What validation is asked for: the event of an invocation.
+
+use super::CHECKS;
+use serde_json::{Map, Value};
+use std::fmt;
+use url::Url;
+
+/// What to check, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Only these checks and those that they need; all where it is empty.
+    pub checks: Vec<&'static str>,
+    /// Whether to create tables that are missing.
+    pub create: bool,
+    /// Whether to leave the test leads in the table, as Partner Center does. No mail ever holds them.
+    pub leave: bool,
+    /// Whether to send a digest with a test lead.
+    pub send: bool,
+    /// Leads to compare with the table.
+    pub reconcile: Option<Leads>,
+}
+
+/// Where the leads of Partner Center's export are.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Leads {
+    /// The file itself.
+    Csv(String),
+    /// A presigned URL of the file in S3.
+    S3(Url),
+}
+
+/// What is wrong with an event. Holds no value of it, since values can be people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidRequest(pub String);
+
+const FIELDS: &str = "`checks` (a list of names), `create`, `leave`, `send` (true or false), `reconcile` (an object)";
+
+const RECONCILE_FIELDS: &str = "`csv` (the file's text) or `s3` (a presigned URL of the file in S3)";
+
+impl Request {
+    /// Reads an event; `{}` and `null` ask for everything that changes nothing.
+    ///
+    /// # Errors
+    /// Where a field is unknown or malformed; the error lists the valid ones.
+    pub fn parse(event: &Value) -> Result<Self, InvalidRequest> {
+        let fail = |message: String| Err(InvalidRequest(message));
+        let empty = Map::new();
+        let event = match event {
+            Value::Null => &empty,
+            Value::Object(fields) => fields,
+            _ => return fail(format!("the event is no JSON object like {{}}; its fields: {FIELDS}")),
+        };
+        let mut request = Self::default();
+        for (name, value) in event {
+            let flag = match name.as_str() {
+                "checks" => {
+                    request.checks = checks(value)?;
+                    continue;
+                }
+                "reconcile" => {
+                    request.reconcile = Some(leads(value)?);
+                    continue;
+                }
+                "create" => &mut request.create,
+                "leave" => &mut request.leave,
+                "send" => &mut request.send,
+                _ => return fail(format!("the event has an unknown field; valid are {FIELDS}")),
+            };
+            *flag = value.as_bool().ok_or_else(|| InvalidRequest(format!("`{name}` is neither true nor false")))?;
+        }
+        let wanted = request.wanted();
+        for (is_asked, option, check) in [
+            (request.create, "create", "table"),
+            (request.leave, "leave", "round-trip"),
+            (request.send, "send", "mail"),
+        ] {
+            if is_asked && !wanted.contains(&check) {
+                return fail(format!("`{option}` belongs to the check `{check}`, which `checks` leaves out"));
+            }
+        }
+        if wanted.contains(&"reconcile") && !request.checks.is_empty() && request.reconcile.is_none() {
+            return fail(format!("the check `reconcile` needs the field `reconcile` with {RECONCILE_FIELDS}"));
+        }
+        Ok(request)
+    }
+
+    /// The checks to run: those asked for with all that they need.
+    pub(super) fn wanted(&self) -> Vec<&'static str> {
+        let mut wanted = self.checks.clone();
+        if wanted.is_empty() {
+            wanted = CHECKS.iter().map(|check| check.id).filter(|id| *id != "reconcile").collect();
+        }
+        if self.reconcile.is_some() {
+            wanted.push("reconcile");
+        }
+        let mut at = 0;
+        while let Some(id) = wanted.get(at) {
+            let needs = CHECKS.iter().filter(|check| check.id == *id).flat_map(|check| check.needs);
+            let needs: Vec<_> = needs.filter(|id| !wanted.contains(id)).copied().collect();
+            wanted.extend(needs);
+            at += 1;
+        }
+        wanted
+    }
+}
+
+fn checks(value: &Value) -> Result<Vec<&'static str>, InvalidRequest> {
+    let known = |value: &Value| CHECKS.iter().map(|check| check.id).find(|id| value.as_str() == Some(id));
+    let names = value.as_array().and_then(|names| names.iter().map(known).collect::<Option<Vec<_>>>());
+    names.ok_or_else(|| {
+        let valid: Vec<_> = CHECKS.iter().map(|check| format!("`{}`", check.id)).collect();
+        InvalidRequest(format!("`checks` is no list of checks; valid are {}", valid.join(", ")))
+    })
+}
+
+fn leads(value: &Value) -> Result<Leads, InvalidRequest> {
+    let wrong = || InvalidRequest(format!("`reconcile` is no object with {RECONCILE_FIELDS}"));
+    let fields = value.as_object().filter(|fields| fields.len() == 1).ok_or_else(wrong)?;
+    match (fields.get("csv").and_then(Value::as_str), fields.get("s3").and_then(Value::as_str)) {
+        (Some(csv), None) => Ok(Leads::Csv(csv.to_owned())),
+        (None, Some(url)) => Url::parse(url).ok().filter(is_s3).map(Leads::S3).ok_or_else(|| {
+            let how = "what `aws s3 presign s3://<bucket>/<key>` prints";
+            InvalidRequest(format!("`s3` is no presigned URL of Amazon S3: {how}"))
+        }),
+        _ => Err(wrong()),
+    }
+}
+
+/// Nothing but S3 is asked: the function must not be a way into other places.
+fn is_s3(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let is_aws = host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
+    let is_s3 = host.split('.').any(|label| label == "s3" || label.starts_with("s3-"));
+    url.scheme() == "https" && is_aws && is_s3
+}
+
+/// Shows nothing of the leads.
+impl fmt::Debug for Leads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Csv(_) => "Csv(..)",
+            Self::S3(_) => "S3(..)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_empty_event_asks_for_every_check_and_changes_nothing() {
+        let request = Request::parse(&json!({})).unwrap();
+        assert_eq!(request, Request::default());
+        assert_eq!(Request::parse(&Value::Null).unwrap(), request);
+        assert_eq!(request.wanted().len(), CHECKS.len() - 1, "reconciliation needs leads");
+    }
+
+    #[test]
+    fn a_check_brings_those_that_it_needs() {
+        let request = Request::parse(&json!({"checks": ["silence"], "create": true})).unwrap();
+        assert_eq!(request.wanted(), ["silence", "notifier", "table", "storage", "connection-string"]);
+        assert_eq!(Request::parse(&json!({"checks": ["queue"]})).unwrap().wanted(), ["queue"]);
+    }
+
+    #[test]
+    fn the_leads_to_reconcile_come_with_the_event_or_from_s3() {
+        let leads = |value| Request::parse(&json!({ "reconcile": value })).map(|request| request.reconcile);
+        assert_eq!(leads(json!({"csv": "Email\n"})), Ok(Some(Leads::Csv("Email\n".into()))));
+        for url in [
+            "https://exports.s3.eu-west-1.amazonaws.com/leads.csv?X-Amz-Signature=0",
+            "https://s3.amazonaws.com/exports/leads.csv?X-Amz-Signature=0",
+            "https://exports.s3.cn-north-1.amazonaws.com.cn/leads.csv?X-Amz-Signature=0",
+        ] {
+            assert!(leads(json!({ "s3": url })).is_ok(), "{url}");
+        }
+        for url in [
+            "http://exports.s3.eu-west-1.amazonaws.com/leads.csv",
+            "https://169.254.169.254/latest/meta-data",
+            "https://s3.amazonaws.com.contoso.example/leads.csv",
+            "https://sqs.eu-west-1.amazonaws.com/leads.csv",
+            "s3://exports/leads.csv",
+        ] {
+            assert!(leads(json!({ "s3": url })).unwrap_err().0.contains("aws s3 presign"), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_event_is_told_what_is_valid_and_repeats_no_value() {
+        for (event, part) in [
+            (json!([]), "no JSON object"),
+            (json!({"eve@evil.example": 1}), "valid are `checks`"),
+            (json!({"checks": ["eve@evil.example"]}), "`round-trip`, `intake`"),
+            (json!({"checks": "table"}), "`round-trip`, `intake`"),
+            (json!({"send": "eve@evil.example"}), "`send` is neither true nor false"),
+            (json!({"send": true, "checks": ["table"]}), "`send` belongs to the check `mail`"),
+            (json!({"create": true, "checks": ["queue"]}), "`create` belongs to the check `table`"),
+            (json!({"checks": ["reconcile"]}), "needs the field `reconcile`"),
+            (json!({"reconcile": "eve@evil.example"}), "`csv` (the file's text)"),
+            (json!({"reconcile": {"csv": "a", "s3": "b"}}), "`csv` (the file's text)"),
+            (json!({"reconcile": {"file": "eve@evil.example"}}), "`csv` (the file's text)"),
+        ] {
+            let error = Request::parse(&event).unwrap_err().0;
+            assert!(error.contains(part) && !error.contains('@'), "{event}: {error}");
+        }
+    }
+}

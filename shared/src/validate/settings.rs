@@ -1,0 +1,143 @@
+//! The check `settings`: whether each is right, and whether they fit each other.
+
+use super::findings::{Findings, count};
+use super::secret_problem;
+use crate::aws::SecretError;
+use crate::intake::IntakeKeys;
+use crate::secret::Secret;
+use crate::settings::{MailOrDrop, ValidationSettings};
+use std::time::Duration;
+
+/// Below this, clocks of the service's servers and late writes may take a lead out of the window.
+const SAFE_OVERLAP: Duration = Duration::from_secs(5 * 60);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) fn check(
+    settings: &ValidationSettings,
+    keys: Option<&Result<Secret, SecretError>>,
+) -> (Findings, Option<()>) {
+    let mut findings = Findings::default();
+    for problem in &settings.problems {
+        let cure = format!("set {} in the stack's parameters to {}", problem.variable, problem.expected);
+        findings.fail(format!("{} {}", problem.variable, problem.wrong), cure);
+    }
+    recipients(&mut findings, settings);
+    intake_keys(&mut findings, keys);
+    schedule(&mut findings, settings);
+    for (name, value) in [("LEADS_TEST_LEADS", settings.test_leads), ("LEADS_DO_NOT_CONTACT", settings.do_not_contact)]
+    {
+        if value == Some(MailOrDrop::Drop) {
+            findings.saw(format!("{name} keeps such leads out of the mails"));
+        }
+    }
+    for (name, is_set) in [
+        ("LEADS_INTAKE_URL", settings.intake_url.is_some()),
+        ("LEADS_DEAD_LETTER_QUEUE_URL", settings.dead_letter_queue_url.is_some()),
+    ] {
+        let is_wrong = settings.problems.iter().any(|problem| problem.variable == name);
+        if !is_set && !is_wrong {
+            findings.warn(
+                format!("{name} is not set"),
+                "deploy the template as it is: it sets all of validation's settings",
+            );
+        }
+    }
+    (findings, None)
+}
+
+fn recipients(findings: &mut Findings, settings: &ValidationSettings) {
+    if let Some(to) = &settings.mail_to {
+        let routes = settings.routes.as_ref().filter(|routes| !routes.is_empty());
+        let routes = routes.map(|routes| format!(" and {}", count(routes.len(), "route"))).unwrap_or_default();
+        findings.saw(format!("{}{routes}", count(to.len(), "recipient")));
+    }
+    let names: Vec<_> = settings.routes.iter().flatten().filter_map(|route| route.name.as_deref()).collect();
+    let is_twice = names.iter().enumerate().any(|(at, name)| names[..at].contains(name));
+    if is_twice {
+        findings.fail("two routes have the same name", "give each route in LEADS_ROUTES a name of its own");
+    }
+    if let (Some(language), Some(zone)) = (&settings.language, &settings.time_zone) {
+        let zone = zone.iana_name().unwrap_or("UTC");
+        findings.saw(format!("mails in {language}, times in {zone}"));
+    }
+}
+
+fn intake_keys(findings: &mut Findings, keys: Option<&Result<Secret, SecretError>>) {
+    match keys {
+        None => {}
+        Some(Err(error)) => {
+            let (seen, cure) = secret_problem(error);
+            findings.fail(format!("the intake keys: {seen}"), cure);
+        }
+        Some(Ok(secret)) => match IntakeKeys::parse(secret) {
+            Err(error) => findings.fail(
+                format!("the setting with the intake keys {error}"),
+                "one or two keys with a comma between, each of 16 or more of A-Z a-z 0-9 - _ . ~: see the guide on \
+                 rotating the intake key",
+            ),
+            Ok(_) => {
+                let lengths: Vec<_> = secret.expose().split(',').map(|key| key.trim().len()).collect();
+                let lengths: Vec<_> =
+                    lengths.into_iter().filter(|length| *length > 0).map(|length| length.to_string()).collect();
+                findings.saw(match lengths.as_slice() {
+                    [length] => format!("1 intake key of {length} characters"),
+                    lengths => {
+                        format!("2 intake keys of {} characters, one of them to be rotated out", lengths.join(" and "))
+                    }
+                });
+            }
+        },
+    }
+}
+
+fn schedule(findings: &mut Findings, settings: &ValidationSettings) {
+    let (Some(interval), Some(overlap), Some(lookback)) =
+        (settings.interval, settings.overlap, settings.first_lookback)
+    else {
+        return;
+    };
+    findings.saw(format!("a run every {}, reading {} back", span(interval), span(overlap)));
+    if overlap < SAFE_OVERLAP {
+        findings.warn(
+            format!("the overlap is only {}", span(overlap)),
+            "set LEADS_OVERLAP_MINUTES to 10: the service's clocks differ, and a write can become visible late",
+        );
+    }
+    if lookback < interval {
+        findings.warn(
+            format!("the first run looks back {}, less than the interval", span(lookback)),
+            "set LEADS_FIRST_LOOKBACK_MINUTES to at least LEADS_INTERVAL_MINUTES, or clear it, before the first run",
+        );
+    }
+    match settings.sweep {
+        Some(None) => findings.warn(
+            "the sweep is off: leads under keys of an unknown form are never found",
+            "set LEADS_SWEEP_HOURS to 24",
+        ),
+        Some(Some(sweep)) if sweep < interval => {
+            findings.warn("the sweep is due in every run: each reads the whole table", "set LEADS_SWEEP_HOURS to 24")
+        }
+        _ => {}
+    }
+    match settings.silence {
+        Some(None) => findings.saw("no alert about silence"),
+        Some(Some(silence)) if silence < interval.max(DAY) => findings.warn(
+            "the alert about silence comes sooner than a run can see a lead",
+            "set LEADS_SILENCE_DAYS to some days",
+        ),
+        _ => {}
+    }
+}
+
+/// A time as people say it: `90 minutes`, `2 hours`, `3 days`.
+pub(super) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (number, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    count(usize::try_from(number).unwrap_or(usize::MAX), unit)
+}

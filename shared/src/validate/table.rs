@@ -1,0 +1,164 @@
+//! The checks `table` and `round-trip`.
+
+use super::findings::Findings;
+use super::storage::{Account, describe};
+use super::test_lead::test_row;
+use crate::lead::StoredLead;
+use crate::notify::{State, pages, queries};
+use crate::settings::ValidationSettings;
+use crate::table::azure::AzureTable;
+use crate::table::{Query, Table, TableError};
+use crate::window::days;
+use futures::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use std::pin::pin;
+use std::time::Duration;
+
+/// Clocks that are kept right differ by less.
+const NOTABLE_OFFSET: SignedDuration = SignedDuration::from_mins(1);
+
+/// From here on Azure may refuse requests, and windows miss rows.
+const WRONG_OFFSET: SignedDuration = SignedDuration::from_mins(10);
+
+/// Both tables of an account, seen to exist but for the state table, which the notifier creates.
+pub(super) struct Tables {
+    pub(super) account: Account,
+    pub(super) leads: AzureTable,
+    pub(super) state: AzureTable,
+}
+
+pub(super) async fn check(account: Account, create: bool, settings: &ValidationSettings) -> (Findings, Option<Tables>) {
+    let mut findings = Findings::default();
+    let (leads, state) = (account.tables.table(&account.names.0), account.tables.table(&account.names.1));
+    let mut are_there = true;
+    for (table, name, variable) in
+        [(&leads, &account.names.0, "LEADS_TABLE"), (&state, &account.names.1, "LEADS_STATE_TABLE")]
+    {
+        let mut found = exists(table).await;
+        if create && found == Err(TableError::TableNotFound) {
+            found = match table.create().await {
+                Ok(()) | Err(TableError::Exists) => {
+                    findings.saw(format!("{name} created"));
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+        }
+        match found {
+            Ok(()) => findings.saw(format!("{name} exists")),
+            Err(TableError::TableNotFound) if variable == "LEADS_STATE_TABLE" => findings.warn(
+                format!("{name} does not exist: the notifier's first run creates it, until then intake keeps no unreadable body"),
+                "run this with {\"create\":true}",
+            ),
+            Err(TableError::TableNotFound) => {
+                are_there = false;
+                findings.fail(
+                    format!("{name} does not exist"),
+                    format!("run this with {{\"create\":true}}, or correct {variable}"),
+                );
+            }
+            Err(error) => {
+                are_there = false;
+                let (seen, cure) = account.explain(&error);
+                findings.fail(format!("{name}: {seen}"), cure);
+            }
+        }
+    }
+    clock(&mut findings, account.clock_offset(), settings.overlap);
+    let tables = Tables { account, leads, state };
+    (findings, are_there.then_some(tables))
+}
+
+async fn exists(table: &AzureTable) -> Result<(), TableError> {
+    let query = Query { page_size: Some(1), select: vec!["PartitionKey"], ..Query::default() };
+    table.page(&query, None).await.map(drop)
+}
+
+fn clock(findings: &mut Findings, offset: SignedDuration, overlap: Option<Duration>) {
+    let overlap = overlap.and_then(|overlap| SignedDuration::try_from(overlap).ok()).unwrap_or(SignedDuration::MAX);
+    let cure = "set the clock right where this runs; on AWS Lambda, report it to AWS Support";
+    if offset.abs() >= WRONG_OFFSET.min(overlap) {
+        findings
+            .fail(format!("the service's clock is {} ours, more than the functions allow for", describe(offset)), cure);
+    } else if offset.abs() >= NOTABLE_OFFSET {
+        findings.warn(format!("the service's clock is {} ours", describe(offset)), cure);
+    } else {
+        findings.saw("the clocks agree");
+    }
+}
+
+pub(super) async fn round_trip(
+    tables: &Tables,
+    leave: bool,
+    settings: &ValidationSettings,
+    now: Timestamp,
+) -> (Findings, Option<()>) {
+    let mut findings = Findings::default();
+    let row = test_row(now);
+    let explain = |error: &TableError, doing: &str| {
+        let (seen, cure) = tables.account.explain(error);
+        (format!("{doing}: {seen}"), cure)
+    };
+    if let Err(error) = tables.leads.insert(&row.to_entity()).await {
+        let (seen, cure) = explain(&error, "the test lead could not be written");
+        findings.fail(seen, cure);
+        return (findings, None);
+    }
+    let read = tables.leads.get(&row.partition_key, &row.row_key).await;
+    match read.as_ref().map(StoredLead::from_entity) {
+        Ok(Ok(back)) if (StoredLead { timestamp: None, ..back.clone() }) == row => {
+            findings.saw("a test lead written, read, and the same in every field");
+        }
+        Ok(_) => findings.fail(
+            "the test lead came back otherwise than it was written",
+            "see what else writes to the table: something changes rows",
+        ),
+        Err(error) => {
+            let (seen, cure) = explain(error, "the test lead could not be read");
+            findings.fail(seen, cure);
+        }
+    }
+    match is_found(tables, &row, settings, now).await {
+        Ok(true) => findings.saw("the notifier's query finds it"),
+        Ok(false) => findings.fail(
+            "the notifier's query does not find it",
+            "set LEADS_OVERLAP_MINUTES higher than the clocks differ: see `table`",
+        ),
+        Err(error) => {
+            let (seen, cure) = explain(&error, "the notifier's query failed");
+            findings.fail(seen, cure);
+        }
+    }
+    if leave {
+        findings.saw(format!("left in partition {}, row {}", row.partition_key, row.row_key));
+    } else {
+        match tables.leads.delete(&row.partition_key, &row.row_key).await {
+            Ok(()) | Err(TableError::NotFound) => findings.saw("deleted"),
+            Err(error) => {
+                let (seen, cure) = explain(&error, "the test lead could not be deleted; no mail ever holds it");
+                findings.fail(seen, cure);
+            }
+        }
+    }
+    (findings, None)
+}
+
+/// Whether the notifier, had it run until now, would find a row that was written just now.
+async fn is_found(
+    tables: &Tables,
+    row: &StoredLead,
+    settings: &ValidationSettings,
+    now: Timestamp,
+) -> Result<bool, TableError> {
+    let overlap = settings.overlap.and_then(|overlap| SignedDuration::try_from(overlap).ok());
+    let from = now - overlap.unwrap_or(SignedDuration::from_mins(10));
+    let checkpoint = State::new(tables.state.clone()).checkpoint().await;
+    let full_reads = checkpoint.is_ok_and(|checkpoint| checkpoint.is_some_and(|checkpoint| checkpoint.full_reads));
+    let mut pages = pin!(pages(&tables.leads, queries(from, None, &days(from, now), full_reads)));
+    while let Some(page) = pages.next().await {
+        if page?.iter().any(|found| found.partition_key == row.partition_key && found.row_key == row.row_key) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,76 @@
+//! Test leads in Microsoft's form, marked so that no mail and no export ever holds them.
+
+use crate::lead::{Customer, Day, Lead, Origin, StoredLead, VALIDATION_DESCRIPTION};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+
+/// 0001-01-01 in seconds since 1970, where .NET begins to count.
+const DOTNET_EPOCH: i64 = -62_135_596_800;
+
+/// The time in .NET's ticks: 100 ns since 0001-01-01.
+fn ticks(now: Timestamp) -> i128 {
+    (now.as_nanosecond() - i128::from(DOTNET_EPOCH) * 1_000_000_000) / 100
+}
+
+/// A test lead such as Partner Center's *Validate* makes.
+///
+/// <https://learn.microsoft.com/partner-center/marketplace-offers/partner-center-portal/commercial-marketplace-get-customer-leads>
+pub(super) fn test_lead(now: Timestamp) -> Lead {
+    let text = format!("MSFT_TEST_{}", ticks(now));
+    Lead {
+        customer: Customer {
+            first_name: text.clone(),
+            last_name: text.clone(),
+            email: format!("{text}@test.com"),
+            phone: "1234567890".to_owned(),
+            country: "US".to_owned(),
+            company: text.clone(),
+            title: text.clone(),
+            ..Customer::default()
+        },
+        lead_source: format!("{text}-{text}|{text}"),
+        action_code: text.clone(),
+        offer_title: text,
+        description: VALIDATION_DESCRIPTION.to_owned(),
+        ..Lead::default()
+    }
+}
+
+/// The same as a row that Microsoft wrote: its columns, all texts, in the partition of the day.
+pub(super) fn test_row(now: Timestamp) -> StoredLead {
+    let mut lead = test_lead(now);
+    let created = now.to_zoned(TimeZone::UTC);
+    lead.created_time = created.strftime("%-m/%-d/%Y %-I:%M:%S %p").to_string();
+    StoredLead {
+        row_key: lead.customer.first_name.clone(),
+        lead,
+        partition_key: Day::of(now).partition_key(),
+        timestamp: None,
+        received: None,
+        origin: Origin::Table,
+    }
+}
+
+/// Another time for a second test lead, so that it is another lead.
+pub(super) fn next(now: Timestamp) -> Timestamp {
+    now + SignedDuration::from_nanos(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_those_of_microsofts_test_leads() {
+        assert_eq!(ticks("2018-09-28T18:24:18.7117715Z".parse().unwrap()), 636_737_558_587_117_715);
+    }
+
+    #[test]
+    fn a_test_lead_is_known_as_validations_own_after_a_round_trip() {
+        let row = test_row("2026-11-22T10:00:00Z".parse().unwrap());
+        assert_eq!(row.partition_key, "11:2F22:2F2026");
+        assert_eq!(row.lead.created_time, "11/22/2026 10:00:00 AM");
+        let back = StoredLead::from_entity(&row.to_entity()).unwrap();
+        assert!(back.lead.is_test() && back.lead.is_validation());
+        assert_eq!(back, row);
+    }
+}

@@ -1,0 +1,9 @@
+//! Intake and redelivery from outside: requests in, answers, rows and messages out. Tables are in memory, SQS is a stub
+//! server.
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+mod answers;
+mod hostile;
+mod recorded;
+mod redelivery;
+mod stubs;

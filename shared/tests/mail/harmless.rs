@@ -1,0 +1,79 @@
+//! What makes a mail harmless, whatever its leads hold. The fuzz targets in `tests/fuzz` ask the same.
+
+use marketplace_leads::mail::{MAX_HTML_BYTES, Rendered};
+
+/// What must hold for every mail.
+pub(crate) fn assert_harmless(mail: &Rendered, leads: usize) {
+    assert!(mail.html.len() < MAX_HTML_BYTES, "{} bytes of HTML", mail.html.len());
+    assert_eq!(mail.csv.is_some(), leads > 0);
+    let headers = mail.headers.iter().flat_map(|(name, value)| [name, value]);
+    for line in headers.chain([&mail.subject]).chain(&mail.reply_to) {
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+    for part in [&mail.subject, &mail.html, &mail.text] {
+        let unseen = |character: char| {
+            character.is_control() && character != '\n'
+                || matches!(character, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        };
+        assert!(!part.contains(unseen), "something that cannot be seen came through");
+    }
+    if let Some(reply_to) = &mail.reply_to {
+        assert!(reply_to.is_ascii() && !reply_to.contains([' ', ',', ';', '<', '>', '"']), "{reply_to:?}");
+    }
+    assert_only_our_markup(&mail.html);
+}
+
+/// Every tag is one that the templates have, every tag that opens is closed in order, and links lead only to mail and
+/// phone.
+fn assert_only_our_markup(html: &str) {
+    const CONTAINERS: [&str; 15] =
+        ["html", "head", "title", "style", "body", "div", "table", "tr", "td", "h1", "b", "bdi", "span", "a", "i"];
+    let mut open = Vec::new();
+    let mut rest = html;
+    while let Some((_, after)) = rest.split_once('<') {
+        if after.starts_with("!--[if mso]>") {
+            rest = after.split_once("<![endif]-->").unwrap().1;
+            continue;
+        }
+        let (tag, next) = after.split_once('>').unwrap();
+        rest = next;
+        let name = tag.split(' ').next().unwrap();
+        if let Some(name) = name.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "</{name}> closes nothing");
+        } else if !["!DOCTYPE", "meta", "br"].contains(&name) {
+            assert!(CONTAINERS.contains(&name), "<{tag}> is not ours");
+            open.push(name);
+        }
+        let attributes = tag[name.len()..].split('"').step_by(2);
+        for attribute in attributes.map(|attribute| attribute.trim().trim_end_matches('=')) {
+            let known = [
+                "",
+                "html",
+                "lang",
+                "dir",
+                "charset",
+                "name",
+                "content",
+                "class",
+                "style",
+                "role",
+                "width",
+                "cellpadding",
+                "cellspacing",
+                "border",
+                "align",
+                "valign",
+                "colspan",
+                "href",
+            ];
+            assert!(known.contains(&attribute), "{attribute:?} of <{tag}> is not ours");
+        }
+        if let Some((_, link)) = tag.split_once("href=\"") {
+            let link = link.split('"').next().unwrap();
+            assert!(link.starts_with("mailto:") || link.starts_with("tel:"), "{link}");
+            let safe = |character: char| character.is_ascii_alphanumeric() || "-._~%@:+".contains(character);
+            assert!(link.chars().all(safe), "{link}");
+        }
+    }
+    assert_eq!(open, Vec::<&str>::new());
+}

@@ -1,0 +1,466 @@
+//! Mails as people get them: whole, and whatever a lead holds.
+
+mod harmless;
+mod samples;
+
+use harmless::assert_harmless;
+use jiff::Timestamp;
+use marketplace_leads::columns::Column;
+use marketplace_leads::lead::{Customer, Lead, Origin, StoredLead, UnknownField};
+use marketplace_leads::mail::{
+    DIGEST_HEADER, Digest, DigestLead, MAX_ENTRIES, MAX_HTML_BYTES, Occasion, PastAction, QuarantinedBody,
+    RenderSettings, Rendered, Silence, UnreadableLead, render, render_silence,
+};
+use proptest::prelude::*;
+use samples::{ada, digest, do_not_contact, english, hostile, ordinary, repeated, test_lead, unreadable, withheld};
+
+/// Everything of a mail that a person or a program sees. A long file is left to tests of its own.
+fn whole(mail: &Rendered) -> String {
+    let mut whole = format!("Subject: {}\n", mail.subject);
+    if let Some(reply_to) = &mail.reply_to {
+        whole += &format!("Reply-To: {reply_to}\n");
+    }
+    for (name, value) in &mail.headers {
+        whole += &format!("{name}: {value}\n");
+    }
+    whole += &format!("\n---- text\n{}\n\n---- html\n{}\n", mail.text, mail.html);
+    if let Some(csv) = &mail.csv {
+        whole += &format!("\n---- {} ({})\n", csv.name, csv.content_type);
+        let content = std::str::from_utf8(&csv.content).unwrap();
+        if content.len() < 8_000 {
+            whole += &content.replace('\u{feff}', "<BOM>").replace("\r\n", "<CRLF>\n");
+        } else {
+            whole += "(long)\n";
+        }
+    }
+    whole
+}
+
+fn assert_whole(name: &str, mail: &Rendered) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name.replace(' ', "-"), whole(mail)));
+}
+
+#[test]
+fn whole_mails_are_as_they_were() {
+    for (name, digest, settings) in samples::all() {
+        if digest.leads.len() < 50 {
+            assert_whole(name, &render(&digest, &settings));
+        }
+    }
+    for (name, language, last_lead) in
+        [("silence", "en", Some(samples::newest())), ("silence chinese", "zh-Hans", Some(samples::newest()))]
+    {
+        let silence = Silence { id: "silence-2026-11-12".into(), days: 7, last_lead };
+        assert_whole(name, &render_silence(&silence, &samples::settings(language, "Europe/Berlin")));
+    }
+}
+
+#[test]
+fn a_silence_without_any_lead_before_says_so() {
+    let silence = Silence { id: "s".into(), days: 1, last_lead: None };
+    let mail = render_silence(&silence, &english());
+    assert_eq!(mail.subject, "No lead for 1 day");
+    assert!(mail.text.contains("No lead has been seen yet."), "{}", mail.text);
+    assert!(mail.html.contains("No lead has been seen yet."));
+}
+
+#[test]
+fn the_subject_names_offers_by_their_newest_lead_and_counts_what_is_special() {
+    let subject = |digest: &Digest| render(digest, &english()).subject;
+    let overview = digest(vec![do_not_contact(), repeated(), ada(), withheld()]);
+    assert_eq!(subject(&overview), "4 new leads (1 do not contact): Contoso Backup (2), Contoso VM (2)");
+    assert_eq!(subject(&digest(vec![])), "No new leads");
+    let rows = Digest { unreadable: vec![unreadable(), unreadable()], ..digest(vec![]) };
+    assert_eq!(subject(&rows), "2 entries could not be read");
+    let mixed = Digest { unreadable: vec![unreadable()], occasion: Occasion::MaybeRepeated, ..digest(vec![ada()]) };
+    assert_eq!(subject(&mixed), "May be a repeat: 1 new lead: Contoso Backup; 1 entry could not be read");
+    let mut offers = ordinary(30);
+    for (number, lead) in offers.iter_mut().enumerate() {
+        lead.stored.lead.offer_title = format!("An offer with quite a long name, number {number}");
+    }
+    let many = subject(&digest(offers));
+    assert!(many.starts_with("30 new leads: An offer with quite a long name, number 0, "), "{many}");
+    assert!(many.ends_with(", 28 more offers"), "{many}");
+}
+
+#[test]
+fn answers_go_to_the_customer_only_in_a_digest_of_one_who_may_be_contacted() {
+    let reply_to = |digest: Digest| render(&digest, &english()).reply_to;
+    let with_email = |email: &str| {
+        let mut lead = ada();
+        lead.stored.lead.customer.email = email.into();
+        digest(vec![lead])
+    };
+    assert_eq!(reply_to(digest(vec![ada()])).as_deref(), Some("ada.lindqvist@fabrikam.com"));
+    assert_eq!(reply_to(digest(vec![ada(), repeated()])), None);
+    assert_eq!(reply_to(digest(vec![do_not_contact()])), None);
+    assert_eq!(reply_to(digest(vec![test_lead()])), None);
+    assert_eq!(reply_to(Digest { unreadable: vec![unreadable()], ..digest(vec![ada()]) }), None);
+    for email in ["", "ada", "a@b.example, c@d.example", "a@b.example\r\nBcc: c@d.example", "zoë@b.example"] {
+        assert_eq!(reply_to(with_email(email)), None, "{email:?}");
+    }
+    assert_eq!(reply_to(with_email("a@bücher.example")).as_deref(), Some("a@xn--bcher-kva.example"));
+}
+
+#[test]
+fn a_customer_who_must_not_be_contacted_has_no_link_at_all() {
+    for lead in [do_not_contact(), test_lead()] {
+        let email = lead.stored.lead.customer.email.clone();
+        let mail = render(&digest(vec![lead]), &english());
+        assert!(!mail.html.contains("mailto:") && !mail.html.contains("tel:"), "{}", mail.html);
+        assert!(!mail.html.contains("<a "), "{}", mail.html);
+        // Split, so that mail programs make no link of their own.
+        assert!(mail.html.contains(&email.replace('@', "<span>@</span>")), "{}", mail.html);
+        assert!(mail.text.contains(&email));
+    }
+}
+
+#[test]
+fn repeats_tell_their_history_in_the_order_in_which_it_happened() {
+    let past = |time: &str, code: &str, offer: &str| PastAction {
+        time: time.parse().unwrap(),
+        action_code: code.into(),
+        offer: offer.into(),
+    };
+    let text = |history: Vec<PastAction>, days: u32| {
+        let lead = DigestLead { history, ..ada() };
+        render(&digest(vec![lead]), &RenderSettings { contact_window_days: days, ..english() }).text
+    };
+    let two = vec![
+        past("2026-11-09T12:00:00Z", "StartTestDrive", "Contoso Backup"),
+        past("2026-11-03T12:00:00Z", "INS", "Contoso Backup"),
+    ];
+    let shown = text(two, 180);
+    assert!(shown.contains("Third action in 180 days: installed on 3 Nov, test drive on 9 Nov\n"), "{shown}");
+    let shown =
+        text(vec![past("2025-12-31T23:30:00Z", "PLT", "Contoso VM"), past("2025-12-30T12:00:00Z", "New", "")], 400);
+    // Half past midnight in Berlin.
+    let expected = "Third action in 400 days: “New” on 30 Dec 2025, asked to be contacted on 1 Jan (Contoso VM)";
+    assert!(shown.contains(expected), "{shown}");
+    let fifteen = (0..15).map(|_| past("2026-11-03T12:00:00Z", "Create", "Contoso Backup")).collect();
+    let shown = text(fifteen, 180);
+    assert!(shown.contains("Action number 16 in 180 days: 3 earlier, bought on 3 Nov, "), "{shown}");
+}
+
+#[test]
+fn leads_stand_by_offer_and_newest_first_whatever_their_order() {
+    let mut leads = vec![ada(), repeated(), withheld(), do_not_contact()];
+    let expected = render(&digest(leads.clone()), &english());
+    let positions: Vec<_> = ["Ada Lindqvist", "Tomás Herrera", "Contoso VM (2)", "Noor de Vries", "student@school.edu"]
+        .iter()
+        .map(|text| expected.text.find(text).unwrap())
+        .collect();
+    assert!(positions.is_sorted(), "{}", expected.text);
+    leads.reverse();
+    let turned = render(&digest(leads), &english());
+    assert!(turned == expected, "the order of the leads in the digest matters");
+}
+
+#[test]
+fn more_than_fifty_recipients_get_several_messages() {
+    let to: Vec<_> = (0..101).map(|number| format!("seller{number}@contoso.com")).collect();
+    let mail = render(&digest(vec![ada()]), &english());
+    let messages = mail.messages("Leads <leads@contoso.com>", &to);
+    assert_eq!(messages.iter().map(|message| message.to.len()).collect::<Vec<_>>(), [50, 50, 1]);
+    assert_eq!(messages.iter().flat_map(|message| message.to.clone()).collect::<Vec<_>>(), to);
+    for message in &messages {
+        assert_eq!(message.from, "Leads <leads@contoso.com>");
+        assert_eq!(message.reply_to.as_deref(), Some("ada.lindqvist@fabrikam.com"));
+        assert_eq!(message.attachments.len(), 1);
+        assert!(message.headers.contains(&("Auto-Submitted".into(), "auto-generated".into())));
+        assert!(message.headers.contains(&(DIGEST_HEADER.into(), "20261112T100000Z-1".into())));
+    }
+}
+
+#[test]
+fn a_hostile_lead_stays_text_everywhere() {
+    let mail = render(&digest(vec![hostile()]), &english());
+    assert_harmless(&mail, 1);
+    assert_eq!(mail.subject, "1 new lead: Contoso Bcc: eve@evil.example [U+202E]VM <b>");
+    assert!(!mail.html.contains("<a "), "something implausible became a link");
+    let lead = hostile().stored.lead;
+    let csv = mail.csv.unwrap();
+    let rows = cells(&csv.content);
+    assert_eq!(rows.len(), 1);
+    let cell = |column: Column| &rows[0][Column::ALL.iter().position(|other| *other == column).unwrap()];
+    assert_eq!(cell(Column::LastName), "'=HYPERLINK(\"http://evil.example\",\"Ada\")");
+    assert_eq!(cell(Column::Company), "'-2+3+cmd|' /C calc'!A0");
+    assert_eq!(cell(Column::JobTitle), "'@SUM(A1)␀␇␛[31m");
+    assert_eq!(cell(Column::Country), "[U+202E]ES[U+2066]");
+    // The note is shortened in the mail, and whole in the file.
+    assert!(lead.description.len() > 30_000);
+    assert_eq!(*cell(Column::Description), lead.description);
+    assert!(mail.text.contains("Shortened; the attached file has the whole lead."));
+    assert!(mail.html.contains("Shortened; the attached file has the whole lead."));
+}
+
+#[test]
+fn a_hundred_ordinary_leads_are_all_shown_as_cards() {
+    let mail = render(&digest(ordinary(100)), &english());
+    assert!(mail.html.len() < MAX_HTML_BYTES, "{} bytes", mail.html.len());
+    assert_eq!(mail.html.matches("Please send us a quote").count(), 100);
+    assert_eq!(mail.html.matches("mailto:").count(), 100);
+    assert_eq!(mail.html.matches("tel:").count(), 100);
+}
+
+#[test]
+fn no_lead_vanishes_however_long_the_leads_are() {
+    for count in [2, 20, 100, MAX_ENTRIES] {
+        let leads: Vec<_> = (0..count)
+            .map(|number| {
+                let mut lead = hostile();
+                let StoredLead { lead: Lead { customer, description, offer_title, .. }, row_key, .. } =
+                    &mut lead.stored;
+                let long = "\"'<&>".repeat(200);
+                *description = "<&'\">\n".repeat(5_000);
+                *offer_title = format!("{number}{long}");
+                customer.email = format!("{}@{}.example", "&'".repeat(30), "bücher".repeat(8));
+                for text in [&mut customer.first_name, &mut customer.company, &mut customer.title, &mut customer.phone]
+                {
+                    text.push_str(&long);
+                }
+                *row_key = format!("row-{number:04}-{long}");
+                lead
+            })
+            .collect();
+        let mail = render(&digest(leads), &english());
+        assert_harmless(&mail, count);
+        for number in 0..count {
+            assert!(mail.html.contains(&format!("row-{number:04}-")), "lead {number} of {count} is missing");
+            assert!(
+                mail.text.contains(&format!("row-{number:04}-")),
+                "lead {number} of {count} is missing in the text"
+            );
+        }
+        let csv = mail.csv.unwrap();
+        assert_eq!(cells(&csv.content).len(), count);
+    }
+}
+
+#[test]
+fn no_unreadable_row_vanishes_however_long_the_rows_are() {
+    let long = "<&'\">".repeat(2_000);
+    let row = |number: usize| UnreadableLead {
+        row_key: format!("row-{number:04}-{long}"),
+        reason: long.clone(),
+        columns: (0..200).map(|column| (format!("{column}{long}"), long.clone())).collect(),
+        ..unreadable()
+    };
+    let body = |number: usize| QuarantinedBody {
+        row_key: format!("body-{number:04}-{long}"),
+        reason: long.clone(),
+        excerpt: long.clone(),
+        ..samples::quarantined()
+    };
+    let half = MAX_ENTRIES / 2;
+    let mail = render(
+        &Digest {
+            unreadable: (0..half).map(row).collect(),
+            quarantined: (0..half).map(body).collect(),
+            ..digest(vec![])
+        },
+        &english(),
+    );
+    assert_harmless(&mail, 0);
+    for number in 0..half {
+        assert!(mail.html.contains(&format!("row-{number:04}-")) && mail.html.contains(&format!("body-{number:04}-")));
+    }
+}
+
+#[test]
+fn of_more_than_fit_the_mail_says_how_many_are_in_the_file() {
+    let mail = render(&digest(ordinary(3_000)), &english());
+    assert_harmless(&mail, 3_000);
+    let shown = mail.html.matches("Sam Exam").count();
+    assert!(shown > MAX_ENTRIES, "only {shown} leads are shown");
+    assert!(
+        mail.html.contains(&format!("{} more leads are in the attached file.", 3_000 - shown + preheader_names(&mail)))
+    );
+}
+
+/// The names in the hidden line that inbox lists show: they are no shown leads.
+fn preheader_names(mail: &Rendered) -> usize {
+    mail.html.split("mso-hide:all\">").nth(1).unwrap().split("</div>").next().unwrap().matches("Sam Exam").count()
+}
+
+#[test]
+fn an_id_from_elsewhere_stays_one_word_in_headers_and_file_names() {
+    let hostile = Digest { id: "x\r\nBcc: a@b.example; \"../é".into(), ..digest(vec![ada()]) };
+    let mail = render(&hostile, &english());
+    assert_eq!(mail.headers[2].1, "x--Bcc--a-b.example---..--");
+    assert_eq!(mail.csv.unwrap().name, "leads-x--Bcc--a-b.example---..--.csv");
+}
+
+/// The rows of a file of leads, without its headings.
+fn cells(file: &[u8]) -> Vec<Vec<String>> {
+    let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap();
+    let mut reader = csv::Reader::from_reader(file);
+    assert_eq!(reader.headers().unwrap(), Column::ALL.map(Column::heading).as_slice());
+    reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect()
+}
+
+/// Texts as people, programs and attackers write them.
+fn text() -> impl Strategy<Value = String> {
+    let fragments = prop::sample::select(vec![
+        "<script>alert(1)</script>",
+        "\"><evil a='",
+        "</td></table>",
+        "<!--",
+        "]]>",
+        "{{ x }}",
+        "{offer}",
+        "&amp;",
+        "\r\nBcc: x@y.z",
+        "\n\n\n",
+        "=1+1",
+        "+1",
+        "@A",
+        "\t",
+        "\0",
+        "\u{202e}",
+        "\u{200b}",
+        "\u{1f469}\u{200d}\u{1f52c}",
+        "café",
+        "你好",
+        "שלום",
+        "a@b.example",
+        "ada",
+        " ",
+        ",",
+        ";",
+        "'",
+        "|",
+        "-",
+    ]);
+    prop_oneof![
+        4 => prop::collection::vec(fragments.clone().prop_map(str::to_owned), 0..5).prop_map(|parts| parts.concat()),
+        2 => "\\PC{0,20}",
+        1 => any::<String>(),
+        1 => (fragments, 1..3_000_usize).prop_map(|(part, count)| part.repeat(count)),
+    ]
+}
+
+fn unknown() -> impl Strategy<Value = Vec<UnknownField>> {
+    let field = (text(), text())
+        .prop_map(|(name, value)| UnknownField { name, json: serde_json::Value::from(value).to_string() });
+    prop::collection::vec(field, 0..3)
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (Timestamp::MIN.as_second()..=Timestamp::MAX.as_second()).prop_map(|second| Timestamp::from_second(second).unwrap())
+}
+
+fn any_lead() -> impl Strategy<Value = DigestLead> {
+    let texts = prop::collection::vec(text(), 14);
+    let past = (time(), text(), text()).prop_map(|(time, action_code, offer)| PastAction { time, action_code, offer });
+    let history = prop::collection::vec(past, 0..4);
+    let times = (prop::option::of(time()), prop::option::of(time()));
+    (texts, unknown(), unknown(), times, history).prop_map(|(texts, unknown, customer_unknown, times, history)| {
+        let mut texts = texts.into_iter();
+        let mut text = || texts.next().unwrap();
+        let customer = Customer {
+            first_name: text(),
+            last_name: text(),
+            email: text(),
+            phone: text(),
+            country: text(),
+            company: text(),
+            title: text(),
+            unknown: customer_unknown,
+        };
+        let lead = Lead {
+            customer,
+            lead_source: text(),
+            action_code: text(),
+            offer_title: text(),
+            description: text(),
+            created_time: text(),
+            unknown,
+        };
+        let stored = StoredLead {
+            lead,
+            partition_key: text(),
+            row_key: text(),
+            timestamp: times.0,
+            received: times.1,
+            origin: Origin::Table,
+        };
+        DigestLead { stored, history }
+    })
+}
+
+fn any_digest() -> impl Strategy<Value = Digest> {
+    let row = (text(), text(), text(), prop::collection::vec((text(), text()), 0..4));
+    let row = row.prop_map(|(partition_key, row_key, reason, columns)| UnreadableLead {
+        partition_key,
+        row_key,
+        timestamp: None,
+        reason,
+        columns,
+    });
+    let body = (text(), text(), text(), prop::option::of(time()), any::<usize>());
+    let body = body.prop_map(|(row_key, reason, excerpt, received, size)| QuarantinedBody {
+        partition_key: "quarantine".into(),
+        row_key,
+        received,
+        reason,
+        size,
+        excerpt,
+    });
+    let lists = (
+        prop::collection::vec(any_lead(), 0..6),
+        prop::collection::vec(row, 0..3),
+        prop::collection::vec(body, 0..3),
+        text(),
+    );
+    lists.prop_map(|(leads, unreadable, quarantined, id)| Digest {
+        id,
+        occasion: Occasion::MaybeRepeated,
+        leads,
+        unreadable,
+        quarantined,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+
+    #[test]
+    fn any_digest_is_a_harmless_mail_in_every_language(digest in any_digest()) {
+        for settings in [english(), samples::settings("zh-Hans", "Asia/Shanghai")] {
+            let mail = render(&digest, &settings);
+            assert_harmless(&mail, digest.leads.len());
+            if let Some(csv) = mail.csv {
+                prop_assert_eq!(cells(&csv.content).len(), digest.leads.len());
+            }
+        }
+    }
+
+    #[test]
+    fn cells_come_back_as_they_were_but_for_the_apostrophe_before_formulas(texts in prop::collection::vec("\\PC{0,30}", 7)) {
+        let [first_name, last_name, email, phone, company, title, country] =
+            <[String; 7]>::try_from(texts.clone()).unwrap();
+        let customer = Customer { first_name, last_name, email, phone, country, company, title, unknown: vec![] };
+        let stored = StoredLead::received(Lead { customer, ..Lead::default() }, samples::newest());
+        let mail = render(&digest(vec![DigestLead { stored, history: vec![] }]), &english());
+        let rows = cells(&mail.csv.unwrap().content);
+        for (text, cell) in texts.iter().zip(&rows[0]) {
+            // `\PC` leaves out control characters; of what else is replaced, nothing is left to compare.
+            if !cell.contains("[U+") && !text.contains(['\u{200e}', '\u{200f}', '\u{61c}']) {
+                let (apostrophe, rest) = match cell.strip_prefix('\'') {
+                    Some(rest) if rest == text => (true, rest),
+                    _ => (false, cell.as_str()),
+                };
+                prop_assert_eq!(rest, text);
+                let is_formula = text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+                let is_phone = text.strip_prefix('+').is_some_and(|number| {
+                    number.starts_with(|first: char| first.is_ascii_digit()) && !number.contains(|other: char| !other.is_ascii_digit() && other != ' ')
+                });
+                prop_assert_eq!(apostrophe, is_formula && !is_phone);
+            }
+        }
+    }
+}

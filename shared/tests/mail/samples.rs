@@ -1,0 +1,242 @@
+//! Digests of every kind: the snapshot tests compare their mails, and `examples/mail-preview.rs` writes them to look at.
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use marketplace_leads::lead::{Lead, Origin, StoredLead};
+use marketplace_leads::mail::{
+    Digest, DigestLead, Language, Occasion, PastAction, QuarantinedBody, RenderSettings, UnreadableLead,
+};
+use serde_json::json;
+
+/// When the newest lead of the samples came.
+pub(crate) fn newest() -> Timestamp {
+    "2026-11-12T09:41:00Z".parse().unwrap()
+}
+
+pub(crate) fn settings(language: &str, zone: &str) -> RenderSettings {
+    RenderSettings {
+        language: Language::find(language).unwrap(),
+        time_zone: TimeZone::get(zone).unwrap(),
+        contact_window_days: 180,
+    }
+}
+
+pub(crate) fn english() -> RenderSettings {
+    settings("en", "Europe/Berlin")
+}
+
+pub(crate) fn digest(leads: Vec<DigestLead>) -> Digest {
+    Digest {
+        id: "20261112T100000Z-1".into(),
+        occasion: Occasion::New,
+        leads,
+        unreadable: Vec::new(),
+        quarantined: Vec::new(),
+    }
+}
+
+/// A lead as Microsoft sends it, received some minutes before [`newest`].
+pub(crate) fn lead(json: &serde_json::Value, minutes_before: i64) -> DigestLead {
+    let lead = Lead::from_json(json.to_string().as_bytes()).unwrap();
+    let stored = StoredLead::received(lead, newest() - minutes_before.minutes());
+    DigestLead { stored, history: Vec::new() }
+}
+
+fn past(time: &str, action_code: &str, offer: &str) -> PastAction {
+    PastAction { time: time.parse().unwrap(), action_code: action_code.into(), offer: offer.into() }
+}
+
+pub(crate) fn ada() -> DigestLead {
+    lead(
+        &json!({
+            "UserDetails": {
+                "FirstName": "Ada", "LastName": "Lindqvist", "Email": "ada.lindqvist@fabrikam.com",
+                "Phone": "+46 (0)8 555 0142", "Country": "SE", "Company": "Fabrikam Nordic AB", "Title": "Head of IT",
+            },
+            "LeadSource": "AzureMarketplace-PLT|contoso.backup-pro", "ActionCode": "PLT", "OfferTitle": "Contoso Backup",
+            "Description": "We back up 40 TB every night and our contract ends in January.\nCould you show us a restore?",
+        }),
+        0,
+    )
+}
+
+pub(crate) fn repeated() -> DigestLead {
+    let lead = lead(
+        &json!({
+            "UserDetails": {
+                "FirstName": "Tomás", "LastName": "Herrera", "Email": "t.herrera@northwindtraders.com",
+                "Phone": "16175550119", "Country": "US", "Company": "Northwind Traders", "Title": "Cloud architect",
+            },
+            "LeadSource": "SPZA-INS|contoso.backup-pro", "ActionCode": "INS", "OfferTitle": "Contoso Backup",
+            "Description": json!({ "mktcmpid": "autumn-webinar", "src": "newsletter" }).to_string(),
+        }),
+        26,
+    );
+    let history = vec![
+        past("2026-11-09T15:00:00Z", "StartTestDrive", "Contoso Backup"),
+        past("2026-11-03T08:00:00Z", "INS", "Contoso VM"),
+    ];
+    DigestLead { history, ..lead }
+}
+
+pub(crate) fn do_not_contact() -> DigestLead {
+    lead(
+        &json!({
+            "UserDetails": {
+                "FirstName": "Noor", "LastName": "de Vries", "Email": "noor@tailspintoys.com", "Phone": "+31 20 555 0101",
+                "Country": "NL", "Company": "Tailspin Toys", "Title": "Buyer",
+            },
+            "LeadSource": "AzureMarketplace-DNC|contoso.vm", "ActionCode": "DNC", "OfferTitle": "Contoso VM",
+        }),
+        41,
+    )
+}
+
+pub(crate) fn test_lead() -> DigestLead {
+    let text = "MSFT_TEST_636737558587117715";
+    lead(
+        &json!({
+            "UserDetails": {
+                "FirstName": text, "LastName": text, "Email": format!("{text}@test.com"), "Phone": "1234567890",
+                "Country": "US", "Company": text, "Title": text,
+            },
+            "LeadSource": format!("{text}-{text}|Contoso VM"), "ActionCode": text, "OfferTitle": text, "Description": text,
+        }),
+        90,
+    )
+}
+
+pub(crate) fn withheld() -> DigestLead {
+    lead(
+        &json!({
+            "UserDetails": { "Email": "student@school.edu", "Country": "US", "Company": "School of Fine Art" },
+            "LeadSource": "AzurePortal-Create|contoso.vm", "ActionCode": "Create", "OfferTitle": "Contoso VM",
+        }),
+        55,
+    )
+}
+
+pub(crate) fn unreadable() -> UnreadableLead {
+    UnreadableLead {
+        partition_key: "11:2F12:2F2026".into(),
+        row_key: "2f6b9c1e-7d3a-4b6e-9f3e-0c1b2a3d4e5f".into(),
+        timestamp: Some(newest() - 70.minutes()),
+        reason: "its CustomerInfo is not a JSON object".into(),
+        columns: vec![
+            ("CustomerInfo".into(), "{\"FirstName\":\"Lee\" \"LastName\":\"Gu\"}".into()),
+            ("LeadSource".into(), "AzureMarketplace-INS|contoso.vm".into()),
+        ],
+    }
+}
+
+pub(crate) fn quarantined() -> QuarantinedBody {
+    QuarantinedBody {
+        partition_key: "quarantine".into(),
+        row_key: "2026-11-12-8f434346648f6b96df89dda901c5176b".into(),
+        received: Some(newest() - 75.minutes()),
+        reason: "The body cannot be read as JSON: expected `,` or `}` at line 2 column 14.".into(),
+        size: 412,
+        excerpt: "{\"UserDetails\":{\"FirstName\":\"Some\",\n \"LastName\":\"One\" \"Email\":\"someone@fabrikam.com\""
+            .into(),
+    }
+}
+
+pub(crate) fn hostile() -> DigestLead {
+    let note = format!("<script>alert(1)</script>\r\n\r\n\r\n\"' -->]]>{}", "long & <b>bold</b> ".repeat(1_600));
+    let lead = lead(
+        &json!({
+            "UserDetails": {
+                "FirstName": "<img src=x onerror=alert(1)>", "LastName": "=HYPERLINK(\"http://evil.example\",\"Ada\")",
+                "Email": "eve@evil.example\r\nBcc: all@evil.example", "Phone": "+1;ext=\"><script>alert(2)</script>",
+                "Country": "\u{202e}ES\u{2066}", "Company": "-2+3+cmd|' /C calc'!A0", "Title": "@SUM(A1)\u{0}\u{7}\u{1b}[31m",
+                "\"><script>": { "nested": "<b>" },
+            },
+            "LeadSource": "Evil<br>-<i>new</i>|\r\nevil.offer\u{200b}",
+            "ActionCode": "<i>new</i>\r\nX-Injected: yes",
+            "OfferTitle": "Contoso\r\nBcc: eve@evil.example \u{202e}VM <b>",
+            "Description": note,
+        }),
+        3,
+    );
+    DigestLead { history: vec![past("2025-12-31T23:30:00Z", "<script>", "</td></table>\r\n")], ..lead }
+}
+
+/// A lead of Microsoft's own table.
+fn chinese() -> DigestLead {
+    let json = json!({
+        "CustomerInfo": {
+            "FirstName": "小明", "LastName": "王", "Email": "xiaoming@例子.中国", "Phone": "+86 10 5555 0100", "Country": "CN",
+            "Company": "远大贸易有限公司", "Title": "采购经理",
+        },
+        "LeadSource": "AppSource (SPZA)-PLT|contoso.backup-pro", "ActionCode": "PLT", "OfferDisplayName": "Contoso 备份",
+        "Description": "请尽快与我们联系。", "ProductId": "b7e2", "CreatedTime": "2026-11-12T08:30:00",
+    });
+    let stored = StoredLead {
+        lead: Lead::from_json(json.to_string().as_bytes()).unwrap(),
+        partition_key: "11:2F12:2F2026".into(),
+        row_key: "5d1c".into(),
+        timestamp: Some(newest()),
+        received: None,
+        origin: Origin::Table,
+    };
+    DigestLead { stored, history: vec![past("2026-11-09T17:00:00Z", "StartTestDrive", "Contoso 备份")] }
+}
+
+/// Ordinary leads, as many as wanted, for a few offers.
+pub(crate) fn ordinary(count: usize) -> Vec<DigestLead> {
+    let offers = [
+        ("Contoso Backup", "contoso.backup-pro"),
+        ("Contoso VM", "contoso.vm"),
+        ("Contoso Mail Guard", "contoso.guard"),
+    ];
+    let actions = ["INS", "PLT", "Create", "StartTestDrive"];
+    (0..count)
+        .map(|number| {
+            let (title, id) = offers[number % offers.len()];
+            let action = actions[number % actions.len()];
+            let json = json!({
+                "UserDetails": {
+                    "FirstName": "Sam", "LastName": format!("Example {number}"),
+                    "Email": format!("sam.example.{number}@fabrikam.com"), "Phone": format!("+1 617 555 {number:04}"),
+                    "Country": "US", "Company": "Fabrikam Residences", "Title": "IT manager",
+                },
+                "LeadSource": format!("AzureMarketplace-{action}|{id}"), "ActionCode": action, "OfferTitle": title,
+                "Description": "Please send us a quote for 250 seats.",
+            });
+            lead(&json, i64::try_from(number).unwrap() * 7)
+        })
+        .collect()
+}
+
+/// Every kind of digest by its name.
+pub(crate) fn all() -> Vec<(&'static str, Digest, RenderSettings)> {
+    let new = |leads| digest(leads);
+    vec![
+        ("one lead", new(vec![ada()]), english()),
+        ("overview", new(vec![ada(), repeated(), do_not_contact()]), english()),
+        ("many leads", new(ordinary(12)), english()),
+        ("a hundred leads", new(ordinary(100)), english()),
+        ("two hundred leads", new(ordinary(200)), english()),
+        ("repeats", new(vec![repeated()]), english()),
+        ("do not contact", new(vec![do_not_contact()]), english()),
+        ("test lead", new(vec![test_lead(), ada()]), english()),
+        ("withheld", new(vec![withheld()]), english()),
+        ("unreadable row", Digest { unreadable: vec![unreadable()], ..new(vec![ada()]) }, english()),
+        ("quarantine", Digest { quarantined: vec![quarantined()], ..new(Vec::new()) }, english()),
+        ("hostile lead", new(vec![hostile()]), english()),
+        (
+            "chinese",
+            Digest { unreadable: vec![unreadable()], ..new(vec![chinese(), do_not_contact(), withheld()]) },
+            settings("zh-Hans", "Asia/Shanghai"),
+        ),
+        ("maybe repeated", Digest { occasion: Occasion::MaybeRepeated, ..new(vec![ada()]) }, english()),
+        (
+            "backfill",
+            Digest {
+                occasion: Occasion::Backfill { since: newest() - 48.hours(), until: newest() + 1.minute() },
+                ..new(vec![ada(), repeated()])
+            },
+            english(),
+        ),
+    ]
+}

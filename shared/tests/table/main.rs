@@ -1,0 +1,338 @@
+//! What the table port makes of Azure Table storage as it is documented: throttling, empty pages, limits of batches, all
+//! kinds of refusals. Azurite does none of it; a stub that follows the documentation does. Each case names its page.
+
+mod stub;
+
+use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
+use marketplace_leads::table::{ConnectionString, Entity, Operation, Query, Table as _, TableError};
+use std::time::{Duration, Instant};
+use stub::{ETAG, KEY, Reply, Stub};
+
+const DOCUMENTATION: &str = "https://learn.microsoft.com/rest/api/storageservices/";
+
+/// Retries of a function that may wait; time-outs so short that a test does not.
+const LIMITS: Limits = Limits { connect: Duration::from_secs(1), request: Duration::from_secs(2), retries: 4 };
+
+fn table(stub: &Stub) -> AzureTable {
+    let text = format!("AccountName=contoso;AccountKey={KEY};TableEndpoint={}/contoso", stub.address());
+    AzureTables::new(&ConnectionString::parse(&text).unwrap(), LIMITS).unwrap().table("Leads")
+}
+
+async fn stub(answers: impl IntoIterator<Item = Reply>) -> (Stub, AzureTable) {
+    let stub = Stub::start(answers).await;
+    let table = table(&stub);
+    (stub, table)
+}
+
+fn row() -> Entity {
+    Entity::new("p", "r").with("Text", "hidden-text")
+}
+
+/// An error that was asked for shows neither key nor address nor row, and nothing of the service's words.
+fn shows_nothing(error: &TableError) {
+    let shown = format!("{error} {error:?}");
+    for hidden in [KEY, "127.0.0.1", "contoso", "hidden", "SharedKey"] {
+        assert!(!shown.contains(hidden), "{hidden} stands in: {shown}");
+    }
+}
+
+// Throttling: common-rest-api-error-codes, and `Retry-After` as in RFC 9110, 10.2.3.
+
+#[tokio::test]
+async fn a_busy_service_is_asked_again_until_it_has_time() {
+    for busy in
+        [Reply::error(503, "ServerBusy"), Reply::error(429, "TooManyRequests"), Reply::error(500, "InternalError")]
+    {
+        let (stub, table) = stub([busy.clone(), busy, Reply::inserted()]).await;
+        let since = Instant::now();
+        assert_eq!(table.insert(&row()).await, Ok(()));
+        assert_eq!(stub.requests().len(), 3);
+        // Pauses of 100 and 200 ms.
+        assert!(since.elapsed() >= Duration::from_millis(300), "{:?}", since.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_the_service_asks_for_is_kept_but_not_for_ever() {
+    for (asked, least, most) in [("1", 1, 4), ("3600", 5, 9)] {
+        let busy = Reply::error(503, "ServerBusy").with("retry-after", asked);
+        let (_stub, table) = stub([busy, Reply::inserted()]).await;
+        let since = Instant::now();
+        assert_eq!(table.insert(&row()).await, Ok(()));
+        let took = since.elapsed();
+        assert!((Duration::from_secs(least)..Duration::from_secs(most)).contains(&took), "{asked}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn retries_end_and_tell_throttling_from_failure() {
+    let throttled = |code: &str| TableError::Throttled { code: code.to_owned() };
+    let unavailable = |reason: &str| TableError::Unavailable { reason: reason.to_owned() };
+    for (reply, expected) in [
+        (Reply::error(503, "ServerBusy"), throttled("ServerBusy")),
+        (Reply::error(429, "TooManyRequests"), throttled("TooManyRequests")),
+        (Reply::error(500, "OperationTimedOut"), unavailable("the service answered 500 OperationTimedOut")),
+        (Reply::error(500, "InternalError"), unavailable("the service answered 500 InternalError")),
+        (Reply::text(502, "text/html", "<html>hidden</html>"), unavailable("the service answered 502")),
+    ] {
+        let (stub, table) = stub(vec![reply; 20]).await;
+        assert_eq!(table.insert(&row()).await, Err(expected.clone()));
+        assert!(expected.is_transient());
+        assert_eq!(stub.requests().len(), 5, "one try and four retries: {expected}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_given_up() {
+    let limits = Limits { request: Duration::from_millis(100), retries: 2, ..LIMITS };
+    let stub = Stub::start(vec![Reply::silence(); 9]).await;
+    let text = format!("AccountName=contoso;AccountKey={KEY};TableEndpoint={}/contoso", stub.address());
+    let table = AzureTables::new(&ConnectionString::parse(&text).unwrap(), limits).unwrap().table("Leads");
+    let error = table.insert(&row()).await.unwrap_err();
+    assert_eq!(error, TableError::Unavailable { reason: "no answer in time".to_owned() });
+    assert_eq!(stub.requests().len(), 3);
+    shows_nothing(&error);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_request_is_not_asked_again() {
+    for (status, code) in [
+        (400, "PropertyValueTooLarge"),
+        (400, "EntityTooLarge"),
+        (400, "TooManyProperties"),
+        (405, "MethodNotAllowed"),
+        (413, "RequestBodyTooLarge"),
+        (415, "JsonFormatNotSupported"),
+    ] {
+        let (stub, table) = stub(vec![Reply::error(status, code); 9]).await;
+        let error = table.insert(&row()).await.unwrap_err();
+        assert_eq!(error, TableError::Rejected { status, code: code.to_owned() });
+        assert!(!error.is_transient() && stub.requests().len() == 1, "{code}");
+        shows_nothing(&error);
+    }
+}
+
+// Pages: query-timeout-and-pagination. A page ends after 1,000 rows, after five seconds, and where the rows lie on another
+// server; it can be empty, and the second header can be missing.
+
+#[tokio::test]
+async fn pages_are_read_until_no_token_comes_however_empty_they_are() {
+    let (stub, table) = stub([
+        Reply::page(0).with("x-ms-continuation-NextPartitionKey", "1!4!cA--"),
+        Reply::page(2)
+            .with("x-ms-continuation-NextPartitionKey", "1!8!cGE-")
+            .with("x-ms-continuation-NextRowKey", "1!8!cjI-"),
+        Reply::page(0)
+            .with("x-ms-continuation-NextPartitionKey", "1!8!cGI-")
+            .with("x-ms-continuation-NextRowKey", "1!8!cjM-"),
+        Reply::page(1),
+    ])
+    .await;
+    let rows = table.all(&Query::partition("it's")).await.unwrap();
+    assert_eq!(rows.len(), 3);
+    let asked: Vec<_> = stub.requests().iter().map(|request| request.query.clone()).collect();
+    assert!(asked.iter().all(|query| query.contains("%24filter=PartitionKey+eq+%27it%27%27s%27")), "{asked:?}");
+    let token = |place: usize, name: &str| {
+        let pairs = url::form_urlencoded::parse(asked[place].as_bytes());
+        pairs.into_owned().find(|(pair, _)| pair == name).map(|(_, value)| value)
+    };
+    let tokens: Vec<_> = (0..4).map(|place| (token(place, "NextPartitionKey"), token(place, "NextRowKey"))).collect();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        tokens,
+        [
+            (None, None),
+            (some("1!4!cA--"), None),
+            (some("1!8!cGE-"), some("1!8!cjI-")),
+            (some("1!8!cGI-"), some("1!8!cjM-")),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_page_that_fails_is_no_end_of_the_rows() {
+    let first = || Reply::page(2).with("x-ms-continuation-NextPartitionKey", "1!4!cA--");
+    let (_stub, table) = stub([first(), Reply::error(400, "InvalidInput")]).await;
+    assert!(table.all(&Query::default()).await.is_err());
+    let (_stub, table) = stub([first(), Reply::cut_page()]).await;
+    assert!(matches!(table.all(&Query::default()).await, Err(TableError::Unavailable { .. })));
+}
+
+// Versions: specifying-conditional-headers-for-table-service-operations, update-entity2, delete-entity1.
+
+#[tokio::test]
+async fn a_version_goes_back_as_it_came_and_a_delete_takes_any() {
+    let (stub, table) = stub([Reply::entity(), Reply::batch(&[(204, "")]), Reply::deleted()]).await;
+    let read = table.get("p", "r").await.unwrap();
+    let etags = table.submit("p", &[Operation::Replace(row(), read.etag.clone().unwrap())]).await.unwrap();
+    assert_eq!(etags, [read.etag]);
+    table.delete("p", "r").await.unwrap();
+    let requests = stub.requests();
+    assert!(requests[1].body.contains(&format!("if-match: {ETAG}\n")), "{}", requests[1].body);
+    assert_eq!(requests[2].header("if-match"), Some("*"));
+}
+
+// Codes: table-service-error-codes and common-rest-api-error-codes. A whole answer, or the part of a batch that failed: the
+// batch itself is answered with 202 (performing-entity-group-transactions).
+
+#[tokio::test]
+async fn conflict_condition_and_absence_are_told_apart_alone_and_in_batches() {
+    let rejected = |status: u16, code: &str| TableError::Rejected { status, code: code.to_owned() };
+    let refused = |status: u16, code: &str| TableError::Refused { status, code: code.to_owned() };
+    for (status, code, expected) in [
+        (409, "EntityAlreadyExists", TableError::Exists),
+        (412, "UpdateConditionNotSatisfied", TableError::Precondition),
+        (412, "ConditionNotMet", TableError::Precondition),
+        (404, "ResourceNotFound", TableError::NotFound),
+        (404, "EntityNotFound", TableError::NotFound),
+        (404, "TableNotFound", TableError::TableNotFound),
+        (400, "InvalidDuplicateRow", rejected(400, "InvalidDuplicateRow")),
+        (400, "CommandsInBatchActOnDifferentPartitions", rejected(400, "CommandsInBatchActOnDifferentPartitions")),
+        (403, "AuthenticationFailed", refused(403, "AuthenticationFailed")),
+        (403, "AuthorizationPermissionMismatch", refused(403, "AuthorizationPermissionMismatch")),
+        (401, "NoAuthenticationInformation", refused(401, "NoAuthenticationInformation")),
+    ] {
+        let (stub, table) = stub([Reply::error(status, code), Reply::batch(&[(204, ""), (status, code)])]).await;
+        let alone = table.insert(&row()).await.unwrap_err();
+        let batch = [Operation::Insert(row()), Operation::Insert(Entity::new("p", "s"))];
+        let in_batch = table.submit("p", &batch).await.unwrap_err();
+        assert_eq!((&alone, &in_batch), (&expected, &expected), "{DOCUMENTATION}table-service-error-codes: {code}");
+        assert_eq!(stub.requests().len(), 2);
+        shows_nothing(&alone);
+        shows_nothing(&in_batch);
+    }
+}
+
+/// A lead that is taken for a duplicate, or a digest that is taken for deleted, is lost: that needs the service's word.
+#[tokio::test]
+async fn a_conflict_or_absence_without_the_services_word_for_it_proves_nothing() {
+    for reply in [
+        Reply::text(409, "text/html", "<h1>Conflict</h1>"),
+        Reply::text(404, "text/html", "<h1>Not Found</h1>"),
+        Reply::text(404, "application/json", "{\"message\":\"no Route matched with those values\"}"),
+        Reply::error(409, "TableBeingDeleted"),
+        Reply::error(409, "AccountBeingCreated"),
+    ] {
+        let (_stub, table) = stub([reply.clone(), reply.clone()]).await;
+        for result in [table.insert(&row()).await, table.get("p", "r").await.map(drop)] {
+            assert!(matches!(&result, Err(TableError::Unavailable { .. })), "{result:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_code_is_found_in_header_json_and_xml() {
+    const XML: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?><m:error xmlns:m=\"http://schemas.microsoft.com/ado/2007/08/\
+                       dataservices/metadata\"><m:code>TableNotFound</m:code><m:message>hidden</m:message></m:error>";
+    const COMMON: &str = "<?xml version=\"1.0\"?><Error><Code>TableNotFound</Code><Message>hidden</Message></Error>";
+    for reply in [
+        Reply::text(404, "application/json", &stub::problem("TableNotFound")),
+        Reply::text(404, "application/xml", XML),
+        Reply::text(404, "application/xml", COMMON),
+        Reply::text(404, "application/json", "").with("x-ms-error-code", "TableNotFound"),
+    ] {
+        let (_stub, table) = stub([reply]).await;
+        assert_eq!(
+            table.insert(&row()).await,
+            Err(TableError::TableNotFound),
+            "{DOCUMENTATION}status-and-error-codes2"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_is_no_code_is_not_passed_on() {
+    for code in [KEY, "hidden code of a hidden server", "<hidden>", ""] {
+        let (_stub, table) = stub([Reply::error(400, code), Reply::error(403, code)]).await;
+        let rejected = table.insert(&row()).await.unwrap_err();
+        assert_eq!(rejected, TableError::Rejected { status: 400, code: String::new() });
+        shows_nothing(&rejected);
+        shows_nothing(&table.insert(&row()).await.unwrap_err());
+    }
+}
+
+// Batches: performing-entity-group-transactions. At most 100 operations and 4 MiB, all on one partition, each on another row.
+
+#[tokio::test]
+async fn a_batch_over_the_limits_is_rejected() {
+    let rows: Vec<_> = (0..101).map(|number| Operation::Insert(Entity::new("p", number.to_string()))).collect();
+    let (stub, table) = stub([Reply::error(413, "RequestBodyTooLarge")]).await;
+    assert!(matches!(table.submit("p", &rows).await, Err(TableError::Rejected { status: 400, .. })));
+    assert!(stub.requests().is_empty(), "more than 100 are not even sent");
+    let large = |number: usize| Entity::new("p", number.to_string()).with("Body", vec![0; 40_000]);
+    let large: Vec<_> = (0..100).map(|number| Operation::Insert(large(number))).collect();
+    let error = table.submit("p", &large).await.unwrap_err();
+    assert_eq!(error, TableError::Rejected { status: 413, code: "RequestBodyTooLarge".to_owned() });
+    assert!(stub.requests()[0].body.len() > 4 * 1024 * 1024);
+    shows_nothing(&error);
+}
+
+#[tokio::test]
+async fn a_batch_whose_part_is_throttled_is_sent_again() {
+    let (stub, table) = stub([Reply::batch(&[(503, "ServerBusy")]), Reply::batch(&[(204, "")])]).await;
+    assert!(table.submit("p", &[Operation::InsertOrReplace(row())]).await.is_ok());
+    assert_eq!(stub.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_batch_with_fewer_answers_than_operations_may_not_have_been_done() {
+    let operations = [Operation::InsertOrReplace(row()), Operation::InsertOrReplace(Entity::new("p", "s"))];
+    for reply in
+        [Reply::batch(&[(204, "")]), Reply::text(202, "text/html", "<html>"), Reply::text(200, "text/html", "")]
+    {
+        let (_stub, table) = stub([reply]).await;
+        let result = table.submit("p", &operations).await;
+        assert!(matches!(result, Err(TableError::Unavailable { .. })), "{result:?}");
+    }
+}
+
+// Headers: insert-entity, get-entity (response headers).
+
+#[tokio::test]
+async fn only_an_answer_of_the_table_service_counts_as_done() {
+    let (_stub, table) = stub([Reply::inserted().without("server"), Reply::entity().without("server")]).await;
+    assert_eq!(table.insert(&row()).await, Ok(()), "a filter on the way takes `Server` out");
+    assert!(table.get("p", "r").await.is_ok());
+    for missing in ["x-ms-request-id", "x-ms-version", "etag"] {
+        let (_stub, table) = stub([Reply::inserted().without(missing), Reply::entity().without(missing)]).await;
+        for result in [table.insert(&row()).await, table.get("p", "r").await.map(drop)] {
+            assert!(matches!(result, Err(TableError::Unavailable { .. })), "{missing}: {result:?}");
+        }
+    }
+    for reply in [
+        Reply::text(200, "text/html", "<html>Log in to the network</html>"),
+        Reply::text(204, "", ""),
+        Reply::text(302, "text/html", "").with("location", "http://127.0.0.1:1/login"),
+    ] {
+        let (stub, table) = stub([reply]).await;
+        assert!(table.insert(&row()).await.is_err());
+        assert_eq!(stub.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn every_request_says_its_time_its_version_and_who_asks() {
+    let (stub, table) = stub([Reply::inserted(), Reply::entity(), Reply::page(1), Reply::deleted()]).await;
+    table.insert(&row()).await.unwrap();
+    table.get("p", "r").await.unwrap();
+    table.all(&Query::default()).await.unwrap();
+    table.delete("p", "r").await.unwrap();
+    for request in stub.requests() {
+        let date = jiff::fmt::rfc2822::parse(request.header("x-ms-date").unwrap()).unwrap();
+        assert!(date.timestamp().duration_since(jiff::Timestamp::now()).abs() < jiff::SignedDuration::from_secs(60));
+        assert!(request.header("x-ms-version").is_some());
+        assert!(request.header("authorization").unwrap().starts_with("SharedKey"));
+        assert!(!format!("{request:?}").contains(KEY));
+    }
+}
+
+// Connections: no page, but what a thousand TLS handshakes cost.
+
+#[tokio::test]
+async fn one_connection_serves_a_thousand_inserts() {
+    let (stub, table) = stub(vec![Reply::inserted(); 1_000]).await;
+    for _ in 0..1_000 {
+        table.insert(&row()).await.unwrap();
+    }
+    assert_eq!((stub.requests().len(), stub.connections()), (1_000, 1));
+}

@@ -1,0 +1,344 @@
+//! Both clouds as stubs, in which everything is well until something is broken.
+
+use crate::table_service::{self, problem, respond};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{Method, Response};
+use jiff::{SignedDuration, Timestamp};
+use marketplace_leads::intake::{Intake, IntakeKeys};
+use marketplace_leads::mail::Language;
+use marketplace_leads::mail::memory::MemoryMailer;
+use marketplace_leads::notify::Notifier;
+use marketplace_leads::queue::Queue;
+use marketplace_leads::secret::Secret;
+use marketplace_leads::settings::{NotifierSettings, ValidationSettings};
+use marketplace_leads::table::Entity;
+use marketplace_leads::table::memory::MemoryTable;
+use marketplace_leads::validate::{Report, Request as Asked, Validation};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+pub(crate) const KEY: &str = "0123456789-abcdef~intake";
+pub(crate) const EMULATOR_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+pub(crate) const SENDER: &str = "leads@contoso.example";
+pub(crate) const RECIPIENT: &str = "sales@contoso.example";
+
+/// An answer of Azure in place of the right one: status and code.
+type TableFault = fn(&Method) -> Option<(u16, &'static str)>;
+
+/// What the stubs say. Set before a run.
+#[derive(Clone)]
+pub(crate) struct Say {
+    pub(crate) table: TableFault,
+    /// How far the table service's clock is ahead.
+    pub(crate) clock: SignedDuration,
+    /// Messages on the queue and on the dead-letter queue.
+    pub(crate) waiting: [u64; 2],
+    pub(crate) queue_is_gone: bool,
+    pub(crate) account: Value,
+    /// What SES knows: identity, verified, signed.
+    pub(crate) identities: Vec<(&'static str, bool, bool)>,
+    pub(crate) suppressed: Vec<&'static str>,
+    /// SSM's parameters; none: its answer is AccessDenied.
+    pub(crate) parameters: Option<HashMap<&'static str, String>>,
+    /// The keys that intake takes.
+    pub(crate) intake_keys: String,
+    /// What stands in front of intake answers this.
+    pub(crate) intake_status: Option<u16>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Cloud {
+    pub(crate) now: Timestamp,
+    pub(crate) leads: MemoryTable,
+    pub(crate) state: MemoryTable,
+    /// The table that intake writes to.
+    pub(crate) intake_table: Arc<Mutex<MemoryTable>>,
+    pub(crate) mailer: MemoryMailer,
+    pub(crate) say: Arc<Mutex<Say>>,
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) table_address: String,
+    aws: SdkConfig,
+    clock: Arc<Mutex<Timestamp>>,
+}
+
+impl Cloud {
+    /// A deployment that has run for a while, a lead in its table that was mailed ten minutes ago.
+    pub(crate) async fn well() -> Self {
+        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+        let say = Say {
+            table: |_| None,
+            clock: SignedDuration::ZERO,
+            waiting: [0, 0],
+            queue_is_gone: false,
+            account: json!({"ProductionAccessEnabled": true, "SendingEnabled": true, "EnforcementStatus": "HEALTHY",
+                "SendQuota": {"Max24HourSend": 50000.0, "MaxSendRate": 14.0, "SentLast24Hours": 12.0}}),
+            identities: vec![("contoso.example", true, true)],
+            suppressed: Vec::new(),
+            parameters: Some(HashMap::new()),
+            intake_keys: KEY.to_owned(),
+            intake_status: None,
+        };
+        let say = Arc::new(Mutex::new(say));
+        let (leads, state) = (MemoryTable::new(), MemoryTable::new());
+        let clock = Arc::new(Mutex::new(now));
+        let intake_table = Arc::new(Mutex::new(leads.clone()));
+        let table_address = start_table(&say, &leads, &state).await;
+        let aws = start_aws(&say).await;
+        let intake_address = start_intake(&say, &intake_table, &state, &aws, &clock).await;
+        let settings = [
+            (
+                "LEADS_STORAGE_CONNECTION_STRING",
+                format!(
+                    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={EMULATOR_KEY};\
+                     TableEndpoint={table_address}/devstoreaccount1;"
+                ),
+            ),
+            ("LEADS_INTAKE_KEYS", KEY.to_owned()),
+            ("LEADS_INTAKE_URL", format!("{intake_address}/leads")),
+            ("LEADS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/leads".to_owned()),
+            ("LEADS_DEAD_LETTER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/dead-leads".to_owned()),
+            ("LEADS_MAIL_FROM", format!("Marketplace leads <{SENDER}>")),
+            ("LEADS_MAIL_TO", RECIPIENT.to_owned()),
+        ];
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mailer = MemoryMailer::new();
+        let mut cloud = Self { now, leads, state, intake_table, mailer, say, settings, table_address, aws, clock };
+        cloud.advance(SignedDuration::from_mins(-80));
+        cloud.run_notifier().await;
+        cloud.advance(SignedDuration::from_mins(50));
+        cloud.arrive("Ada");
+        cloud.advance(SignedDuration::from_mins(10));
+        cloud.run_notifier().await;
+        cloud.advance(SignedDuration::from_mins(20));
+        cloud
+    }
+
+    pub(crate) fn advance(&mut self, by: SignedDuration) {
+        self.now += by;
+        self.leads.set_now(self.now);
+        self.state.set_now(self.now);
+        *self.clock.lock().unwrap() = self.now;
+    }
+
+    /// Writes a lead as Microsoft does.
+    pub(crate) fn arrive(&self, name: &str) {
+        let day = self.now.strftime("%-m:2F%-d:2F%Y").to_string();
+        let customer = json!({"FirstName": name, "LastName": "Lovelace", "Email": format!("{name}@fabrikam.example")});
+        self.leads.put(
+            Entity::new(day, format!("row-{name}"))
+                .with("ActionCode", "INS")
+                .with("CreatedTime", self.now.to_string())
+                .with("CustomerInfo", customer.to_string())
+                .with("LeadSource", "AzureMarketplace-INS|contoso.backup")
+                .with("OfferDisplayName", "Contoso Backup"),
+        );
+    }
+
+    pub(crate) fn notifier(&self) -> Notifier<MemoryTable, MemoryMailer> {
+        let (now, settings) = (self.now, self.settings.clone());
+        let foreign = ["LEADS_INTAKE_KEYS", "LEADS_INTAKE_URL", "LEADS_QUEUE_URL", "LEADS_DEAD_LETTER_QUEUE_URL"];
+        let settings = settings.into_iter().filter(|(name, _)| !foreign.contains(&name.as_str()));
+        Notifier {
+            leads: self.leads.clone(),
+            state: self.state.clone(),
+            mailer: self.mailer.clone(),
+            settings: NotifierSettings::from_pairs(settings).unwrap(),
+            language: Language::find("en").unwrap(),
+            clock: Arc::new(move || now),
+            requests: Arc::new(|| 0),
+        }
+    }
+
+    pub(crate) async fn run_notifier(&self) {
+        let id = format!("run-{}", self.now.as_second());
+        self.notifier().run(&id, self.now + SignedDuration::from_mins(5)).await.unwrap();
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.settings.insert(name.to_owned(), value.into());
+    }
+
+    /// A shared access signature in place of the account key.
+    pub(crate) fn sign(&mut self, query: &str) {
+        let string = format!(
+            "TableEndpoint={}/devstoreaccount1;SharedAccessSignature=sv=2022-11-02&{query}&sig=c2lnbmF0dXJl",
+            self.table_address
+        );
+        self.set("LEADS_STORAGE_CONNECTION_STRING", string);
+    }
+
+    /// Another account, which is no emulator's, at the stub.
+    pub(crate) fn use_account(&mut self) {
+        let string = format!(
+            "DefaultEndpointsProtocol=http;AccountName=contosoleads;AccountKey={EMULATOR_KEY};TableEndpoint={}/contosoleads",
+            self.table_address
+        );
+        self.set("LEADS_STORAGE_CONNECTION_STRING", string);
+    }
+
+    pub(crate) fn say(&self, change: impl FnOnce(&mut Say)) {
+        change(&mut self.say.lock().unwrap());
+    }
+
+    pub(crate) async fn validate(&self, event: Value) -> Report {
+        let settings = ValidationSettings::from_pairs(self.settings.clone());
+        let validation = Validation { settings, aws: self.aws.clone() };
+        validation.run(&Asked::parse(&event).unwrap(), self.now).await
+    }
+
+    /// The rows of test leads that are in the table.
+    pub(crate) fn test_rows(&self) -> usize {
+        let rows = self.leads.rows();
+        let is_test = |row: &Entity| row.string("Description") == Some("Test lead of lead-validation");
+        rows.iter().filter(|row| is_test(row)).count()
+    }
+}
+
+async fn serve<F, R>(handle: F) -> String
+where
+    F: Fn(Request) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Response<Body>> + Send + 'static,
+{
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(handle)).await });
+    address
+}
+
+async fn start_table(say: &Arc<Mutex<Say>>, leads: &MemoryTable, state: &MemoryTable) -> String {
+    let say = say.clone();
+    let tables = [("MarketplaceLeads", leads), ("MarketplaceLeadsState", state)];
+    let tables: HashMap<_, _> = tables.map(|(name, table)| (name.to_owned(), table.clone())).into();
+    serve(move |request| {
+        let (say, tables) = (say.lock().unwrap().clone(), tables.clone());
+        async move {
+            let date = Timestamp::now() + say.clock;
+            match (say.table)(request.method()) {
+                Some((status, code)) => {
+                    let (status, json) = problem(status, code);
+                    respond(status, &json, date)
+                }
+                None => table_service::answer(&tables, request, date).await,
+            }
+        }
+    })
+    .await
+}
+
+async fn start_aws(say: &Arc<Mutex<Say>>) -> SdkConfig {
+    let say = say.clone();
+    let address = serve(move |request| {
+        let say = say.lock().unwrap().clone();
+        async move { aws_answer(&say, request).await }
+    })
+    .await;
+    let credentials = aws_sdk_sqs::config::Credentials::new("id", "secret", None, None, "test");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(address)
+        .credentials_provider(aws_sdk_sqs::config::SharedCredentialsProvider::new(credentials))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build()
+}
+
+fn json_answer(status: u16, code: &str, json: &Value) -> Response<Body> {
+    let response = Response::builder().status(status).header("content-type", "application/json");
+    let response = if code.is_empty() { response } else { response.header("x-amzn-errortype", code) };
+    response.body(Body::from(json.to_string())).unwrap()
+}
+
+async fn aws_answer(say: &Say, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let body: Value = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap_or_default();
+    let target = parts.headers.get("x-amz-target").map(|target| target.to_str().unwrap()).unwrap_or_default();
+    let path = parts.uri.path().replace("%40", "@");
+    let error = |status, code: &str| json_answer(status, code, &json!({"__type": code, "message": "…"}));
+    match (target, path.as_str()) {
+        ("AmazonSSM.GetParameters", _) => {
+            let Some(parameters) = &say.parameters else { return error(400, "AccessDeniedException") };
+            let name = body["Names"][0].as_str().unwrap();
+            match parameters.get(name) {
+                Some(value) => json_answer(200, "", &json!({"Parameters": [{"Name": name, "Value": value}]})),
+                None => json_answer(200, "", &json!({"Parameters": [], "InvalidParameters": [name]})),
+            }
+        }
+        ("AmazonSQS.GetQueueAttributes", _) => {
+            if say.queue_is_gone {
+                return error(400, "com.amazonaws.sqs#QueueDoesNotExist");
+            }
+            let is_dead = body["QueueUrl"].as_str().unwrap().ends_with("/dead-leads");
+            let arn = "arn:aws:sqs:eu-west-1:111122223333";
+            let mut attributes = json!({
+                "ApproximateNumberOfMessages": say.waiting[usize::from(is_dead)].to_string(),
+                "ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0",
+                "MessageRetentionPeriod": "1209600",
+                "QueueArn": format!("{arn}:{}", if is_dead { "dead-leads" } else { "leads" }),
+            });
+            if !is_dead {
+                let policy = json!({"deadLetterTargetArn": format!("{arn}:dead-leads"), "maxReceiveCount": 10});
+                attributes["RedrivePolicy"] = policy.to_string().into();
+            }
+            json_answer(200, "", &json!({ "Attributes": attributes }))
+        }
+        ("AmazonSQS.SendMessage", _) => json_answer(200, "", &json!({"MessageId": "m1", "MD5OfMessageBody": ""})),
+        (_, "/v2/email/account") => json_answer(200, "", &say.account),
+        (_, "/v2/email/outbound-emails") => json_answer(200, "", &json!({"MessageId": "0102"})),
+        (_, path) => {
+            let suppressed = path.strip_prefix("/v2/email/suppression/addresses/");
+            let identity = path.strip_prefix("/v2/email/identities/");
+            let known = identity.and_then(|name| say.identities.iter().find(|(known, ..)| *known == name));
+            match (suppressed, known) {
+                (Some(address), _) if say.suppressed.contains(&address) => {
+                    let destination = json!({"EmailAddress": address, "Reason": "BOUNCE", "LastUpdateTime": 1.0});
+                    json_answer(200, "", &json!({ "SuppressedDestination": destination }))
+                }
+                (_, Some((_, is_verified, is_signed))) => {
+                    let status = if *is_signed { "SUCCESS" } else { "PENDING" };
+                    let dkim = json!({"SigningEnabled": is_signed, "Status": status});
+                    json_answer(200, "", &json!({"VerifiedForSendingStatus": is_verified, "DkimAttributes": dkim}))
+                }
+                _ => error(404, "NotFoundException"),
+            }
+        }
+    }
+}
+
+async fn start_intake(
+    say: &Arc<Mutex<Say>>,
+    table: &Arc<Mutex<MemoryTable>>,
+    state: &MemoryTable,
+    aws: &SdkConfig,
+    clock: &Arc<Mutex<Timestamp>>,
+) -> String {
+    let (say, table, state, clock) = (say.clone(), table.clone(), state.clone(), clock.clone());
+    let queue = Queue::new(aws.clone(), "https://sqs.eu-west-1.amazonaws.com/111122223333/leads".parse().unwrap());
+    serve(move |request| {
+        let (say, table, state, queue) =
+            (say.lock().unwrap().clone(), table.lock().unwrap().clone(), state.clone(), queue.clone());
+        let now = *clock.lock().unwrap();
+        async move {
+            if let Some(status) = say.intake_status {
+                return json_answer(status, "", &json!({}));
+            }
+            let (parts, body) = request.into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let keys = IntakeKeys::parse(&Secret::new(say.intake_keys)).unwrap();
+            let intake = Intake { keys, leads: table, state, queue, budget: std::time::Duration::from_secs(5) };
+            let asked = marketplace_leads::function_url::Request {
+                method: parts.method.as_str(),
+                path: parts.uri.path(),
+                query: parts.uri.query().unwrap_or_default(),
+                body: marketplace_leads::function_url::Body::Text(std::str::from_utf8(&body).unwrap()),
+            };
+            let answer = intake.answer(&asked, "request", now).await;
+            Response::builder().status(answer.status).body(Body::from(answer.body)).unwrap()
+        }
+    })
+    .await
+}

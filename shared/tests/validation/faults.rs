@@ -1,0 +1,381 @@
+//! One fault at a time: each is found by the right check, with a cure. `docs/validation.md` holds the table of them.
+
+use crate::cloud::{Cloud, EMULATOR_KEY, KEY, RECIPIENT, SENDER};
+use axum::http::Method;
+use futures::future::BoxFuture;
+use jiff::SignedDuration;
+use marketplace_leads::lead::UnreadableKind;
+use marketplace_leads::mail::MailError;
+use marketplace_leads::mail::memory::SendFault;
+use marketplace_leads::table::TableError;
+use marketplace_leads::table::memory::{FaultKind, MemoryTable};
+use marketplace_leads::validate::{CHECKS, Check, Report, Status};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+/// Something that is broken, and the check that says so.
+struct Fault {
+    what: &'static str,
+    check: &'static str,
+    status: Status,
+    event: Value,
+    make: fn(&mut Cloud) -> BoxFuture<'_, ()>,
+    /// Further checks that fail for the same reason.
+    also: &'static [&'static str],
+}
+
+use Status::{Failed, Warning};
+
+fn fault(what: &'static str, check: &'static str, status: Status, make: fn(&mut Cloud) -> BoxFuture<'_, ()>) -> Fault {
+    Fault { what, check, status, event: json!({}), make, also: &[] }
+}
+
+impl Fault {
+    /// Asks for this instead of everything.
+    fn asking(self, event: Value) -> Self {
+        Self { event, ..self }
+    }
+
+    fn failing_also(self, also: &'static [&'static str]) -> Self {
+        Self { also, ..self }
+    }
+}
+
+/// A fault that is made at once.
+macro_rules! broken {
+    ($what:literal, $check:literal, $status:ident, |$cloud:ident| $make:expr) => {
+        fault($what, $check, $status, |$cloud| {
+            $make;
+            Box::pin(async {})
+        })
+    };
+}
+
+const SIGNATURE: &str = "ss=t&srt=o&spr=https";
+
+/// A request that changes something.
+fn is_write(method: &Method) -> bool {
+    *method != Method::GET
+}
+
+fn faults() -> Vec<Fault> {
+    vec![
+        broken!("a recipient that is no address", "settings", Failed, |cloud| cloud.set("LEADS_MAIL_TO", "sales")),
+        broken!("a misspelt time zone", "settings", Failed, |cloud| cloud.set("LEADS_TIME_ZONE", "Europe/Berln")),
+        broken!("an intake key that is too short", "settings", Failed, |cloud| {
+            cloud.settings.remove("LEADS_INTAKE_KEYS");
+            cloud.set("LEADS_INTAKE_KEYS_PARAMETER", "/leads/keys");
+            cloud.say(|say| say.parameters = Some(HashMap::from([("/leads/keys", "short".to_owned())])));
+            cloud.say(|say| say.intake_keys = KEY.to_owned());
+        })
+        .failing_also(&["intake"]),
+        broken!("an overlap of one minute", "settings", Warning, |cloud| cloud.set("LEADS_OVERLAP_MINUTES", "1")),
+        broken!("a connection string that was cut", "connection-string", Failed, |cloud| {
+            cloud.set(
+                "LEADS_STORAGE_CONNECTION_STRING",
+                "DefaultEndpointsProtocol=https;AccountName=contosoleads;Account",
+            )
+        })
+        .failing_also(&["settings"]),
+        broken!("an SSM parameter that is not there", "connection-string", Failed, |cloud| in_parameter(cloud)),
+        broken!("a role that may not read the SSM parameter", "connection-string", Failed, |cloud| {
+            in_parameter(cloud);
+            cloud.say(|say| say.parameters = None);
+        }),
+        broken!("a connection string that Partner Center does not take", "connection-string", Warning, |cloud| {
+            cloud.set(
+                "LEADS_STORAGE_CONNECTION_STRING",
+                format!("AccountName=contosoleads;AccountKey={EMULATOR_KEY};DefaultEndpointsProtocol=https;"),
+            )
+        })
+        .asking(json!({"checks": ["connection-string"]})),
+        broken!("an account key where a signature would do", "connection-string", Warning, |cloud| {
+            cloud.set(
+                "LEADS_STORAGE_CONNECTION_STRING",
+                format!(
+                    "DefaultEndpointsProtocol=https;\
+                AccountName=contosoleads;AccountKey={EMULATOR_KEY};EndpointSuffix=core.windows.net"
+                ),
+            )
+        })
+        .asking(json!({"checks": ["connection-string"]})),
+        broken!("a signature that expires in ten days", "connection-string", Warning, |cloud| {
+            cloud.sign(&format!("{SIGNATURE}&sp=raud&se=2026-12-04"))
+        }),
+        broken!("an expired signature", "connection-string", Failed, |cloud| {
+            cloud.sign(&format!("{SIGNATURE}&sp=raud&se=2026-11-01"));
+            cloud.say(|say| say.table = |_| Some((403, "AuthenticationFailed")));
+        })
+        .failing_also(&["storage"]),
+        broken!("a read-only signature", "round-trip", Failed, |cloud| {
+            cloud.sign(&format!("{SIGNATURE}&sp=r&se=2027-06-01"));
+            cloud.say(|say| say.table = |method| is_write(method).then_some((403, "AuthorizationPermissionMismatch")));
+        })
+        .failing_also(&["connection-string", "intake"]),
+        broken!("an account that does not exist", "storage", Failed, |cloud| {
+            cloud.set(
+                "LEADS_STORAGE_CONNECTION_STRING",
+                format!(
+                    "DefaultEndpointsProtocol=https;AccountName=contosoleads;\
+                AccountKey={EMULATOR_KEY};EndpointSuffix=core.invalid"
+                ),
+            )
+        })
+        .asking(json!({"checks": ["storage"]})),
+        broken!("a service that cannot be reached", "storage", Failed, |cloud| {
+            // Port 1 of the loopback interface is nobody's.
+            cloud.table_address = "http://127.0.0.1:1".to_owned();
+            cloud.sign(&format!("{SIGNATURE}&sp=raud&se=2027-06-01"));
+        }),
+        broken!("a service without TLS behind an https address", "storage", Failed, |cloud| {
+            cloud.table_address = cloud.table_address.replace("http:", "https:");
+            cloud.sign(&format!("{SIGNATURE}&sp=raud&se=2027-06-01"));
+        }),
+        broken!("a wrong account key", "storage", Failed, |cloud| {
+            cloud.say(|say| say.table = |_| Some((403, "AuthenticationFailed")))
+        }),
+        broken!("account keys not let in", "storage", Failed, |cloud| {
+            cloud.say(|say| say.table = |_| Some((403, "KeyBasedAuthenticationNotPermitted")))
+        }),
+        broken!("a firewall before the account", "storage", Failed, |cloud| {
+            cloud.use_account();
+            cloud.say(|say| say.table = |_| Some((403, "AuthorizationFailure")));
+        })
+        .asking(json!({"checks": ["storage"]})),
+        broken!("a disabled account", "storage", Failed, |cloud| {
+            cloud.say(|say| say.table = |_| Some((403, "AccountIsDisabled")))
+        }),
+        broken!("a throttled account", "storage", Failed, |cloud| {
+            cloud.say(|say| say.table = |_| Some((503, "ServerBusy")))
+        }),
+        broken!("a clock that is 20 minutes off, and requests refused for it", "storage", Failed, |cloud| {
+            cloud.say(|say| {
+                say.clock = SignedDuration::from_mins(20);
+                say.table = |_| Some((403, "AuthenticationFailed"));
+            })
+        }),
+        broken!("a clock that is 20 minutes off", "table", Failed, |cloud| {
+            cloud.say(|say| say.clock = SignedDuration::from_mins(20))
+        }),
+        broken!("no table with leads", "table", Failed, |cloud| break_table(&cloud.leads, TableError::TableNotFound))
+            .failing_also(&["intake"]),
+        broken!("no state table", "table", Warning, |cloud| break_table(&cloud.state, TableError::TableNotFound)),
+        broken!("something that changes rows", "round-trip", Failed, |cloud| {
+            let leads = cloud.leads.clone();
+            let mut is_changed = false;
+            cloud.leads.set_fault(Some(Box::new(move |_| {
+                if let Some(mut row) = leads.rows().into_iter().find(|row| row.row_key.starts_with("MSFT_TEST_"))
+                    && !is_changed
+                    && row.row_key == row.string("ActionCode").unwrap()
+                {
+                    is_changed = true;
+                    row.set("ActionCode", "INS");
+                    leads.put(row);
+                }
+                None
+            })));
+        }),
+        broken!("an intake that is down", "intake", Failed, |cloud| {
+            cloud.set("LEADS_INTAKE_URL", "http://127.0.0.1:1/leads")
+        }),
+        broken!("another key at intake", "intake", Failed, |cloud| {
+            cloud.say(|say| say.intake_keys = "another-key-0123456789".to_owned())
+        }),
+        broken!("an intake that is open to everyone", "intake", Failed, |cloud| cloud
+            .say(|say| say.intake_status = Some(200))),
+        broken!("a function URL that lets nobody in", "intake", Failed, |cloud| {
+            cloud.say(|say| say.intake_status = Some(403))
+        }),
+        broken!("an intake that fails", "intake", Failed, |cloud| cloud.say(|say| say.intake_status = Some(502))),
+        broken!("an intake that does not reach the table", "intake", Failed, |cloud| {
+            let table = MemoryTable::new();
+            break_table(&table, TableError::Throttled { code: "ServerBusy".into() });
+            *cloud.intake_table.lock().unwrap() = table;
+        }),
+        broken!("an intake that writes to another table", "intake", Failed, |cloud| {
+            *cloud.intake_table.lock().unwrap() = MemoryTable::new()
+        }),
+        broken!("leads waiting in the queue", "queue", Warning, |cloud| cloud.say(|say| say.waiting = [3, 0])),
+        broken!("a full dead-letter queue", "queue", Failed, |cloud| cloud.say(|say| say.waiting = [0, 7])),
+        broken!("a queue that is gone", "queue", Failed, |cloud| cloud.say(|say| say.queue_is_gone = true)),
+        broken!("an SES account in the sandbox", "mail", Warning, |cloud| {
+            cloud.say(|say| say.account["ProductionAccessEnabled"] = false.into())
+        }),
+        broken!("a recipient that the sandbox refuses", "mail", Failed, |cloud| {
+            cloud.say(|say| say.account["ProductionAccessEnabled"] = false.into());
+            cloud.set("LEADS_MAIL_TO", format!("{RECIPIENT};boss@fabrikam.example"));
+        }),
+        broken!("paused sending", "mail", Failed, |cloud| cloud
+            .say(|say| say.account["SendingEnabled"] = false.into())),
+        broken!("an account under review", "mail", Warning, |cloud| {
+            cloud.say(|say| say.account["EnforcementStatus"] = "PROBATION".into())
+        }),
+        broken!("a used-up quota", "mail", Failed, |cloud| {
+            cloud.say(|say| say.account["SendQuota"]["SentLast24Hours"] = 50_000.0.into())
+        }),
+        broken!("an unknown sender", "mail", Failed, |cloud| cloud.say(|say| say.identities.clear())),
+        broken!("an unverified sender", "mail", Failed, |cloud| {
+            cloud.say(|say| say.identities = vec![(SENDER, false, false)])
+        }),
+        broken!("a sender whose mails are not signed", "mail", Warning, |cloud| {
+            cloud.say(|say| say.identities = vec![(SENDER, true, false)])
+        }),
+        broken!("a suppressed recipient", "mail", Failed, |cloud| cloud.say(|say| say.suppressed = vec![RECIPIENT])),
+        broken!("a notifier that never ran", "notifier", Warning, |cloud| {
+            for row in cloud.state.rows() {
+                futures::executor::block_on(marketplace_leads::table::Table::delete(
+                    &cloud.state,
+                    &row.partition_key,
+                    &row.row_key,
+                ))
+                .unwrap();
+            }
+        }),
+        broken!("a stale checkpoint", "notifier", Failed, |cloud| cloud.advance(SignedDuration::from_hours(5))),
+        fault("a paused notifier", "notifier", Warning, |cloud| {
+            Box::pin(async {
+                let pause = marketplace_leads::notify::Command::Pause;
+                cloud.notifier().execute(pause, "pause", cloud.now).await.unwrap();
+            })
+        }),
+        fault("a pending digest", "notifier", Failed, |cloud| {
+            Box::pin(async {
+                let refused = MailError::Refused { code: "MessageRejected".into(), cure: "verify the sender".into() };
+                cloud.mailer.fail_next(9, &SendFault::Before(refused));
+                cloud.arrive("Grace");
+                cloud.run_notifier().await;
+            })
+        }),
+        fault("a body in quarantine", "notifier", Warning, |cloud| {
+            Box::pin(async {
+                let message = "The body is not JSON.".to_owned();
+                let unreadable = marketplace_leads::lead::Unreadable { kind: UnreadableKind::Syntax, message };
+                marketplace_leads::quarantine::keep(&cloud.state, b"{", &unreadable, cloud.now).await.unwrap();
+            })
+        }),
+        fault("no lead for nine days", "silence", Warning, |cloud| {
+            Box::pin(async {
+                cloud.advance(SignedDuration::from_hours(9 * 24));
+                cloud.run_notifier().await;
+            })
+        }),
+        broken!("a lead in Partner Center's list that is not in the table", "reconcile", Failed, |_cloud| {}).asking(
+            list(
+                "Contact Email,Offer Name,Created Date\nada@fabrikam.example,Contoso Backup,11/24/2026\n\
+             grace@fabrikam.example,Contoso Backup,11/24/2026 3:05:00 PM\n",
+            ),
+        ),
+        broken!("a lead in the table that was never mailed", "reconcile", Failed, |cloud| {
+            let now = cloud.now;
+            cloud.advance(SignedDuration::from_hours(-24));
+            cloud.arrive("Grace");
+            cloud.advance(now.duration_since(cloud.now));
+        })
+        .asking(list(
+            "Email;Offer;Date\nADA@fabrikam.example;Contoso.Backup;2026-11-24\n\
+             grace@fabrikam.example;contoso backup;2026-11-23\n",
+        )),
+        broken!("a list without addresses", "reconcile", Failed, |_cloud| {})
+            .asking(list("Name,Offer\nAda,Contoso Backup\n")),
+    ]
+}
+
+fn list(csv: &str) -> Value {
+    json!({"checks": ["reconcile"], "reconcile": {"csv": csv}})
+}
+
+fn in_parameter(cloud: &mut Cloud) {
+    cloud.settings.remove("LEADS_STORAGE_CONNECTION_STRING");
+    cloud.set("LEADS_STORAGE_CONNECTION_STRING_PARAMETER", "/leads/storage");
+}
+
+fn break_table(table: &MemoryTable, error: TableError) {
+    table.set_fault(Some(Box::new(move |_| Some(FaultKind::Before(error.clone())))));
+}
+
+fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
+    report.checks.iter().find(|check| check.id == id).unwrap_or_else(|| panic!("no check {id}: {}", report.report))
+}
+
+/// Nothing of these may ever be in a result.
+fn assert_no_secret(report: &Report) {
+    let shown = serde_json::to_string(report).unwrap();
+    for secret in [KEY, EMULATOR_KEY, "c2lnbmF0dXJl", "another-key", RECIPIENT, SENDER, "boss@", "Lovelace"] {
+        assert!(!shown.contains(secret), "{secret}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn where_all_is_well_every_check_is_ok_and_nothing_is_left_behind() {
+    let cloud = Cloud::well().await;
+    let before = cloud.state.rows();
+    let report = cloud.validate(json!({})).await;
+    let ids: Vec<_> = report.checks.iter().map(|check| check.id).collect();
+    let known: Vec<_> = CHECKS.iter().map(|check| check.id).filter(|id| *id != "reconcile").collect();
+    assert_eq!(ids, known);
+    assert!(report.checks.iter().all(|check| check.status == Status::Ok && check.cure.is_none()), "{}", report.report);
+    assert!(report.ok, "{}", report.summary);
+    assert_eq!(cloud.test_rows(), 0);
+    assert_eq!(cloud.state.rows(), before, "validation never moves the watermark");
+    assert_no_secret(&report);
+}
+
+#[tokio::test]
+async fn every_fault_is_found_by_its_check_with_a_cure_as_the_documentation_says() {
+    let mut rows = String::new();
+    for fault in faults() {
+        let mut cloud = Cloud::well().await;
+        (fault.make)(&mut cloud).await;
+        let report = cloud.validate(fault.event.clone()).await;
+        let found = check(&report, fault.check);
+        assert_eq!(found.status, fault.status, "{}\n{}", fault.what, report.report);
+        assert!(found.cure.as_ref().is_some_and(|cure| cure.len() > 20), "{}\n{}", fault.what, report.report);
+        assert_eq!(report.ok, report.checks.iter().all(|check| check.status != Failed));
+        let others = report.checks.iter().filter(|other| other.id != fault.check && other.status == Failed);
+        let others: Vec<_> = others.map(|other| other.id).collect();
+        assert_eq!(others, fault.also, "{}\n{}", fault.what, report.report);
+        assert_no_secret(&report);
+        let cell = |text: &str| text.replace('|', "\\|");
+        writeln!(
+            rows,
+            "| {} | `{}` | {} | {} | {} |",
+            fault.what,
+            found.id,
+            found.status.name(),
+            cell(&steady(&found.seen)),
+            cell(&steady(found.cure.as_deref().unwrap_or_default()))
+        )
+        .unwrap();
+    }
+    let checks: String = CHECKS.iter().map(|check| format!("| `{}` | {} |\n", check.id, check.does)).collect();
+    let generated = format!(
+        "| check | does |\n|---|---|\n{checks}\n## What it finds\n\nOne fault at a time, as the tests make them:\n\n\
+         | what is wrong | check | status | what is seen | what to do |\n|---|---|---|---|---|\n{rows}"
+    );
+    documented(&generated);
+}
+
+/// Without what differs from run to run: latencies, ports.
+fn steady(text: &str) -> String {
+    let words: Vec<&str> = text.split(' ').collect();
+    let number =
+        |at: usize| words[at].parse::<u64>().is_ok() && words.get(at + 1).is_some_and(|next| next.starts_with("ms"));
+    let words: Vec<&str> = (0..words.len()).map(|at| if number(at) { "…" } else { words[at] }).collect();
+    words.join(" ")
+}
+
+/// Compares what is generated with `docs/validation.md`; `UPDATE_DOCS=1` writes it there.
+fn documented(generated: &str) {
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/validation.md");
+    const MARKS: [&str; 2] =
+        ["<!-- generated by the tests; UPDATE_DOCS=1 writes it -->\n", "<!-- end of what is generated -->\n"];
+    let text = std::fs::read_to_string(FILE).unwrap();
+    let (before, rest) = text.split_once(MARKS[0]).unwrap();
+    let (known, after) = rest.split_once(MARKS[1]).unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(FILE, format!("{before}{}{generated}{}{after}", MARKS[0], MARKS[1])).unwrap();
+    } else {
+        assert_eq!(known, generated, "docs/validation.md is not true any more: run the tests with UPDATE_DOCS=1");
+    }
+}
