@@ -1,0 +1,275 @@
+//! The notifier: what a run costs on a table that grows, and on a backlog.
+
+use crate::report::{median, ms, number, ratios, spread};
+use crate::{Filler, Report, Result, Stage, TableModel, Wire};
+use jiff::{SignedDuration, Timestamp};
+use marketplace_leads::table::{Query, Table};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+const EVENT: &str = r#"{"command":"run"}"#;
+
+/// What a run cost.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Rows that were in the table before the new ones.
+    pub old: usize,
+    /// Requests to the table service.
+    pub requests: usize,
+    /// Rows in its answers, of both tables.
+    pub rows: usize,
+    /// Bytes both ways.
+    pub bytes: usize,
+    /// Mails.
+    pub mails: usize,
+    /// Time of the invocation.
+    pub took: Duration,
+    /// What was asked, and how often.
+    pub kinds: BTreeMap<String, usize>,
+}
+
+/// Runs on tables with so many old rows and `new` new ones. `days_ago` is how old the youngest of the old rows' partitions
+/// is; `wait` must be more than a minute unless that is beyond the run's window.
+pub async fn runs(stage: &Stage, old: &[usize], new: usize, days_ago: usize, wait: Duration) -> Result<Vec<Run>> {
+    let now = Timestamp::now();
+    for size in old {
+        let table = stage.create(&format!("Old{size}Leads")).await?;
+        stage.create(&format!("Old{size}State")).await?;
+        Filler { rows: *size, days: 365, days_ago, first: 0 }.fill(&table, now).await?;
+    }
+    tokio::time::sleep(wait).await;
+    let mut runs = Vec::new();
+    for size in old {
+        let (leads, state) = (format!("Old{size}Leads"), format!("Old{size}State"));
+        let table = stage.open(stage.table.table().port(), &leads)?;
+        Filler { rows: new, days: 1, days_ago: 0, first: 1_000_000 }.fill(&table, now).await?;
+        runs.push(run(stage, &stage.ours("lead-notifier")?, *size, new, &leads, &state, "1").await?.0);
+    }
+    Ok(runs)
+}
+
+/// One run of a subject: what it cost, and the most memory it held, in KiB.
+async fn run(
+    stage: &Stage,
+    subject: &crate::Subject,
+    old: usize,
+    expected: usize,
+    leads: &str,
+    state: &str,
+    lookback: &str,
+) -> Result<(Run, u64)> {
+    let wire = Wire::start(stage.table.table().port(), Duration::ZERO).await?;
+    let mut environment = stage.environment(wire.port(), leads, state);
+    environment.push(("LEADS_FIRST_LOOKBACK_MINUTES".to_owned(), lookback.to_owned()));
+    let mut lambda = crate::Lambda::start(subject, &environment).await?;
+    stage.mail.taken();
+    let outcome = lambda.invoke(EVENT).await?;
+    let answer: serde_json::Value = serde_json::from_slice(&outcome.body)?;
+    if answer["outcome"] != "complete" || answer["leads"] != expected {
+        return Err(format!("{}: not what was expected: {answer}", subject.name).into());
+    }
+    let requests = wire.requests();
+    let mut kinds = BTreeMap::new();
+    for (_, request) in &requests {
+        *kinds.entry(kind(request)).or_default() += 1;
+    }
+    let run = Run {
+        old,
+        requests: requests.len(),
+        rows: wire.rows(),
+        bytes: wire.bytes(),
+        mails: stage.mail.taken().0,
+        took: outcome.took,
+        kinds,
+    };
+    Ok((run, lambda.usage()?.peak_kib))
+}
+
+/// What a request does, without its keys.
+fn kind(request: &str) -> String {
+    let table = if request.contains("State") { "state" } else { "leads" };
+    if request.ends_with("$batch") {
+        "write a batch".to_owned()
+    } else if request.contains("PartitionKey=") {
+        let partition = if request.contains("contacts") { "contact" } else { "row of the state" };
+        format!("read one {partition}")
+    } else if request.starts_with("GET") {
+        format!("query the {table} table")
+    } else {
+        request.to_owned()
+    }
+}
+
+/// How many requests a query takes under the service's own rules, and how many rows it looks at.
+async fn modelled(model: &TableModel, table: &impl Table, query: &Query) -> Result<[usize; 2]> {
+    model.forget();
+    table.all(query).await?;
+    Ok([model.requests(), model.scanned()])
+}
+
+/// A run that finds 20 new leads among more and more old ones.
+pub async fn growth(stage: &Stage, sizes: &[usize]) -> Result<Report> {
+    let new = 20;
+    let since = Instant::now();
+    let runs = runs(stage, sizes, new, 0, Duration::from_secs(65)).await?;
+    let filled = since.elapsed();
+    let mut report = Report::new("The notifier on a table that grows");
+    report.say(format!(
+        "A first run that looks back one minute and finds {new} new leads among old ones, spread evenly over a year up to \
+         today. Requests, rows and bytes are counted on the wire, both tables together; {} s for all, filling included.",
+        filled.as_secs()
+    ));
+    let rows: Vec<_> = runs
+        .iter()
+        .map(|run| {
+            let cells = [run.old, run.requests, run.rows, run.bytes, run.mails];
+            let cells = cells.map(number);
+            cells.into_iter().chain([format!("{:.0}", ms(run.took))]).collect()
+        })
+        .collect();
+    report.table(&["old rows", "requests", "rows", "bytes", "mails", "time, ms"], &rows);
+
+    let mut model_rows = Vec::new();
+    let mut flow_ratio = 0.0;
+    for size in sizes {
+        let now = Timestamp::now();
+        let model = TableModel::start().await?;
+        model.fill(Filler { rows: *size, days: 365, days_ago: 0, first: 0 }, now, now - SignedDuration::from_hours(24));
+        model.fill(Filler { rows: new, days: 1, days_ago: 0, first: 1_000_000 }, now, now);
+        let table = model.table()?;
+        let written_from = Some(now - SignedDuration::from_mins(10));
+        let flow = modelled(&model, &table, &Query { written_from, ..Query::default() }).await?;
+        let mut ours = [0, 0];
+        for day in -1..=1 {
+            let day = local_cloud::partition_of(now + SignedDuration::from_hours(24 * day));
+            let query = Query { written_from, ..Query::partition(day) };
+            let cost = modelled(&model, &table, &query).await?;
+            ours = [ours[0] + cost[0], ours[1] + cost[1]];
+        }
+        flow_ratio = flow[0] as f64 / ours[0] as f64;
+        let cells = [*size, flow[0], flow[1], ours[0], ours[1]].map(number);
+        model_rows.push(cells.into_iter().chain([format!("{flow_ratio:.0}×")]).collect());
+    }
+    report.say(
+        "Azurite answers a filter on `Timestamp` with one page however many rows it looked at. The service does not: a page \
+         ends after 1,000 rows looked at, and at a partition's end. So the same query is asked of a model of the service \
+         (`tests/bench/src/service.rs`) that keeps these two rules: the flow's filter, `Timestamp` alone, beside the \
+         notifier's, one partition for each day of its window.",
+    );
+    report.table(
+        &[
+            "old rows",
+            "flow: requests",
+            "flow: rows looked at",
+            "notifier: requests",
+            "rows looked at",
+            "fewer requests",
+        ],
+        &model_rows,
+    );
+    let (fewest, most) =
+        runs.iter().fold((usize::MAX, 0), |(low, high), run| (low.min(run.requests), high.max(run.requests)));
+    report.target(
+        &format!(
+            "notifier, {new} new leads on {} old rows: table requests",
+            sizes.iter().map(|n| number(*n)).collect::<Vec<_>>().join(" / ")
+        ),
+        "constant ± 1",
+        runs.iter().map(|run| run.requests.to_string()).collect::<Vec<_>>().join(" / "),
+        most - fewest <= 2,
+    );
+    report.target(
+        "the same: rows read",
+        "≤ 2× the new rows",
+        runs.iter().map(|run| run.rows.to_string()).collect::<Vec<_>>().join(" / "),
+        runs.iter().all(|run| run.rows <= 2 * new),
+    );
+    report.target(
+        "the same beside the flow's `Timestamp` filter, at the largest",
+        "≥ 30× fewer requests",
+        format!("{flow_ratio:.0}×"),
+        flow_ratio >= 30.0,
+    );
+    Ok(report)
+}
+
+/// A backlog of so many leads, mailed by one run of each subject in each round.
+pub async fn backlog(stage: &Stage, leads: usize, rounds: usize) -> Result<Report> {
+    let table = stage.create("BacklogLeads").await?;
+    Filler { rows: leads, days: 1, days_ago: 0, first: 0 }.fill(&table, Timestamp::now()).await?;
+    let subjects = stage.all("notifier")?;
+    let mut times = vec![Vec::new(); subjects.len()];
+    let mut lines = vec![None; subjects.len()];
+    for round in 0..rounds {
+        for (number, subject) in subjects.iter().enumerate() {
+            let state = format!("Backlog{round}{number}State");
+            stage.create(&state).await?;
+            let (run, peak) = run(stage, subject, 0, leads, "BacklogLeads", &state, "1440").await?;
+            times[number].push(run.took.as_secs_f64());
+            lines[number] = Some((run, peak));
+            // What one subject leaves behind must not slow the next one down.
+            stage.table.table().delete(&state).await?;
+        }
+    }
+    let mut report = Report::new("The notifier on a backlog");
+    report.say(format!(
+        "One run that mails {} leads of as many people in digests of 100. All three do the same for each digest: read what \
+         is known of its people, write that back with what is new, record the digest, mail it, record that it was sent.",
+        number(leads)
+    ));
+    let mut rows = Vec::new();
+    let mut ours = None;
+    for ((subject, times), line) in subjects.iter().zip(&times).zip(&lines) {
+        let Some((run, peak)) = line else { continue };
+        rows.push(vec![
+            subject.name.to_owned(),
+            spread(times, 1),
+            format!("{:.1}", *peak as f64 / 1024.0),
+            number(run.requests),
+            format!("{:.1}", run.requests as f64 / run.mails as f64),
+            number(run.mails),
+            number(run.bytes),
+        ]);
+        ours = ours.or(Some((run.clone(), *peak)));
+    }
+    report.table(&["", "time, s", "peak memory, MiB", "requests", "requests a digest", "mails", "bytes"], &rows);
+    let names: Vec<_> = subjects.iter().map(|subject| subject.name.to_owned()).collect();
+    report.plot(
+        "backlog",
+        &format!("A backlog of {} leads, mailed in one run: s", number(leads)),
+        names.into_iter().zip(times.iter().map(|times| median(times))).collect(),
+    );
+    let (ours, peak) = ours.ok_or("nothing was measured")?;
+    report.say("What our requests are:");
+    let rows: Vec<_> = ours
+        .kinds
+        .iter()
+        .map(|(kind, count)| vec![kind.clone(), number(*count), format!("{:.2}", *count as f64 / ours.mails as f64)])
+        .collect();
+    report.table(&["request", "in all", "a digest"], &rows);
+    report.say(
+        "A digest needs: one read for each of its people, because a query for several keys of a partition reads all of the \
+         partition; one batch that writes them back; one that records the digest before it is sent, and one that records \
+         that it was. 500 rows come with one query.",
+    );
+    let (node, python) = (ratios(&times[1], &times[0]), ratios(&times[2], &times[0]));
+    report.target(
+        &format!("notifier, a backlog of {} leads: peak memory", number(leads)),
+        "≤ 48 MB",
+        format!("{:.1} MB", peak as f64 * 1.024e-3),
+        peak as f64 * 1024.0 <= 48e6,
+    );
+    report.target(
+        "the same: time",
+        "≥ 3× faster than both peers",
+        format!("{}× (Node.js), {}× (Python)", spread(&node, 2), spread(&python, 2)),
+        median(&node) >= 3.0 && median(&python) >= 3.0,
+    );
+    report.target(
+        "the same: requests a digest",
+        "counted and justified",
+        format!("{:.1}", ours.requests as f64 / ours.mails as f64),
+        true,
+    );
+    Ok(report)
+}

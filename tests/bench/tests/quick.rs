@@ -1,0 +1,35 @@
+//! The benchmark in small: that every measurement works and counts what it should. Counts alone: times say nothing on a
+//! machine that has other things to do.
+
+use bench::measure::intake::Counts;
+use bench::measure::{digest, intake, notifier};
+use bench::{Build, Stage};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_subject_stores_each_lead_with_one_request_over_one_connection() {
+    let stage = Stage::set(Build::Dev).await.unwrap();
+    for subject in stage.all("intake").unwrap() {
+        let counts = intake::count(&stage, &subject, 5).await.unwrap();
+        assert_eq!(counts, Counts { connections: 1, requests: 5, rows: 5 }, "{}", subject.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_the_notifier_costs_the_same_whatever_the_table_holds() {
+    let stage = Stage::set(Build::Dev).await.unwrap();
+    let runs = notifier::runs(&stage, &[10, 1000], 3, 5, Duration::ZERO).await.unwrap();
+    let [small, large] = &runs[..] else { panic!("two runs") };
+    assert_eq!(small.kinds, large.kinds);
+    assert_eq!((small.mails, large.mails), (1, 1));
+    assert_eq!(small.rows, large.rows);
+    assert!(large.rows <= 6, "{large:?}");
+    assert!(large.bytes.abs_diff(small.bytes) < 1000, "{runs:?}");
+}
+
+#[test]
+fn a_digest_of_100_leads_is_smaller_than_a_mail_may_be() {
+    let (page, attached) = digest::rendered(100).unwrap();
+    assert!((20_000..1_000_000).contains(&page), "{page}");
+    assert!((10_000..200_000).contains(&attached), "{attached}");
+}

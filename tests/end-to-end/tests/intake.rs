@@ -1,0 +1,331 @@
+//! Intake and redelivery as they are deployed, on the local cloud. Not among the other tests, because it loads the machine.
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+mod search;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures::{StreamExt as _, stream};
+use local_cloud::proxy::{Fault, Reply, Seen};
+use local_cloud::{LocalCloud, MAIL_FROM, MAIL_TO, Options};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How much comes. Of twenty requests one is no lead and two repeat an earlier one.
+struct Load {
+    requests: usize,
+    at_once: usize,
+    /// Between two requests of one sender.
+    pause: Duration,
+    /// For so long, if it is no certain number of requests.
+    lasting: Option<Duration>,
+}
+
+impl Load {
+    /// Bounded; with `LEADS_TRUST=full` ten times as much; with `LEADS_TRUST=soak` for ten minutes, while the table
+    /// stops every minute and the notifier runs.
+    fn of_environment() -> Self {
+        let none = Duration::ZERO;
+        match std::env::var("LEADS_TRUST").as_deref() {
+            Ok("full") => Self { requests: 20_000, at_once: 64, pause: none, lasting: None },
+            Ok("soak") => Self {
+                requests: usize::MAX,
+                at_once: 16,
+                pause: Duration::from_millis(500),
+                lasting: Some(Duration::from_secs(600)),
+            },
+            _ => Self { requests: 2_000, at_once: 32, pause: none, lasting: None },
+        }
+    }
+}
+
+/// The body of a request: the lead that it brings, or none.
+fn body(request: usize) -> (Option<usize>, String) {
+    match request % 20 {
+        5 => (None, format!("{{\"FirstName\": \"{}\", {request}", PERSON[0])),
+        8 | 18 => (Some(request - 8), lead(request - 8)),
+        _ => (Some(request), lead(request)),
+    }
+}
+
+/// What happens to one of twenty requests to the table.
+fn fault(seen: &Seen) -> Option<Fault> {
+    let faults = [Fault::Answer(Reply::server_busy()), Fault::Cut, Fault::CutAfter];
+    (seen.number % 20 == 7).then(|| faults[seen.number / 20 % 3].clone())
+}
+
+/// After so many answers the table stops for the first time, and for so many.
+const STOPPED_AFTER: usize = 700;
+const STOPPED_FOR: usize = 400;
+
+/// What identifies the persons of these tests; each lead has all of it.
+const PERSON: [&str; 4] = ["Zéphirine", "quaggafield.example", "+99 7654321", "Öm\"brelle & Söhne"];
+
+fn lead(number: usize) -> String {
+    json!({
+        "UserDetails": {
+            "FirstName": format!("{} {number}", PERSON[0]), "LastName": "Q", "Email": format!("z{number}@{}", PERSON[1]),
+            "Phone": format!("{} {number}", PERSON[2]), "Country": "PT", "Company": PERSON[3], "Title": "CTO",
+        },
+        "LeadSource": "AzureMarketplace-INS|contoso.backup", "ActionCode": "INS", "OfferTitle": "Contoso Backup",
+        "Description": format!("lead {number}"),
+    })
+    .to_string()
+}
+
+/// A running cloud whose queue hands a message out again soon after it failed.
+async fn start() -> LocalCloud {
+    // Nothing of the load is to be turned away for want of instances.
+    let parameters = vec![("IntakeConcurrency".to_owned(), (2 * Load::of_environment().at_once).to_string())];
+    let options = Options { proxies: true, parameters, ..Options::default() };
+    let cloud = LocalCloud::start(options).await.unwrap();
+    for queue in queues(&cloud).await {
+        let request = json!({ "QueueUrl": queue, "Attributes": { "VisibilityTimeout": "25" } });
+        cloud.aws().json("sqs", "AmazonSQS.SetQueueAttributes", request).await.unwrap();
+    }
+    cloud
+}
+
+async fn queues(cloud: &LocalCloud) -> Vec<String> {
+    let answer = cloud.aws().json("sqs", "AmazonSQS.ListQueues", json!({})).await.unwrap();
+    answer["QueueUrls"].as_array().unwrap().iter().map(|url| url.as_str().unwrap().to_owned()).collect()
+}
+
+/// How many messages wait in all queues, dead letters included.
+async fn waiting(cloud: &LocalCloud) -> u64 {
+    let mut waiting = 0;
+    for queue in queues(cloud).await {
+        let request = json!({ "QueueUrl": queue, "AttributeNames": ["All"] });
+        let answer = cloud.aws().json("sqs", "AmazonSQS.GetQueueAttributes", request).await.unwrap();
+        for name in ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"] {
+            waiting += answer["Attributes"][name].as_str().unwrap().parse::<u64>().unwrap();
+        }
+    }
+    waiting
+}
+
+/// The logs of functions and emulators hold no secret and no person; those of the functions do tell of their work.
+async fn assert_logs_are_clean(cloud: &LocalCloud, told: &[&str]) {
+    let logs = cloud.logs().await.unwrap();
+    for part in told {
+        assert!(logs.contains(part), "the logs do not tell of {part}");
+    }
+    let connection = cloud.table().connection_string();
+    let account_key = connection.split(';').find_map(|part| part.strip_prefix("AccountKey=")).unwrap();
+    let secrets = [cloud.intake_key(), cloud.secret_key(), account_key, MAIL_FROM, MAIL_TO];
+    for value in PERSON.iter().chain(&secrets) {
+        if let Some(line) = search::line_with(&logs, value) {
+            panic!("{value} stands in the logs: {line}");
+        }
+    }
+    let ours = |target: &Value| {
+        target.as_str().is_some_and(|target| target.starts_with("lead_") || target.starts_with("marketplace_leads"))
+    };
+    for line in json_lines(cloud).await {
+        assert!(line.get("_aws").is_some() || ours(&line["target"]), "{line}");
+    }
+}
+
+async fn json_lines(cloud: &LocalCloud) -> Vec<Value> {
+    let logs = cloud.function_logs().await.unwrap();
+    logs.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What the functions have counted under a metric's name: the sum for each function.
+async fn counted(cloud: &LocalCloud, metric: &str) -> BTreeMap<String, u64> {
+    let mut counted = BTreeMap::new();
+    for line in json_lines(cloud).await {
+        if let (Some(count), "MarketplaceLeads") =
+            (line[metric].as_u64(), line["_aws"]["CloudWatchMetrics"][0]["Namespace"].as_str().unwrap_or_default())
+        {
+            *counted.entry(line["Function"].as_str().unwrap().to_owned()).or_insert(0) += count;
+        }
+    }
+    counted
+}
+
+#[tokio::test]
+async fn every_acknowledged_lead_becomes_one_row_though_the_table_fails_and_stops_in_mid_load() {
+    let cloud = start().await;
+    let load = Load::of_environment();
+    let (url, http, answered) = (&cloud.intake_url().unwrap(), &Client::new(), &AtomicUsize::new(0));
+    let processes = cloud.processes_of("IntakeFunction").unwrap();
+    let held = || processes.memory().iter().map(|resident| resident.now).max().unwrap_or_default();
+    cloud.table_proxy().unwrap().set_faults(fault);
+
+    let since = Instant::now();
+    let goes_on = |request: usize| load.lasting.map_or(request < load.requests, |lasting| since.elapsed() < lasting);
+    let senders = async {
+        let answers = stream::iter((0..load.requests).take_while(|request| goes_on(*request)))
+            .map(|request| async move {
+                tokio::time::sleep(load.pause).await;
+                let (lead, body) = body(request);
+                let answer = http.post(url).body(body).send().await.unwrap();
+                let (status, said) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap());
+                answered.fetch_add(1, Ordering::SeqCst);
+                (lead, status, said["id"].as_str().map(str::to_owned))
+            })
+            .buffer_unordered(load.at_once)
+            .collect::<Vec<_>>()
+            .await;
+        (answers, since.elapsed())
+    };
+    let reached = async |count| {
+        while answered.load(Ordering::SeqCst) < count {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let interruptions = async {
+        reached(STOPPED_AFTER).await;
+        let warm = held();
+        loop {
+            cloud.stop_table().await.unwrap();
+            reached(answered.load(Ordering::SeqCst) + STOPPED_FOR.min(load.at_once * 20)).await;
+            cloud.start_table().await.unwrap();
+            let Some(lasting) = load.lasting else { return warm };
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            let _ = invoke_notifier(&cloud).await;
+            if since.elapsed() + Duration::from_secs(60) > lasting {
+                return warm;
+            }
+        }
+    };
+    let ((answers, took), warm) = futures::join!(senders, interruptions);
+    let held = held();
+    let mut statuses = BTreeMap::new();
+    for (_, status, _) in &answers {
+        *statuses.entry(*status).or_insert(0_u64) += 1;
+    }
+    let requests = answers.len();
+    let faults = cloud.table_proxy().unwrap().requests().iter().filter(|seen| fault(seen).is_some()).count();
+    println!(
+        "{requests} requests, {} at a time, in {took:?}: {statuses:?}; {faults} table requests failed",
+        load.at_once
+    );
+    println!(
+        "{} processes of intake held at most {warm} KiB each after {STOPPED_AFTER} requests, {held} KiB in the end",
+        processes.ids().len()
+    );
+    assert!(warm > 0 && held < warm + 8 * 1024, "memory grows: {warm} KiB, then {held} KiB");
+
+    let mut acknowledged = BTreeMap::new();
+    let mut unreadable = 0;
+    for (lead, status, id) in answers {
+        match lead {
+            Some(lead) => {
+                assert!([200, 201, 202].contains(&status), "lead {lead}: {status}");
+                let id = id.unwrap();
+                assert_eq!(acknowledged.entry(lead).or_insert_with(|| id.clone()), &id);
+            }
+            None => {
+                assert_eq!(status, 400);
+                unreadable += 1;
+            }
+        }
+    }
+    assert!(statuses[&201] > 350 && statuses[&202] > 32 && statuses[&200] as usize >= requests / 20, "{statuses:?}");
+
+    let since = Instant::now();
+    while waiting(&cloud).await > 0 {
+        assert!(since.elapsed() < Duration::from_secs(300), "{} messages still wait", waiting(&cloud).await);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    println!("redelivered in {:?}", since.elapsed());
+    let rows = cloud.table().rows(cloud.leads_table()).await.unwrap();
+    assert_eq!(rows.len(), acknowledged.len(), "a row for each lead, and none twice");
+    let stored: BTreeSet<_> = rows.iter().map(|row| row["RowKey"].as_str().unwrap()).collect();
+    assert_eq!(stored, acknowledged.values().map(String::as_str).collect());
+    assert!(rows.iter().all(|row| row["Source"] == "https" && row["ReceivedTime"].is_string()));
+    let state = cloud.table().rows(cloud.state_table()).await.unwrap();
+    let kept = state.iter().filter(|row| row["PartitionKey"] == "quarantine").count();
+    assert_eq!(kept, unreadable, "every body that is no lead is in quarantine");
+    println!("{} leads and {kept} unreadable bodies kept, none twice", rows.len());
+
+    assert_eq!(counted(&cloud, "LeadsStored").await["leads-lead-intake"], statuses[&201]);
+    assert!(counted(&cloud, "LeadsQueued").await["leads-lead-intake"] >= statuses[&202]);
+    assert!(counted(&cloud, "LeadsRedelivered").await["leads-lead-redelivery"] >= statuses[&202]);
+    assert_logs_are_clean(&cloud, &[r#""outcome":"stored""#, r#""outcome":"queued""#, r#""message":"redelivered""#])
+        .await;
+}
+
+/// A run of the notifier; it may fail while the table does.
+async fn invoke_notifier(cloud: &LocalCloud) -> local_cloud::Invocation {
+    cloud.invoke(cloud.output("NotifierFunction").unwrap(), &json!({ "command": "run" })).await.unwrap()
+}
+
+#[tokio::test]
+async fn each_kind_of_request_gets_its_answer_from_the_deployed_intake() {
+    let cloud = start().await;
+    let (url, http) = (cloud.intake_url().unwrap(), Client::new());
+    let without_key = url.split_once('?').unwrap().0;
+    let ask = async |method: Method, url: &str, content_type: &str, body: Vec<u8>| {
+        let answer = http.request(method, url).header("content-type", content_type).body(body).send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+        let (kind, allow, retry) = (header("content-type"), header("allow"), header("retry-after"));
+        (status, kind, allow, retry, answer.text().await.unwrap())
+    };
+    let post = async |body: Vec<u8>| ask(Method::POST, &url, "application/json", body).await;
+
+    let (status, kind, .., body) = post(lead(1).into()).await;
+    assert_eq!((status, kind.as_str()), (201, "application/json"));
+    let stored: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(stored["status"], "stored");
+    for (content_type, before) in [
+        ("application/json", ""),
+        ("text/plain; charset=utf-8", "\u{feff}"),
+        ("application/octet-stream", "\u{feff}"),
+        ("application/x-www-form-urlencoded", ""),
+    ] {
+        let (status, .., body) = ask(Method::POST, &url, content_type, format!("{before}{}", lead(1)).into()).await;
+        assert_eq!(status, 200, "{content_type}: {body}");
+        let expected = json!({ "id": stored["id"], "status": "duplicate" });
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected, "{content_type}");
+    }
+
+    let malformed = b"{\"UserDetails\":{\"FirstName\":\"Z\xc3\xa9phirine\"} \xff".to_vec();
+    let (status, kind, .., body) = ask(Method::POST, &url, "application/octet-stream", malformed.clone()).await;
+    assert_eq!((status, kind.as_str()), (400, "application/problem+json"), "{body}");
+    let state = cloud.table().rows(cloud.state_table()).await.unwrap();
+    let kept: Vec<_> = state.iter().filter(|row| row["PartitionKey"] == "quarantine").collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(BASE64_STANDARD.decode(kept[0]["Body"].as_str().unwrap()).unwrap(), malformed);
+
+    let wrong = format!("{without_key}?code=wrong-key-0123456789");
+    let mut problems = Vec::new();
+    for address in [without_key, &wrong, &format!("{url}x")] {
+        let (status, kind, .., body) = ask(Method::POST, address, "application/json", lead(2).into()).await;
+        assert_eq!((status, kind.as_str()), (401, "application/problem+json"));
+        let mut problem: Value = serde_json::from_str(&body).unwrap();
+        assert!(!problem["request_id"].take().as_str().unwrap().is_empty());
+        problems.push(problem);
+    }
+    assert!(problems.iter().all(|problem| *problem == problems[0]));
+    let (status, _, allow, ..) = ask(Method::GET, &url, "application/json", Vec::new()).await;
+    assert_eq!((status, allow.as_str()), (405, "POST"));
+    let elsewhere = url.replace("/leads?", "/other?");
+    assert_eq!(ask(Method::POST, &elsewhere, "application/json", lead(2).into()).await.0, 404);
+    assert_eq!(post(vec![b' '; 65_537]).await.0, 413);
+    assert_eq!(cloud.table().rows(cloud.leads_table()).await.unwrap().len(), 1);
+
+    cloud.stop_table().await.unwrap();
+    let (status, .., body) = post(lead(3).into()).await;
+    assert_eq!((status, body.contains(r#""status":"queued""#)), (202, true), "{body}");
+    assert_eq!(post(malformed).await.0, 400);
+    for queue in queues(&cloud).await {
+        cloud.aws().json("sqs", "AmazonSQS.DeleteQueue", json!({ "QueueUrl": queue })).await.unwrap();
+    }
+    let since = Instant::now();
+    let (status, kind, _, retry, body) = post(lead(4).into()).await;
+    assert_eq!((status, kind.as_str(), retry.as_str()), (503, "application/problem+json", "60"), "{body}");
+    assert!(since.elapsed() < Duration::from_secs(6), "{:?}", since.elapsed());
+    let told = ["stored", "duplicate", "quarantined", "unauthorized", "too large", "not found", "queued", "lost"];
+    assert_logs_are_clean(
+        &cloud,
+        &told.map(|outcome| format!(r#""outcome":"{outcome}""#)).each_ref().map(String::as_str),
+    )
+    .await;
+}

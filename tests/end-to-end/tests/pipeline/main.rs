@@ -1,0 +1,10 @@
+//! The functions as they are deployed, on the local cloud.
+
+mod hostile_requests;
+mod leads_reach_the_mailbox;
+mod limits;
+mod local_cloud_keeps_its_promises;
+mod notifier;
+mod operations;
+mod roles;
+mod validation;

@@ -1,0 +1,154 @@
+//! What a user's AWS account holds, and the template itself, deployed.
+
+use crate::aws::{Aws, AwsError, xml_values};
+use crate::failure::{Failure, OrFail, Result};
+use crate::functions::{Binaries, zip};
+use crate::workspace::Workspace;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The stack's name.
+pub const STACK: &str = "leads";
+/// The sender that the account has verified.
+pub const MAIL_FROM: &str = "leads@contoso.example";
+/// Who gets the digests.
+pub const MAIL_TO: &str = "sales@contoso.example";
+
+const BUCKET: &str = "functions";
+pub(crate) const CLOUDFORMATION: &str = "2010-05-15";
+const DEPLOY_LIMIT: Duration = Duration::from_secs(120);
+
+/// Creates what exists in an account before the stack does: parameters with the secrets, and a verified sender.
+pub(crate) async fn fill_account(aws: &Aws, connection_string: &str, intake_key: &str) -> Result<()> {
+    for (name, value) in [
+        ("/marketplace-leads/storage-connection-string", connection_string),
+        ("/marketplace-leads/intake-keys", intake_key),
+    ] {
+        let parameter = json!({ "Name": name, "Value": value, "Type": "SecureString" });
+        aws.json("ssm", "AmazonSSM.PutParameter", parameter).await?;
+    }
+    let identity = json!({ "EmailIdentity": MAIL_FROM });
+    aws.rest("ses", Method::POST, "/v2/email/identities", Some(identity)).await?;
+    Ok(())
+}
+
+/// Uploads the functions and creates the stack from the template, with parameters only. Gives the stack's outputs.
+/// `folder` is for files that are needed meanwhile.
+pub(crate) async fn deploy(
+    aws: &Aws,
+    workspace: &Workspace,
+    binaries: &Binaries,
+    folder: &Path,
+    parameters: &[(String, String)],
+) -> Result<BTreeMap<String, String>> {
+    const STEP: &str = "deploy infra/aws/template.yaml";
+    let template = fs::read_to_string(workspace.root.join("infra/aws/template.yaml")).or_fail(STEP)?;
+    let (template, functions) = package(&template);
+    upload(aws, binaries, &functions, folder).await?;
+
+    let mut values = BTreeMap::from([("MailFrom", MAIL_FROM), ("MailTo", MAIL_TO), ("Architecture", architecture())]);
+    values.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let mut request = vec![
+        ("StackName".to_owned(), STACK),
+        ("TemplateBody".to_owned(), template.as_str()),
+        ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM"),
+        ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND"),
+    ];
+    for (n, (name, value)) in values.into_iter().enumerate() {
+        request.push((format!("Parameters.member.{}.ParameterKey", n + 1), name));
+        request.push((format!("Parameters.member.{}.ParameterValue", n + 1), value));
+    }
+    let request: Vec<(&str, &str)> = request.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    aws.query("cloudformation", "CreateStack", CLOUDFORMATION, &request).await.or_fail(STEP)?;
+
+    let started = Instant::now();
+    loop {
+        let stack = [("StackName", STACK)];
+        let xml = aws.query("cloudformation", "DescribeStacks", CLOUDFORMATION, &stack).await.or_fail(STEP)?;
+        match xml_values(&xml, "StackStatus").first().map(String::as_str) {
+            Some("CREATE_COMPLETE") => {
+                return Ok(xml_values(&xml, "OutputKey").into_iter().zip(xml_values(&xml, "OutputValue")).collect());
+            }
+            Some("CREATE_IN_PROGRESS") if started.elapsed() < DEPLOY_LIMIT => (),
+            status => {
+                let events = aws.query("cloudformation", "DescribeStackEvents", CLOUDFORMATION, &stack).await;
+                let reasons = xml_values(&events.unwrap_or_default(), "ResourceStatusReason").join("; ");
+                return Err(Failure::new(STEP, format!("{}: {reasons}", status.unwrap_or("no status")))
+                    .command("CloudFormation CreateStack"));
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The template with each function's folder replaced by its zip in S3, as `sam package` does, and the functions' names.
+fn package(template: &str) -> (String, Vec<String>) {
+    let mut functions = Vec::new();
+    let lines = template.lines().map(|line| match line.split_once("CodeUri: ../../functions/") {
+        Some((indent, name)) => {
+            functions.push(name.trim().to_owned());
+            format!("{indent}CodeUri: s3://{BUCKET}/{}.zip\n", name.trim())
+        }
+        None => format!("{line}\n"),
+    });
+    let packaged = lines.collect();
+    (packaged, functions)
+}
+
+async fn upload(aws: &Aws, binaries: &Binaries, functions: &[String], folder: &Path) -> Result<()> {
+    let step = "upload the functions";
+    let region = format!(
+        "<CreateBucketConfiguration><LocationConstraint>{}</LocationConstraint></CreateBucketConfiguration>",
+        aws.region()
+    );
+    let bucket = aws.send("s3", Method::PUT, &format!("/{BUCKET}"), &[], region.into_bytes()).await?;
+    if !bucket.status.is_success() {
+        return Err(Failure::new(step, bucket.text()).command(format!("PUT /{BUCKET}")));
+    }
+    let uploads = functions.iter().map(|name| async move {
+        let binary = binaries.get(name).cloned();
+        let binary = binary.ok_or_else(|| Failure::new(step, format!("the workspace has no binary `{name}`")))?;
+        let folder = folder.to_owned();
+        let bytes = tokio::task::spawn_blocking(move || zip(&binary, &folder)).await.or_fail(step)??;
+        let path = format!("/{BUCKET}/{name}.zip");
+        let answer = aws.send("s3", Method::PUT, &path, &[], bytes).await?;
+        if answer.status.is_success() { Ok(()) } else { Err(Failure::new(step, answer.text()).command(path)) }
+    });
+    futures::future::try_join_all(uploads).await.map(drop)
+}
+
+/// Tells a function's setting to the local cloud's own: AWS gives function URLs names that exist on the Internet alone.
+pub(crate) async fn set_variable(aws: &Aws, function: &str, name: &str, value: &str) -> Result<(), AwsError> {
+    let path = format!("/2015-03-31/functions/{function}/configuration");
+    let mut configuration = aws.rest("lambda", Method::GET, &path, None).await?;
+    let mut environment = configuration["Environment"].take();
+    environment["Variables"][name] = Value::from(value);
+    // The answer to a read may hold more than an update takes.
+    let environment = json!({ "Variables": environment["Variables"] });
+    aws.rest("lambda", Method::PUT, &path, Some(json!({ "Environment": environment }))).await.map(drop)
+}
+
+/// This machine's processor, as Lambda calls it.
+fn architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packaging_replaces_the_code_of_every_function_and_nothing_else() {
+        let template =
+            "  A:\n      CodeUri: ../../functions/lead-intake\n      Handler: bootstrap # ../../functions/\n";
+        let (packaged, functions) = package(template);
+        let expected =
+            "  A:\n      CodeUri: s3://functions/lead-intake.zip\n      Handler: bootstrap # ../../functions/\n";
+        assert_eq!(packaged, expected);
+        assert_eq!(functions, ["lead-intake"]);
+    }
+}

@@ -1,0 +1,139 @@
+//! The functions: built by cargo, zipped as Lambda takes them.
+
+use crate::failure::{Failure, OrFail, Result};
+use crate::install::lock;
+use crate::progress::Progress;
+use crate::workspace::{Workspace, cargo};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Command;
+use zip::write::SimpleFileOptions;
+
+/// Every function's name and its binary, as built with the dev profile, which tests and the local cloud share.
+pub(crate) type Binaries = BTreeMap<String, PathBuf>;
+
+/// Builds every function's binary, and says how far that is.
+pub(crate) async fn build(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<Binaries> {
+    const STEP: &str = "build the functions";
+    let _lock = lock(&workspace.target.join("build.lock"), progress).await?;
+    progress.set("building the functions");
+    let arguments = ["build", "--workspace", "--bins", "--message-format", "json"];
+    let mut command = Command::new(cargo());
+    command.args(arguments).current_dir(&workspace.root).kill_on_drop(true);
+    // What `cargo run` and `cargo test` tell about the package that they run would make build scripts run again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_PRIMARY_"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
+            command.env_remove(&name);
+        }
+    }
+    // The progress bar says how many units there are; without a terminal it must be asked for.
+    command
+        .env("CARGO_TERM_PROGRESS_WHEN", "always")
+        .env("CARGO_TERM_PROGRESS_WIDTH", "120")
+        .env("CARGO_TERM_COLOR", "never");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().or_fail(STEP)?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(Failure::new(STEP, "its output cannot be read"));
+    };
+
+    let mut messages = BufReader::new(stdout).lines();
+    let artifacts = async {
+        let (mut binaries, mut complaints) = (Binaries::new(), String::new());
+        while let Ok(Some(line)) = messages.next_line().await {
+            let message: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            if let (Some(name), Some(path)) = (message["target"]["name"].as_str(), message["executable"].as_str()) {
+                binaries.insert(name.to_owned(), PathBuf::from(path));
+            }
+            complaints.push_str(message["message"]["rendered"].as_str().unwrap_or_default());
+        }
+        (binaries, complaints)
+    };
+    let mut progress_bar = BufReader::new(stderr);
+    let watch = async {
+        let (mut said, mut bytes) = (String::new(), Vec::new());
+        // Lines end with LF, states of the progress bar with CR.
+        while let Ok(byte) = progress_bar.read_u8().await {
+            if byte != b'\r' && byte != b'\n' {
+                bytes.push(byte);
+                continue;
+            }
+            let line = String::from_utf8_lossy(&bytes).trim().to_owned();
+            bytes.clear();
+            match units(&line) {
+                Some(units) => progress.set(format!("building the functions: {units} units compiled")),
+                None if line.is_empty() => (),
+                None => said = said + &line + "\n",
+            }
+        }
+        said
+    };
+    let ((binaries, complaints), said) = futures::join!(artifacts, watch);
+    let status = child.wait().await.or_fail(STEP)?;
+    let write = File::options().create(true).append(true).open(log);
+    write.and_then(|mut file| write!(file, "{said}{complaints}")).or_fail(STEP)?;
+    if !status.success() {
+        let shown = format!("cargo {}", arguments.join(" "));
+        return Err(Failure::new(STEP, format!("cargo ended with {status}")).command(shown).log(log));
+    }
+    Ok(binaries)
+}
+
+/// `120 of 311` from cargo's progress bar `Building [====>   ] 120/311: …`.
+fn units(line: &str) -> Option<String> {
+    let (_, counts) = line.strip_prefix("Building")?.split_once(']')?;
+    let (done, rest) = counts.trim().split_once('/')?;
+    let all: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some(format!("{done} of {all}"))
+}
+
+/// A binary as Lambda takes it: a zip with the one file `bootstrap`, executable. Not compressed: it does not travel.
+///
+/// Without its symbols, where `strip` is installed as it usually is beside a linker, it is a third as large.
+pub(crate) fn zip(binary: &Path, folder: &Path) -> Result<Vec<u8>> {
+    let step = format!("zip {}", binary.display());
+    let stripped = folder.join(binary.file_name().unwrap_or_default());
+    let strip = std::process::Command::new("strip").arg("-o").arg(&stripped).arg(binary).stderr(Stdio::null()).status();
+    let binary = if strip.is_ok_and(|status| status.success()) { &stripped } else { binary };
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options =
+        SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored).unix_permissions(0o755);
+    zip.start_file("bootstrap", options).or_fail(&step)?;
+    std::io::copy(&mut File::open(binary).or_fail(&step)?, &mut zip).or_fail(&step)?;
+    Ok(zip.finish().or_fail(&step)?.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn cargos_progress_bar_says_how_far_it_is() {
+        let bar = "Building [=======>                 ] 120/311: ring, azure_core(build)";
+        assert_eq!(units(bar).as_deref(), Some("120 of 311"));
+        assert_eq!(units("Compiling ring v0.17.14"), None);
+    }
+
+    #[test]
+    fn a_zip_holds_an_executable_bootstrap_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = folder.path().join("lead-intake");
+        std::fs::write(&binary, b"\x7fELF").unwrap();
+        let zip = zip(&binary, folder.path()).unwrap();
+        let mut archive = zip::ZipArchive::new(Cursor::new(zip)).unwrap();
+        assert_eq!(archive.len(), 1);
+        let mut bootstrap = archive.by_name("bootstrap").unwrap();
+        assert_eq!(bootstrap.unix_mode().map(|mode| mode & 0o777), Some(0o755));
+        let mut bytes = Vec::new();
+        bootstrap.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"\x7fELF");
+    }
+}

@@ -1,0 +1,199 @@
+//! AWS as the functions see it, where the emulator alone falls short.
+//!
+//! It authorizes some requests on `*`, although they name resources, and so denies what a policy allows for these
+//! resources alone. It has found out whose request it is, though, and can tell what that role may do to which resource:
+//! this gateway asks again, properly. And it drops attachments and headers of mails, which the inbox keeps, though the
+//! inbox accepts every mail: a send is checked by the one and delivered to the other.
+
+use crate::aws::{Aws, client, xml_values};
+use crate::failure::{OrFail, Result};
+use crate::proxy::{Reply, answer, forward};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, Response, StatusCode};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+const SEND: &str = "/v2/email/outbound-emails";
+const GET_PARAMETERS: &str = "AmazonSSM.GetParameters";
+
+/// The gateway, on a free port of the loopback interface. Dropping it ends it.
+pub(crate) struct Gateway {
+    port: u16,
+    server: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Behind {
+    http: reqwest::Client,
+    /// The AWS emulator, with all rights.
+    aws: Aws,
+    inbox: String,
+}
+
+impl Gateway {
+    pub(crate) async fn start(aws: Aws, inbox: &str) -> Result<Self> {
+        const STEP: &str = "start the gateway to the AWS emulator";
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.or_fail(STEP)?;
+        let port = listener.local_addr().or_fail(STEP)?.port();
+        let behind = Behind { http: client(), aws, inbox: inbox.trim_end_matches('/').to_owned() };
+        let app = axum::Router::new().fallback(handle).with_state(behind);
+        let server = tokio::spawn(async move {
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(Self { port, server })
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn handle(State(behind): State<Behind>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return reject(400, "BadRequestException", "no body") };
+    let mut answered = forward(&behind.http, behind.aws.endpoint(), &parts, body.clone()).await;
+    // 400 with JSON protocols, 403 with REST.
+    if let Some(question) = Question::of(&parts, &body, behind.aws.region())
+        && matches!(answered.status(), StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)
+    {
+        answered = ask_again(&behind.aws, &parts, answered, &body, &question).await;
+    }
+    if answered.status() == StatusCode::OK && is_send(&parts) {
+        return forward(&behind.http, &behind.inbox, &parts, body).await;
+    }
+    answered
+}
+
+fn is_send(parts: &Parts) -> bool {
+    parts.method == Method::POST && parts.uri.path() == SEND
+}
+
+/// What a role must be allowed for a request to be granted.
+struct Question {
+    service: &'static str,
+    action: &'static str,
+    /// Of each list, one resource must be allowed. Without the part of the ARN before `service`.
+    resources: Vec<Vec<String>>,
+}
+
+impl Question {
+    /// The actions that the emulator authorizes on `*`.
+    ///
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsesv2.html>,
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html>
+    fn of(parts: &Parts, body: &[u8], region: &str) -> Option<Self> {
+        let arn = |service: &str, resource: &str| format!("{service}:{region}:ACCOUNT:{resource}");
+        if is_send(parts) {
+            let mail: Value = serde_json::from_slice(body).unwrap_or_default();
+            let from = mail["FromEmailAddress"].as_str().unwrap_or_default();
+            let address = from.rsplit_once('<').map_or(from, |(_, address)| address.trim_end_matches('>')).trim();
+            let domain = address.rsplit_once('@').map_or(address, |(_, domain)| domain);
+            let identity = |name: &str| arn("ses", &format!("identity/{name}"));
+            let mut resources = vec![vec![identity(address), identity(domain)]];
+            if let Some(set) = mail["ConfigurationSetName"].as_str() {
+                resources.push(vec![arn("ses", &format!("configuration-set/{set}"))]);
+            }
+            return Some(Self { service: "ses", action: "ses:SendEmail", resources });
+        }
+        if parts.headers.get("x-amz-target").is_some_and(|target| target == GET_PARAMETERS) {
+            let request: Value = serde_json::from_slice(body).unwrap_or_default();
+            let names = request["Names"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let parameter = |name: &str| arn("ssm", &format!("parameter/{}", name.trim_start_matches('/')));
+            let resources = names.map(|name| vec![parameter(name)]).collect();
+            return Some(Self { service: "ssm", action: "ssm:GetParameters", resources });
+        }
+        None
+    }
+
+    /// Asks IAM.
+    async fn is_granted(&self, aws: &Aws, account: &str, role: &str) -> bool {
+        let role = format!("arn:aws:iam::{account}:role/{role}");
+        let may = async |resource: &str| {
+            let resource = format!("arn:aws:{}", resource.replacen("ACCOUNT", account, 1));
+            let parameters = [
+                ("PolicySourceArn", role.as_str()),
+                ("ActionNames.member.1", self.action),
+                ("ResourceArns.member.1", resource.as_str()),
+            ];
+            let xml = aws.query("iam", "SimulatePrincipalPolicy", "2010-05-08", &parameters).await.unwrap_or_default();
+            xml_values(&xml, "EvalDecision").iter().any(|decision| decision == "allowed")
+        };
+        for alternatives in &self.resources {
+            let mut granted = false;
+            for resource in alternatives {
+                granted = granted || may(resource).await;
+            }
+            if !granted {
+                return false;
+            }
+        }
+        !self.resources.is_empty()
+    }
+}
+
+/// Asks about a denied request again. When it is granted, all that is left to check does not depend on who asks.
+async fn ask_again(
+    aws: &Aws,
+    parts: &Parts,
+    denial: Response<Body>,
+    body: &Bytes,
+    question: &Question,
+) -> Response<Body> {
+    let (denial_parts, denial) = denial.into_parts();
+    let denial = to_bytes(denial, usize::MAX).await.unwrap_or_default();
+    let granted = match caller(&String::from_utf8_lossy(&denial)) {
+        Some((account, role)) => question.is_granted(aws, &account, &role).await,
+        None => false,
+    };
+    if !granted {
+        return Response::from_parts(denial_parts, Body::from(denial));
+    }
+    let headers = ["content-type", "x-amz-target"];
+    let headers = headers.into_iter().filter_map(|name| Some((name, parts.headers.get(name)?.to_str().ok()?)));
+    let headers: Vec<(&str, &str)> = headers.collect();
+    match aws.send(question.service, parts.method.clone(), parts.uri.path(), &headers, body.to_vec()).await {
+        Ok(answered) => {
+            let headers = answered
+                .headers
+                .iter()
+                .filter(|(name, _)| name.as_str() == "content-type" || name.as_str().starts_with("x-amzn"));
+            let headers =
+                headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
+            answer(Reply { status: answered.status.as_u16(), headers: headers.collect(), body: answered.body })
+        }
+        Err(_) => reject(503, "ServiceUnavailable", "the AWS emulator cannot be reached"),
+    }
+}
+
+/// Account and role of the assumed role that an access-denied message names.
+fn caller(message: &str) -> Option<(String, String)> {
+    let (_, rest) = message.split_once("arn:aws:sts::")?;
+    let (account, rest) = rest.split_once(":assumed-role/")?;
+    let (role, _) = rest.split_once('/')?;
+    message.contains("not authorized to perform").then(|| (account.to_owned(), role.to_owned()))
+}
+
+fn reject(status: u16, code: &str, message: &str) -> Response<Body> {
+    answer(Reply::aws_error(status, code, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_role_is_read_from_a_denial() {
+        let message = "User: arn:aws:sts::000000000000:assumed-role/leads-x/session is not authorized to perform: a";
+        assert_eq!(caller(message), Some(("000000000000".to_owned(), "leads-x".to_owned())));
+        assert_eq!(caller("User: arn:aws:iam::000000000000:user/x is not authorized"), None);
+    }
+}

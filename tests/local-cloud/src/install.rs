@@ -1,0 +1,185 @@
+//! The emulators: installed once under `target/local-cloud`, from lock files, under a name made of the locks' content.
+
+use crate::failure::{Failure, OrFail, Result};
+use crate::progress::Progress;
+use crate::workspace::Workspace;
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::Command;
+
+/// The oldest Python that the AWS emulator runs on.
+const PYTHON: (u32, u32) = (3, 10);
+/// The oldest Node.js that the table service and the inbox run on.
+const NODE: u32 = 20;
+
+/// Installed emulators, ready to start.
+#[derive(Debug, Clone)]
+pub(crate) struct Emulators {
+    /// Python with the AWS emulator in it.
+    pub(crate) python: PathBuf,
+    /// Node.js.
+    pub(crate) node: PathBuf,
+    /// The folder with the table service and the inbox.
+    pub(crate) node_modules: PathBuf,
+    /// Whether this call had to install anything.
+    pub(crate) installed_now: bool,
+}
+
+/// Finds Python and Node.js, or says in one sentence what is missing.
+pub(crate) async fn prerequisites() -> Result<(PathBuf, PathBuf)> {
+    let (python, node) = futures::join!(python(), node());
+    let missing: Vec<String> = [python.as_ref().err(), node.as_ref().err()].into_iter().flatten().cloned().collect();
+    match (python, node) {
+        (Ok(python), Ok(node)) => Ok((python, node)),
+        _ => Err(Failure::new("start", missing.join(" "))),
+    }
+}
+
+async fn python() -> Result<PathBuf, String> {
+    let mut seen = Vec::new();
+    for name in ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python"] {
+        let script = "import sys; print(sys.executable, sys.version_info[0], sys.version_info[1])";
+        let Some(answer) = ask(name, &["-c", script]).await else { continue };
+        let mut words = answer.rsplitn(3, ' ');
+        let minor: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+        let major: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+        if (major, minor) < PYTHON {
+            seen.push(format!("{major}.{minor}"));
+        } else if ask(name, &["-c", "import venv, ensurepip"]).await.is_none() {
+            return Err(format!(
+                "Python {major}.{minor} has no `venv` module: install it (Debian and Ubuntu: `apt install python3-venv`)."
+            ));
+        } else {
+            return Ok(PathBuf::from(words.next().unwrap_or(name)));
+        }
+    }
+    let found = if seen.is_empty() { "none was found".to_owned() } else { format!("found {}", seen.join(", ")) };
+    Err(format!("Python {}.{} or newer must be installed and in PATH ({found}).", PYTHON.0, PYTHON.1))
+}
+
+async fn node() -> Result<PathBuf, String> {
+    let found = match ask("node", &["-p", "process.versions.node + ' ' + process.execPath"]).await {
+        None => "none was found".to_owned(),
+        Some(answer) => {
+            let (version, path) = answer.split_once(' ').unwrap_or((&answer, "node"));
+            let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or_default();
+            if major >= NODE && ask("npm", &["--version"]).await.is_none() {
+                return Err("Node.js has no `npm` beside it: install npm and have it in PATH.".to_owned());
+            }
+            if major >= NODE {
+                return Ok(PathBuf::from(path));
+            }
+            format!("found {version}")
+        }
+    };
+    Err(format!("Node.js {NODE} or newer must be installed and in PATH ({found})."))
+}
+
+/// Standard output of a short command, if it ran well.
+async fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().await.ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Installs what is not there. Runs side by side wait for each other; a killed one leaves nothing that looks complete.
+pub(crate) async fn install(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<Emulators> {
+    let (python, node) = prerequisites().await?;
+    let locks = Workspace::emulators();
+    let lock = lock(&workspace.target.join("install.lock"), progress).await?;
+
+    let requirements = locks.join("requirements.txt");
+    let version = ask(&python.to_string_lossy(), &["-VV"]).await.unwrap_or_default();
+    let venv = workspace.target.join(format!("python-{}", fingerprint(&[&requirements], &version)?));
+    let new_venv = !venv.join("complete").exists();
+    if new_venv {
+        progress.set("installing the AWS emulator from PyPI");
+        start_afresh(&venv)?;
+        run(Command::new(&python).args(["-m", "venv"]).arg(&venv), log).await?;
+        run(
+            Command::new(venv.join("bin/python"))
+                .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps"])
+                .args(["--only-binary", ":all:", "--require-hashes", "-r"])
+                .arg(&requirements),
+            log,
+        )
+        .await?;
+        File::create(venv.join("complete")).or_fail("install the AWS emulator")?;
+    }
+
+    let packages = ["package.json", "package-lock.json", ".npmrc", "not-used/package.json", "not-used/index.js"];
+    let files: Vec<PathBuf> = packages.iter().map(|name| locks.join(name)).collect();
+    let files: Vec<&PathBuf> = files.iter().collect();
+    let folder = workspace.target.join(format!("node-{}", fingerprint(&files, "")?));
+    let new_node = !folder.join("complete").exists();
+    if new_node {
+        const STEP: &str = "install the table service and the inbox";
+        progress.set("installing the table service and the inbox from npm");
+        start_afresh(&folder)?;
+        fs::create_dir_all(folder.join("not-used")).or_fail(STEP)?;
+        for name in packages {
+            fs::copy(locks.join(name), folder.join(name)).or_fail(STEP)?;
+        }
+        run(Command::new("npm").args(["ci", "--omit=dev", "--ignore-scripts"]).current_dir(&folder), log).await?;
+        File::create(folder.join("complete")).or_fail(STEP)?;
+    }
+    drop(lock);
+
+    Ok(Emulators {
+        python: venv.join("bin/python"),
+        node,
+        node_modules: folder.join("node_modules"),
+        installed_now: new_venv || new_node,
+    })
+}
+
+/// Waits for an exclusive lock on a file; it ends with the process, however that ends.
+pub(crate) async fn lock(path: &Path, progress: &Progress) -> Result<File> {
+    const STEP: &str = "take a lock";
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).or_fail(STEP)?;
+    let file = File::create(path).or_fail(STEP)?;
+    if file.try_lock().is_ok() {
+        return Ok(file);
+    }
+    progress.set("waiting for another run on this machine to install or build");
+    tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await.or_fail(STEP)?.or_fail(STEP)
+}
+
+/// The first digits of a hash of files' content and of a version.
+fn fingerprint(files: &[&PathBuf], version: &str) -> Result<String> {
+    let mut hash = Sha256::new_with_prefix(version);
+    for file in files {
+        hash.update(fs::read(file).or_fail(&format!("read {}", file.display()))?);
+        hash.update([0]);
+    }
+    Ok(hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn start_afresh(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).or_fail("remove a half-done install")?;
+    }
+    Ok(())
+}
+
+/// Runs a command to its end, its output appended to the log.
+async fn run(command: &mut Command, log: &Path) -> Result<()> {
+    let shown = show(command);
+    let step = "install the emulators";
+    let output = File::options().create(true).append(true).open(log).or_fail(step)?;
+    let errors = output.try_clone().or_fail(step)?;
+    let status = command.stdin(Stdio::null()).stdout(output).stderr(errors).kill_on_drop(true).status().await;
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(step, format!("the command ended with {status}")).command(shown).log(log)),
+        Err(error) => Err(Failure::new(step, error).command(shown).log(log)),
+    }
+}
+
+/// A command as a person would type it.
+pub(crate) fn show(command: &Command) -> String {
+    let command = command.as_std();
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}

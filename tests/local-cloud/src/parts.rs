@@ -1,0 +1,167 @@
+//! The emulators together, wired to each other.
+
+use crate::aws::Aws;
+use crate::failure::Result;
+use crate::gateway::Gateway;
+use crate::inbox::Inbox;
+use crate::install::{self, Emulators};
+use crate::processes::{Part, Process, free_port};
+use crate::progress::Progress;
+use crate::proxy::Proxy;
+use crate::run::Run;
+use crate::table::TableService;
+use crate::workspace::Workspace;
+use crate::{ACCESS_KEY, REGION};
+use std::path::Path;
+
+/// How many times a part is started, should its port be taken between its choice and its use.
+const START_TRIES: u32 = 3;
+
+/// The parts that have been started together.
+pub(crate) struct Parts {
+    pub(crate) aws_port: u16,
+    pub(crate) inbox: Inbox,
+    pub(crate) table: TableService,
+    pub(crate) table_process: Process,
+    pub(crate) table_proxy: Option<Proxy>,
+    pub(crate) aws_proxy: Option<Proxy>,
+    pub(crate) gateway: Gateway,
+    pub(crate) aws_process: Process,
+    pub(crate) inbox_process: Process,
+}
+
+impl Parts {
+    pub(crate) async fn start(run: &Run, emulators: &Emulators, secret_key: &str, proxies: bool) -> Result<Self> {
+        let mut tried = 1;
+        loop {
+            match Self::start_once(run, emulators, secret_key, proxies).await {
+                Err(_) if tried < START_TRIES => tried += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn start_once(run: &Run, emulators: &Emulators, secret_key: &str, proxies: bool) -> Result<Self> {
+        let (aws_port, inbox_port, table_port) = (free_port()?, free_port()?, free_port()?);
+        let endpoint = format!("http://127.0.0.1:{aws_port}");
+        let inbox = Inbox::new(inbox_port);
+        let aws = Aws::new(&endpoint, REGION, ACCESS_KEY, secret_key);
+        let gateway = Gateway::start(aws, inbox.address()).await?;
+        let aws_proxy = if proxies { Some(Proxy::start(gateway.address()).await?) } else { None };
+        let table_proxy =
+            if proxies { Some(Proxy::start(format!("http://127.0.0.1:{table_port}")).await?) } else { None };
+        let functions_endpoint = aws_proxy.as_ref().map_or_else(|| gateway.address(), Proxy::address);
+
+        let aws_environment = [
+            ("GATEWAY_PORT", aws_port.to_string()),
+            ("BIND_HOST", "127.0.0.1".to_owned()),
+            ("AUTH", "true".to_owned()),
+            ("MINISTACK_REGION", REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", secret_key.to_owned()),
+            // The functions inherit it.
+            ("AWS_ENDPOINT_URL", functions_endpoint),
+            // They would listen on every interface.
+            ("SFTP_ENABLED", "0".to_owned()),
+            ("IOT_MTLS_ENABLED", "0".to_owned()),
+            ("PYTHONUNBUFFERED", "1".to_owned()),
+        ];
+        let aws_process = Process::start(Part {
+            name: "the AWS emulator",
+            python: &emulators.python,
+            command: words([emulators.python.as_path(), Path::new("-m"), Path::new("ministack")]),
+            environment: aws_environment.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            folder: run.folder.join("data/aws"),
+            log: run.log("aws"),
+            ready: "Running on http",
+        });
+        let inbox_process = Process::start(Part {
+            name: "the inbox",
+            python: &emulators.python,
+            command: words([
+                emulators.node.as_path(),
+                &emulators.node_modules.join("aws-ses-v2-local/dist/cli.js"),
+                Path::new("--host"),
+                Path::new("127.0.0.1"),
+                Path::new("--port"),
+                Path::new(&inbox_port.to_string()),
+            ]),
+            environment: Vec::new(),
+            folder: run.folder.join("data/inbox"),
+            log: run.log("inbox"),
+            ready: "server running at",
+        });
+        let table_process = start_table(run, emulators, table_port);
+        let (aws_process, inbox_process, table_process) = futures::join!(aws_process, inbox_process, table_process);
+        Ok(Self {
+            aws_port,
+            inbox,
+            table: TableService::new(table_port),
+            table_process: table_process?,
+            table_proxy,
+            aws_proxy,
+            gateway,
+            aws_process: aws_process?,
+            inbox_process: inbox_process?,
+        })
+    }
+}
+
+pub(crate) async fn start_table(run: &Run, emulators: &Emulators, port: u16) -> Result<Process> {
+    let (data, port) = (run.folder.join("data/table"), port.to_string());
+    Process::start(Part {
+        name: "the table service",
+        python: &emulators.python,
+        command: words([
+            emulators.node.as_path(),
+            &emulators.node_modules.join("azurite/dist/src/table/main.js"),
+            Path::new("--tableHost"),
+            Path::new("127.0.0.1"),
+            Path::new("--tablePort"),
+            Path::new(&port),
+            Path::new("--location"),
+            &data,
+            Path::new("--silent"),
+            Path::new("--disableTelemetry"),
+        ]),
+        environment: Vec::new(),
+        folder: data.clone(),
+        log: run.log("table"),
+        ready: "successfully started",
+    })
+    .await
+}
+
+fn words<const N: usize>(words: [&Path; N]) -> Vec<String> {
+    words.map(|word| word.to_string_lossy().into_owned()).to_vec()
+}
+
+/// The table service alone, for tests that need no more. Dropping it ends it.
+pub struct LocalTable {
+    service: TableService,
+    _process: Process,
+    _run: Run,
+}
+
+impl LocalTable {
+    /// Installs what is not there yet and starts the table service, with no table in it.
+    pub async fn start() -> Result<Self> {
+        let workspace = Workspace::find().await?;
+        let run = Run::create(&workspace.target)?;
+        let emulators = install::install(workspace, &run.log("install"), &Progress::default()).await?;
+        let mut tried = 1;
+        loop {
+            let port = free_port()?;
+            match start_table(&run, &emulators, port).await {
+                Err(_) if tried < START_TRIES => tried += 1,
+                Err(failure) => return Err(failure),
+                Ok(process) => return Ok(Self { service: TableService::new(port), _process: process, _run: run }),
+            }
+        }
+    }
+
+    /// The service, by plain REST.
+    pub fn table(&self) -> &TableService {
+        &self.service
+    }
+}

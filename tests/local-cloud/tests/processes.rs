@@ -1,0 +1,124 @@
+//! The command leaves nothing behind, and listens to nobody but this machine.
+
+#![cfg(target_os = "linux")]
+// Helpers of tests are tests.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// `cargo local`, up and running.
+struct Running {
+    child: Child,
+    logs: PathBuf,
+    env_file: PathBuf,
+}
+
+fn start(folder: &Path) -> Running {
+    let env_file = folder.join("env");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_local-cloud"));
+    command.arg("--env-file").arg(&env_file).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut logs = None;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        println!("{line}");
+        if let Some(folder) = line.trim().strip_prefix("logs ") {
+            logs = Some(PathBuf::from(folder.trim()));
+        }
+        if line.contains("Ctrl-C stops") {
+            break;
+        }
+    }
+    Running { child, logs: logs.expect("it did not come up"), env_file }
+}
+
+/// Processes that were started for a run: all have its folder in their environment.
+fn processes_of(logs: &Path) -> Vec<PathBuf> {
+    let folder = logs.to_str().unwrap().as_bytes();
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let started_for_it = |process: &PathBuf| {
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        environment.windows(folder.len()).any(|window| window == folder)
+    };
+    processes.filter(started_for_it).collect()
+}
+
+fn wait_until_gone(logs: &Path) {
+    let started = Instant::now();
+    while !processes_of(logs).is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(10), "still there: {:?}", names(&processes_of(logs)));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn names(processes: &[PathBuf]) -> Vec<String> {
+    let name = |process: &PathBuf| fs::read_to_string(process.join("cmdline")).unwrap_or_default().replace('\0', " ");
+    processes.iter().map(name).collect()
+}
+
+/// Local addresses, as the kernel writes them, on which processes listen.
+fn listening(processes: &[PathBuf]) -> Vec<String> {
+    let descriptors =
+        processes.iter().flat_map(|process| fs::read_dir(process.join("fd")).into_iter().flatten().flatten());
+    let links = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()?.to_str().map(str::to_owned));
+    let sockets: Vec<String> =
+        links.filter_map(|link| Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())).collect();
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines().skip(1));
+    let fields = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // Field 3 is the state, `0A` for listening; field 9 the inode.
+    let listeners = fields.filter(|fields| fields[3] == "0A" && sockets.iter().any(|socket| socket == fields[9]));
+    listeners.map(|fields| fields[1].to_owned()).collect()
+}
+
+#[test]
+fn a_kill_leaves_no_process_and_nothing_listens_beyond_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = start(folder.path());
+    let started = processes_of(&running.logs);
+    let names = names(&started);
+    for part in ["azurite", "ministack", "aws-ses-v2-local", "bootstrap"] {
+        assert!(names.iter().any(|name| name.contains(part)), "no {part} in {names:?}");
+    }
+    let own = PathBuf::from(format!("/proc/{}", running.child.id()));
+    let listening = listening(&[started, vec![own]].concat());
+    assert!(listening.len() >= 4, "{listening:?}");
+    for address in listening {
+        assert!(address.starts_with("0100007F:"), "{address} is not the loopback interface");
+    }
+
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    wait_until_gone(&running.logs);
+}
+
+#[test]
+fn two_run_side_by_side_and_each_cleans_up_after_ctrl_c() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut one, mut two) = (start(one.path()), start(two.path()));
+    let intake = |running: &Running| fs::read_to_string(&running.env_file).unwrap();
+    assert_ne!(intake(&one), intake(&two));
+    for running in [&mut one, &mut two] {
+        let interrupt = Command::new("kill").args(["-INT", &running.child.id().to_string()]).status().unwrap();
+        assert!(interrupt.success());
+        assert!(running.child.wait().unwrap().success());
+        assert!(!running.env_file.exists());
+        assert!(!running.logs.join("data").exists());
+        assert!(running.logs.join("functions.log").exists());
+        wait_until_gone(&running.logs);
+    }
+}
+
+#[test]
+fn a_missing_python_or_node_is_said_in_one_sentence_each() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_local-cloud")).arg("--check").env("PATH", "/nowhere").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("Python 3.10 or newer must be installed and in PATH (none was found)."), "{said}");
+    assert!(said.contains("Node.js 20 or newer must be installed and in PATH (none was found)."), "{said}");
+    assert!(output.stdout.is_empty());
+}

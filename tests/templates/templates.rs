@@ -1,0 +1,90 @@
+//! The templates in `infra/`, checked by the Python tools that know them (see `checks.py` beside this file). The tools are
+//! installed once under `target/templates`, from a lock file with hashes.
+
+#![expect(clippy::unwrap_used, reason = "all of this crate is tests")]
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+/// Python with the linters in it. Whoever comes first installs; others wait. The folder's name holds a hash of what
+/// belongs in it; a file says that all of it is there, so that a killed installation is not taken for a whole one.
+fn python() -> PathBuf {
+    let requirements = workspace().join("tests/templates/requirements.txt");
+    let system = ["python3", "python"]
+        .into_iter()
+        .find(|name| {
+            let script = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
+            Command::new(name).args(["-c", script]).output().is_ok_and(|output| output.status.success())
+        })
+        .expect("the checks of the templates need Python 3.10 or newer with its venv module, in PATH");
+    let version = Command::new(system).arg("-VV").output().unwrap().stdout;
+    let hash = Sha256::new().chain_update(fs::read(&requirements).unwrap()).chain_update(version).finalize();
+    let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("templates");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = File::create(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let installed = folder.join(format!("python-{hash}"));
+    let complete = installed.join("complete");
+    if !complete.exists() {
+        if installed.exists() {
+            fs::remove_dir_all(&installed).unwrap();
+        }
+        succeed(Command::new(system).args(["-m", "venv"]).arg(&installed));
+        succeed(
+            Command::new(installed.join("bin/python"))
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"])
+                .args(["--only-binary", ":all:"])
+                .args(["--require-hashes", "--requirement"])
+                .arg(&requirements),
+        );
+        File::create(complete).unwrap();
+    }
+    installed.join("bin/python")
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// What the checks say: `findings`, `table` and `uncaught`. Both tests read one run of a minute.
+static SAID: LazyLock<Value> = LazyLock::new(|| {
+    let output = succeed(Command::new(python()).arg("-B").arg(workspace().join("tests/templates")));
+    serde_json::from_slice(&output.stdout).unwrap()
+});
+
+#[test]
+fn the_templates_say_what_they_should_and_no_linter_finds_anything() {
+    assert_eq!(SAID["findings"], json!([]));
+}
+
+#[test]
+fn every_mistake_seeded_into_a_template_is_caught_by_the_checks_that_the_table_names() {
+    assert_eq!(SAID["uncaught"], json!([]));
+    let made = SAID["table"].as_str().unwrap();
+    let file = workspace().join("docs/template-checks.md");
+    if std::env::var_os("UPDATE_TABLES").is_some() {
+        fs::write(&file, made).unwrap();
+    }
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == made,
+        "docs/template-checks.md is out of date; this writes it: UPDATE_TABLES=1 cargo test -p templates\n{made}"
+    );
+}
