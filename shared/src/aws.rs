@@ -4,21 +4,86 @@ use crate::secret::Secret;
 use crate::settings::SecretSource;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_ssm::config::http::HttpResponse;
-use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_sdk_ssm::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_ssm::config::{HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_sdk_ssm::error::{ConnectorError, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The configuration of all AWS clients: region, credentials and endpoints come from the environment, TLS is rustls with
-/// ring, and no single attempt takes longer than ten seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The configuration of all AWS clients: region, credentials and endpoints come from the environment, and no single
+/// attempt takes longer than ten seconds.
 pub async fn sdk_config() -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(2))
-        .operation_attempt_timeout(Duration::from_secs(10))
-        .build();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts).load().await
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(10)).build();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).timeout_config(timeouts).load().await
+}
+
+/// What the AWS clients send their requests with: the HTTP client that the tables use too. It is built with the first
+/// request, and brings its certification authorities along, where the SDK's own would read those of the system at each
+/// start.
+pub fn http_client() -> SharedHttpClient {
+    SharedHttpClient::new(Http::default())
+}
+
+#[derive(Debug, Clone, Default)]
+struct Http(Arc<OnceLock<reqwest::Client>>);
+
+impl Http {
+    fn client(&self) -> Result<&reqwest::Client, ConnectorError> {
+        if self.0.get().is_none() {
+            let client = reqwest::Client::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .map_err(|error| ConnectorError::user(error.into()))?;
+            // Two at once: the first one stays.
+            let _ = self.0.set(client);
+        }
+        self.0.get().ok_or_else(|| ConnectorError::user("no HTTP client".into()))
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let user = |error: &str| ConnectorError::user(error.into());
+        let request = request.try_into_http1x().map_err(|_| user("the request could not be built"))?;
+        let (parts, body) = request.into_parts();
+        // None of our requests streams its body.
+        let body = body.bytes().ok_or_else(|| user("the request's body is not in memory"))?.to_vec();
+        let request = http::Request::from_parts(parts, body);
+        let request = request.try_into().map_err(|_| user("the request could not be built"))?;
+        let answer = self.client()?.execute(request).await.map_err(connector_error)?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = answer.bytes().await.map_err(connector_error)?;
+        let mut answer = http::Response::new(body);
+        (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
+        let answer = aws_smithy_runtime_api::http::Response::try_from(answer);
+        answer.map(|answer| answer.map(Into::into)).map_err(|error| ConnectorError::other(error.into(), None))
+    }
+}
+
+/// What the SDK has to know of a failure, to decide whether it tries again. The address is left out: it may be signed.
+fn connector_error(error: reqwest::Error) -> ConnectorError {
+    match error.is_timeout() {
+        true => ConnectorError::timeout(error.without_url().into()),
+        false => ConnectorError::io(error.without_url().into()),
+    }
+}
+
+impl HttpClient for Http {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Http {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let http = self.clone();
+        HttpConnectorFuture::new(async move { http.send(request).await })
+    }
 }
 
 /// Why a secret could not be had. Names parameters, and shows no value.
@@ -137,7 +202,7 @@ mod tests {
             .region(Region::new("eu-west-1"))
             .endpoint_url(endpoint)
             .credentials_provider(aws_sdk_ssm::config::SharedCredentialsProvider::new(credentials))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(http_client())
             .build();
         (config, requests)
     }

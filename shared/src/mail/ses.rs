@@ -263,7 +263,7 @@ mod tests {
             .region(Region::new("eu-west-1"))
             .endpoint_url(endpoint)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(crate::aws::http_client())
             .build();
         SesMailer::with_retries(&config, Some("leads".into()), retries)
     }

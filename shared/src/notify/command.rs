@@ -1,5 +1,6 @@
 //! The commands of the notifier: the event of an invocation, by the schedule or by hand.
 
+use super::contacts::Keys;
 use super::erase::Address;
 use super::find::{days, pages, queries};
 use super::routing::Destination;
@@ -227,10 +228,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let found = new.len();
         let mut digests = Vec::new();
         let mut number = 0;
+        let mut known_people = Keys::default();
         let mut rest = new.into_iter().peekable();
         while rest.peek().is_some() {
             let items: Vec<_> = rest.by_ref().take(self.settings.digest_size).collect();
-            let contacts = self.contacts(&items).await?;
+            let contacts = self.contacts(&mut known_people, &items).await?;
             digests.extend(self.digests(id, &mut number, items, &contacts));
         }
         let shown = digests.iter().enumerate().map(|(number, (record, digest))| {
@@ -270,6 +272,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         deadline: Timestamp,
     ) -> Result<Value, NotifyError> {
         let (mut digests, mut mails, mut leads) = (0, 0, 0);
+        let mut known_people = Keys::default();
         let mut items = Vec::new();
         let rows = queries(since, Some(until), &days(since, until), true);
         let mut pages = pin!(pages(&self.leads, rows));
@@ -288,7 +291,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     return Err(NotifyError::Incomplete { digests, leads });
                 }
                 let batch = std::mem::take(&mut items);
-                let contacts = self.contacts(&batch).await?;
+                let contacts = self.contacts(&mut known_people, &batch).await?;
                 for (digest, recipients) in self.again(batch, to.as_ref(), &contacts, (since, until), id, digests) {
                     for message in self.render(&digest).messages(&self.settings.mail_from, &recipients) {
                         self.mailer.send(&message).await?;

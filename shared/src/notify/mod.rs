@@ -158,6 +158,7 @@ struct Run {
     unavailable: usize,
     /// Routes whose recipients the mail service refused: they are tried once a run.
     refused: Vec<Option<String>>,
+    known_people: contacts::Keys,
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -237,6 +238,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             failure: None,
             unavailable: 0,
             refused: Vec::new(),
+            known_people: contacts::Keys::default(),
         })
     }
 
@@ -451,8 +453,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if chunk.items.is_empty() {
             return Ok(());
         }
-        let contacts = self.contacts(&chunk.items).await?;
-        contacts.write(&self.state, run.began).await?;
+        let contacts = self.contacts(&mut run.known_people, &chunk.items).await?;
+        contacts.write(&self.state, &mut run.known_people, run.began).await?;
         let mut digests = self.digests(&run.id, &mut run.digests, chunk.items, &contacts);
         // Beside the checkpoint, and the record of a run that fails with them.
         for part in digests.chunks(MAX_BATCH_OPERATIONS - 2) {
@@ -471,9 +473,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// What is known of the people of these items, the items themselves included.
-    async fn contacts(&self, items: &[Item]) -> Result<Contacts, NotifyError> {
+    async fn contacts(&self, known: &mut contacts::Keys, items: &[Item]) -> Result<Contacts, NotifyError> {
         let leads = || items.iter().filter_map(Item::lead);
-        let mut contacts = Contacts::read(&self.state, leads(), span(self.settings.contact_window)).await?;
+        let mut contacts = Contacts::read(&self.state, known, leads(), span(self.settings.contact_window)).await?;
         leads().for_each(|stored| contacts.note(stored));
         Ok(contacts)
     }
@@ -556,7 +558,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
             match self.memory().digest(&id).await? {
                 Some(record) => {
-                    let digest = self.recorded(&record).await?;
+                    let digest = self.recorded(&record, &mut run.known_people).await?;
                     self.send_digest(run, record, &digest, None).await?;
                 }
                 // Nobody deletes pending digests but a person; the next write of the checkpoint forgets it.
@@ -567,7 +569,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// A recorded digest with its rows as they are now.
-    async fn recorded(&self, record: &DigestRecord) -> Result<Digest, NotifyError> {
+    async fn recorded(&self, record: &DigestRecord, known: &mut contacts::Keys) -> Result<Digest, NotifyError> {
         let read = |key: (String, String)| async move {
             match self.leads.get(&key.0, &key.1).await {
                 Ok(entity) => Ok(item(&entity)),
@@ -587,7 +589,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 Err(error) => return Err(error.into()),
             });
         }
-        let contacts = self.contacts(&items).await?;
+        let contacts = self.contacts(known, &items).await?;
         let mut digest = empty_digest(record.id.clone(), Occasion::MaybeRepeated);
         items.into_iter().for_each(|item| item.add_to(&mut record.clone(), &mut digest, &contacts));
         Ok(digest)

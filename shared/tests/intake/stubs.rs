@@ -71,7 +71,7 @@ fn sdk_config(endpoint: &str) -> SdkConfig {
         .region(Region::new("eu-west-1"))
         .endpoint_url(endpoint)
         .credentials_provider(aws_sdk_sqs::config::SharedCredentialsProvider::new(credentials))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(marketplace_leads::aws::http_client())
         .build()
 }
 

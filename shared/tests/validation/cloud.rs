@@ -243,7 +243,7 @@ async fn start_aws(say: &Arc<Mutex<Say>>) -> SdkConfig {
         .region(Region::new("eu-west-1"))
         .endpoint_url(address)
         .credentials_provider(aws_sdk_sqs::config::SharedCredentialsProvider::new(credentials))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(marketplace_leads::aws::http_client())
         .build()
 }
 
