@@ -123,7 +123,9 @@ impl Telemetry {
             }
         }
         let _flush = Flush(self.metrics);
-        work.instrument(info_span!("invocation", function = self.function.name(), request_id)).await
+        let work = work.instrument(info_span!("invocation", function = self.function.name(), request_id));
+        // The runtime moves the handler's future through each of its layers, kilobytes if it holds all of the work.
+        Box::pin(work).await
     }
 }
 

@@ -205,7 +205,8 @@ fn object<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> String {
 }
 
 fn json_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // A text always makes JSON.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// A time as precisely as intake keeps it.

@@ -15,7 +15,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 use std::fmt;
 use std::sync::Arc;
@@ -106,12 +107,12 @@ impl AzureTable {
 
 impl Table for AzureTable {
     async fn insert(&self, entity: &Entity) -> Result<(), TableError> {
-        let request = self.client.insert::<_, Map<String, Json>>(Wire(to_wire(entity))).map_err(error)?;
+        let request = self.client.insert::<_, Map<String, Json>>(Outgoing(entity)).map_err(error)?;
         request.await.map_err(error).map(drop)
     }
 
     async fn get(&self, partition_key: &str, row_key: &str) -> Result<Entity, TableError> {
-        let answer = self.row(partition_key, row_key).get::<Wire>().await.map_err(error)?;
+        let answer = self.row(partition_key, row_key).get::<Incoming>().await.map_err(error)?;
         let mut entity = from_wire(answer.entity.0)?;
         entity.etag = Some(ETag(answer.etag.to_string()));
         Ok(entity)
@@ -135,12 +136,12 @@ impl Table for AzureTable {
                 request = request.initial_row_key(row_key.clone());
             }
         }
-        let answer: QueryEntityResponse<Wire> = match request.into_stream().next().await {
+        let answer: QueryEntityResponse<Incoming> = match request.into_stream().next().await {
             Some(answer) => answer.map_err(error)?,
             None => return Ok(Page { entities: Vec::new(), next: None }),
         };
         let next = answer.continuation().map(|(partition_key, row_key)| Continuation { partition_key, row_key });
-        let entities = answer.entities.into_iter().map(|wire| from_wire(wire.0)).collect::<Result<_, _>>()?;
+        let entities = answer.entities.into_iter().map(|row| from_wire(row.0)).collect::<Result<_, _>>()?;
         Ok(Page { entities, next })
     }
 
@@ -152,11 +153,11 @@ impl Table for AzureTable {
         for operation in operations {
             let row_key = escape(operation.row_key());
             batch = match operation {
-                Operation::Insert(entity) => batch.insert(Wire(to_wire(entity))),
-                Operation::InsertOrReplace(entity) => batch.insert_or_replace(row_key, Wire(to_wire(entity))),
+                Operation::Insert(entity) => batch.insert(Outgoing(entity)),
+                Operation::InsertOrReplace(entity) => batch.insert_or_replace(row_key, Outgoing(entity)),
                 Operation::Replace(entity, ETag(etag)) => {
                     let condition = IfMatchCondition::Etag(etag.clone().into());
-                    batch.update(row_key, Wire(to_wire(entity)), Some(condition))
+                    batch.update(row_key, Outgoing(entity), Some(condition))
                 }
                 Operation::Delete { .. } => batch.delete(row_key, None),
             }
@@ -207,35 +208,44 @@ fn filter(query: &Query) -> Option<String> {
 /// A row as JSON, with annotations for the types that JSON does not have.
 ///
 /// <https://learn.microsoft.com/rest/api/storageservices/payload-format-for-table-service-operations>
-#[derive(Serialize, Deserialize)]
+struct Outgoing<'a>(&'a Entity);
+
+/// A row as JSON, with the same annotations and the service's own.
+#[derive(Deserialize)]
 #[serde(transparent)]
-struct Wire(Map<String, Json>);
+struct Incoming(Map<String, Json>);
 
 const TYPE: &str = "@odata.type";
 
-fn to_wire(entity: &Entity) -> Map<String, Json> {
-    let mut wire = Map::new();
-    wire.insert("PartitionKey".to_owned(), entity.partition_key.clone().into());
-    wire.insert("RowKey".to_owned(), entity.row_key.clone().into());
-    for (name, value) in &entity.properties {
-        let (json, kind): (Json, _) = match value {
-            Value::String(text) => (text.clone().into(), None),
-            Value::Bool(value) => ((*value).into(), None),
-            Value::Int32(number) => ((*number).into(), None),
-            Value::Int64(number) => (number.to_string().into(), Some("Edm.Int64")),
-            // JSON has no NaN and no infinity: the service takes them as texts.
-            Value::Double(number) if !number.is_finite() => (number.to_string().into(), Some("Edm.Double")),
-            Value::Double(number) => ((*number).into(), Some("Edm.Double")),
-            Value::DateTime(text) => (text.clone().into(), Some("Edm.DateTime")),
-            Value::Guid(text) => (text.clone().into(), Some("Edm.Guid")),
-            Value::Binary(bytes) => (BASE64_STANDARD.encode(bytes).into(), Some("Edm.Binary")),
-        };
-        wire.insert(name.clone(), json);
-        if let Some(kind) = kind {
-            wire.insert(format!("{name}{TYPE}"), kind.into());
+impl Serialize for Outgoing<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(entity) = self;
+        let mut row = serializer.serialize_map(None)?;
+        row.serialize_entry("PartitionKey", &entity.partition_key)?;
+        row.serialize_entry("RowKey", &entity.row_key)?;
+        for (name, value) in &entity.properties {
+            let mut typed = |kind: &str| row.serialize_entry(&format!("{name}{TYPE}"), kind);
+            match value {
+                Value::Int64(_) => typed("Edm.Int64")?,
+                Value::Double(_) => typed("Edm.Double")?,
+                Value::DateTime(_) => typed("Edm.DateTime")?,
+                Value::Guid(_) => typed("Edm.Guid")?,
+                Value::Binary(_) => typed("Edm.Binary")?,
+                Value::String(_) | Value::Bool(_) | Value::Int32(_) => {}
+            }
+            match value {
+                Value::String(text) | Value::DateTime(text) | Value::Guid(text) => row.serialize_entry(name, text)?,
+                Value::Bool(value) => row.serialize_entry(name, value)?,
+                Value::Int32(number) => row.serialize_entry(name, number)?,
+                Value::Int64(number) => row.serialize_entry(name, &number.to_string())?,
+                // JSON has no NaN and no infinity: the service takes them as texts.
+                Value::Double(number) if !number.is_finite() => row.serialize_entry(name, &number.to_string())?,
+                Value::Double(number) => row.serialize_entry(name, number)?,
+                Value::Binary(bytes) => row.serialize_entry(name, &BASE64_STANDARD.encode(bytes))?,
+            }
         }
+        row.end()
     }
-    wire
 }
 
 fn from_wire(mut wire: Map<String, Json>) -> Result<Entity, TableError> {

@@ -46,12 +46,12 @@ impl BareTable {
         })
     }
 
-    /// Inserts a row with a text of the length that a lead has.
+    /// Inserts a row with the columns and lengths of what intake stores of a measured lead.
     pub async fn insert(&mut self, row: Row<'_>) -> Result<()> {
         let Row { partition_key, row_key } = row;
-        let customer = r#"{\"FirstName\":\"Ada\",\"LastName\":\"Lindqvist\",\"Email\":\"ada@fabrikam.example\"}"#;
+        let customer = r#"{\"FirstName\":\"Ada\",\"LastName\":\"Lindqvist 123\",\"Email\":\"ada.123@fabrikam.example\",\"Phone\":\"+46 8 555 0142\",\"Country\":\"SE\",\"Company\":\"Fabrikam Nordic AB\",\"Title\":\"Head of IT\"}"#;
         let body = format!(
-            r#"{{"PartitionKey":"{partition_key}","RowKey":"{row_key}","ActionCode":"INS","CreatedTime":"2026-11-22T10:00:00.000Z","CustomerInfo":"{customer}","Description":"Test","LeadSource":"AzureMarketplace-INS|contoso.backup","OfferDisplayName":"Contoso Backup"}}"#
+            r#"{{"PartitionKey":"{partition_key}","RowKey":"{row_key}","ActionCode":"PLT","CreatedTime":"2026-11-22T10:00:00.000Z","CustomerInfo":"{customer}","Description":"We back up 40 TB every night and our contract ends in January. Could you show us a restore?","LeadSource":"AzureMarketplace-PLT|contoso.backup-pro","OfferDisplayName":"Contoso Backup Pro","ReceivedTime":"2026-11-22T10:00:00.000Z","Source":"https"}}"#
         );
         let status = self.exchange("POST", "", &body).await?;
         if status == 204 { Ok(()) } else { Err(format!("the table service answered {status}").into()) }
