@@ -592,6 +592,38 @@ async fn repeats_carry_the_history_of_the_person() {
 }
 
 #[tokio::test]
+async fn in_a_backlog_nobody_is_looked_up_who_is_new_and_no_history_is_forgotten() {
+    for page_size in [7, 1000] {
+        let world = World { state: MemoryTable::new().with_page_size(page_size), ..World::new() };
+        world.advance(SignedDuration::ZERO);
+        let arrive = |name: &str, row_key: &str| {
+            let mut row = microsoft_row(&Day::of(world.now()).partition_key(), name, "SPZA-INS|contoso.backup");
+            row.properties.remove("CreatedTime");
+            row.row_key = row_key.to_owned();
+            world.leads.put(row);
+        };
+        for number in 0..30 {
+            arrive(&format!("Known{number}"), &format!("first-{number}"));
+        }
+        world.run().await;
+        world.advance(HOUR * 24);
+        for number in 0..30 {
+            arrive(&format!("Known{number}"), &format!("second-{:03}", number * 10));
+        }
+        for number in 0..270 {
+            arrive(&format!("New{number}"), &format!("second-{:03}", number * 10 / 9 + 1));
+        }
+        let record = world.run().await;
+        assert_eq!((record.leads, record.digests), (300, 3));
+        let mails = world.mailer.accepted();
+        let histories: usize = mails.iter().map(|mail| mail.text.matches("Second action in 180 days").count()).sum();
+        assert_eq!(histories, 30, "{page_size} rows a page");
+        // One for each known person, some pages, and what a run and its digests need; not one for each of 300.
+        assert!(record.requests <= 70, "{page_size} rows a page: {} requests", record.requests);
+    }
+}
+
+#[tokio::test]
 async fn a_run_stops_before_its_deadline_and_the_next_one_reads_on() {
     let world = World::new().with("LEADS_DIGEST_SIZE", "10");
     let names: Vec<_> = (0..400).map(|number| format!("Lead{number:03}x")).collect();

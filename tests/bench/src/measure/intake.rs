@@ -244,7 +244,7 @@ pub async fn instructions(stage: &Stage, leads: usize) -> Result<Report> {
 
 /// All instructions of a process that handles so many leads.
 async fn collected(stage: &Stage, subject: &Subject, table: &str, state: &str, leads: usize) -> Result<usize> {
-    let file = PathBuf::from(format!("{}/callgrind.{}.{leads}.out", crate::subjects::target()?.join("bench").display(), subject.name.split(' ').next().unwrap_or_default()));
+    let file = PathBuf::from(format!("{}/callgrind.out", crate::subjects::target()?.join("bench").display()));
     let mut arguments: Vec<String> = vec!["--tool=callgrind".to_owned(), "--quiet".to_owned()];
     arguments.push(format!("--callgrind-out-file={}", file.display()));
     arguments.push(subject.program.display().to_string());

@@ -248,9 +248,9 @@ pub async fn backlog(stage: &Stage, leads: usize, rounds: usize) -> Result<Repor
         .collect();
     report.table(&["request", "in all", "a digest"], &rows);
     report.say(
-        "A digest needs: one read for each of its people, because a query for several keys of a partition reads all of the \
-         partition; one batch that writes them back; one that records the digest before it is sent, and one that records \
-         that it was. 500 rows come with one query.",
+        "A digest needs: one batch that writes what is known of its people, one that records the digest before it is sent, \
+         and one that records that it was. Who is in the contact index is read in pages of 1,000 keys, so that only people \
+         who are there are looked up; the peers look up everybody. 500 leads come with one query.",
     );
     let (node, python) = (ratios(&times[1], &times[0]), ratios(&times[2], &times[0]));
     report.target(
