@@ -3,12 +3,13 @@
 
 #![expect(clippy::print_stdout, reason = "it tells how far it is")]
 
-use bench::measure::{digest, intake, network, notifier, package};
+use bench::measure::{digest, export, intake, network, notifier, package};
 use bench::{Build, Report, Result, Stage, write_document};
 use std::time::Instant;
 
 /// In the order in which they stand in the document.
-const MEASUREMENTS: [&str; 8] = ["cold", "warm", "instructions", "network", "growth", "backlog", "digest", "package"];
+const MEASUREMENTS: [&str; 9] =
+    ["cold", "warm", "instructions", "network", "growth", "backlog", "digest", "export", "package"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -40,6 +41,7 @@ async fn measure(stage: &Stage, name: &str) -> Result<Option<Report>> {
         "network" => network::measure(stage, 1000).await?,
         "growth" => notifier::growth(stage, &[1_000, 10_000, 100_000]).await?,
         "backlog" => notifier::backlog(stage, 20_000, 2).await?,
+        "export" => export::measure(stage, 200_000, 3).await?,
         "digest" => digest::measure(200)?,
         _ => package::measure(stage).await?,
     }))

@@ -44,8 +44,8 @@ pub struct Outcome {
     pub length: usize,
     /// Its lines.
     pub lines: usize,
-    /// When the first byte of its content came; in a stream, after the metadata.
-    pub first_byte: Instant,
+    /// From the same moment to the first byte of its content; in a stream, that comes after the metadata.
+    pub first_byte: Duration,
     /// From the moment the event was handed over (for a cold start: the process was started) to the whole answer.
     pub took: Duration,
 }
@@ -259,7 +259,7 @@ async fn read(api: &Api, is_stream: bool, body: Body) -> Result<Outcome> {
         }
     }
     let end = Instant::now();
-    Ok(Outcome { body: kept, length, lines, first_byte: first_byte.unwrap_or(end), took: end - since })
+    Ok(Outcome { body: kept, length, lines, first_byte: first_byte.unwrap_or(end) - since, took: end - since })
 }
 
 async fn error(State(api): State<Arc<Api>>, body: String) -> Response<Body> {

@@ -72,24 +72,23 @@ pub struct Filler {
 }
 
 impl Filler {
-    /// Partition and row key of each row.
-    pub(crate) fn keys(self, now: Timestamp) -> impl Iterator<Item = (String, String)> {
-        let keys = move |number: usize| (partition(self.days_ago + number % self.days, now), row_key(number));
-        (self.first..self.first + self.rows).map(keys)
+    /// The rows, in Microsoft's form.
+    pub(crate) fn entities(self, now: Timestamp) -> impl Iterator<Item = Entity> {
+        let entity = move |number: usize| row(number, self.days_ago + number % self.days, now);
+        (self.first..self.first + self.rows).map(entity)
     }
 
-    /// Writes the rows, in Microsoft's form.
+    /// Writes them.
     pub async fn fill(self, table: &impl Table, now: Timestamp) -> Result<()> {
-        let mut partitions: BTreeMap<usize, Vec<Operation>> = BTreeMap::new();
-        for number in self.first..self.first + self.rows {
-            let day = self.days_ago + number % self.days;
-            partitions.entry(day).or_default().push(Operation::Insert(row(number, day, now)));
+        let mut partitions: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
+        for row in self.entities(now) {
+            partitions.entry(row.partition_key.clone()).or_default().push(Operation::Insert(row));
         }
         let batches: Vec<_> = partitions
             .into_iter()
-            .flat_map(|(day, rows)| {
+            .flat_map(|(partition, rows)| {
                 let batches: Vec<_> = rows.chunks(MAX_BATCH_OPERATIONS).map(<[_]>::to_vec).collect();
-                batches.into_iter().map(move |batch| (partition(day, now), batch))
+                batches.into_iter().map(move |batch| (partition.clone(), batch))
             })
             .collect();
         stream::iter(batches)

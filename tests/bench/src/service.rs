@@ -3,7 +3,7 @@
 //!
 //! <https://learn.microsoft.com/rest/api/storageservices/query-timeout-and-pagination>
 
-use crate::{Filler, Result, leads};
+use crate::{Filler, Result};
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -12,7 +12,7 @@ use axum::routing::get;
 use jiff::Timestamp;
 use marketplace_leads::table::ConnectionString;
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,8 @@ pub struct TableModel {
 
 #[derive(Default)]
 struct Rows {
-    rows: BTreeMap<(String, String), (Timestamp, Map<String, Value>)>,
+    /// When each was written, and its JSON.
+    rows: BTreeMap<(String, String), (Timestamp, String)>,
     requests: usize,
     scanned: usize,
 }
@@ -52,21 +53,25 @@ impl TableModel {
     /// Puts rows into the table, as if written at this time.
     pub fn fill(&self, filler: Filler, now: Timestamp, written: Timestamp) {
         let mut state = lock(&self.state);
-        for (partition_key, row_key) in filler.keys(now) {
-            let mut row = Map::new();
-            row.insert("PartitionKey".to_owned(), partition_key.clone().into());
-            row.insert("RowKey".to_owned(), row_key.clone().into());
-            row.insert("Timestamp".to_owned(), format!("{written:.7}").into());
-            row.insert("LeadSource".to_owned(), leads::SOURCE.into());
-            state.rows.insert((partition_key, row_key), (written, row));
+        for row in filler.entities(now) {
+            let mut json = json!({
+                "PartitionKey": &row.partition_key, "RowKey": &row.row_key, "Timestamp": format!("{written:.7}"),
+            });
+            row.properties.iter().for_each(|(name, value)| json[name] = value.text().into());
+            state.rows.insert((row.partition_key, row.row_key), (written, json.to_string()));
         }
+    }
+
+    /// The connection string of its account.
+    pub fn connection_string(&self) -> String {
+        let endpoint = format!("http://127.0.0.1:{}/account", self.port);
+        format!("DefaultEndpointsProtocol=http;AccountName=account;AccountKey=a2V5;TableEndpoint={endpoint}")
     }
 
     /// The table.
     pub fn table(&self) -> Result<AzureTable> {
-        let endpoint = format!("http://127.0.0.1:{}/account", self.port);
-        let connection = format!("AccountName=account;AccountKey=a2V5;TableEndpoint={endpoint}");
-        Ok(AzureTables::new(&ConnectionString::parse(&connection)?, Limits::default())?.table("Leads"))
+        let connection = ConnectionString::parse(&self.connection_string())?;
+        Ok(AzureTables::new(&connection, Limits::default())?.table("Leads"))
     }
 
     /// Requests since the last [`forget`](Self::forget).
@@ -104,7 +109,7 @@ async fn query(
     let Some(filter) = Filter::parse(&parameter("$filter").unwrap_or_default()) else {
         return (StatusCode::NOT_IMPLEMENTED, HeaderMap::new(), String::new());
     };
-    let mut state = lock(&state);
+    let state = &mut *lock(&state);
     state.requests += 1;
     let start = match (parameter("NextPartitionKey"), &filter.partition_key) {
         (Some(partition_key), _) => (partition_key, parameter("NextRowKey").unwrap_or_default()),
@@ -123,11 +128,12 @@ async fn query(
         }
         partition = Some(&key.0);
         scanned += 1;
+        state.scanned += 1;
         if filter.written_from.is_none_or(|from| *written >= from) {
-            found.push(row.clone());
+            found.push(row.as_str());
         }
     }
-    state.scanned += scanned;
+    let body = format!(r#"{{"odata.metadata":"","value":[{}]}}"#, found.join(","));
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("content-type", "application/json;odata=minimalmetadata"),
@@ -147,7 +153,7 @@ async fn query(
             }
         }
     }
-    (StatusCode::OK, headers, json!({ "odata.metadata": "", "value": found }).to_string())
+    (StatusCode::OK, headers, body)
 }
 
 /// The filters that are measured: a partition, a time, or both.

@@ -2,7 +2,7 @@
 //! machine that has other things to do.
 
 use bench::measure::intake::Counts;
-use bench::measure::{digest, intake, notifier};
+use bench::measure::{digest, export, intake, notifier};
 use bench::{Build, Stage};
 use std::time::Duration;
 
@@ -25,6 +25,20 @@ async fn a_run_of_the_notifier_costs_the_same_whatever_the_table_holds() {
     assert_eq!(small.rows, large.rows);
     assert!(large.rows <= 6, "{large:?}");
     assert!(large.bytes.abs_diff(small.bytes) < 1000, "{runs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_holds_every_lead_and_reads_each_page_once() {
+    let stage = Stage::set(Build::Dev).await.unwrap();
+    let model = export::table(2_000).await.unwrap();
+    let [ours, node, python] = stage.all("export").unwrap();
+    for subject in [&ours, &node, &python] {
+        let exported = export::run(&stage, subject, &model).await.unwrap();
+        // A page for each of 30 days. The answer in Python is one JSON text, without lines.
+        let lines = if subject.name == "Python" { 0 } else { 2_001 };
+        assert_eq!((exported.lines, exported.requests), (lines, 30), "{}", subject.name);
+        assert!(exported.bytes > 400_000, "{exported:?}");
+    }
 }
 
 #[test]
