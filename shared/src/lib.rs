@@ -26,7 +26,3 @@ pub mod table;
 pub mod telemetry;
 pub mod validate;
 mod window;
-
-/// A third fewer instructions for a lead than with the system's allocator: `docs/performance.md`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
