@@ -3,8 +3,9 @@
 use crate::secret::Secret;
 use crate::settings::SecretSource;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_ssm::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_ssm::config::{HttpClient, RuntimeComponents, SharedHttpClient};
 use aws_sdk_ssm::error::{ConnectorError, ProvideErrorMetadata, SdkError};
@@ -20,14 +21,21 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The configuration of all AWS clients: region, credentials and endpoints come from the environment, and no single
 /// attempt takes longer than ten seconds.
 pub async fn sdk_config() -> SdkConfig {
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(10)).build();
-    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).timeout_config(timeouts);
     // Lambda gives each function its role's credentials in the environment. The SDK's search for others is set up only
     // elsewhere: it would take a third of intake's start.
     match std::env::var_os("AWS_ACCESS_KEY_ID") {
-        Some(_) => loader.credentials_provider(EnvironmentVariableCredentialsProvider::new()).load().await,
-        None => loader.load().await,
+        Some(_) => loader().credentials_provider(EnvironmentVariableCredentialsProvider::new()).load().await,
+        None => loader().load().await,
     }
+}
+
+fn loader() -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(10)).build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client())
+        .timeout_config(timeouts)
+        // It watches bodies being streamed. Ours are sent whole, which it would take for a stall of five seconds.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 /// What the AWS clients send their requests with: the HTTP client that the tables use too. It is built with the first
@@ -248,5 +256,24 @@ mod tests {
         let error = secrets(&config, [&parameter("/leads/keys")]).await.unwrap_err();
         assert_eq!(error.to_string(), "SSM did not give the parameters /leads/keys: not reached");
         assert!(!format!("{error:?}").contains("hidden"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_takes_seven_seconds_is_waited_for() {
+        let requests = Arc::new(Mutex::new(0));
+        let counter = requests.clone();
+        let answer = move || async move {
+            *counter.lock().unwrap() += 1;
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            json!({ "Parameters": [{ "Name": "/leads/keys", "Value": "hidden-keys" }] }).to_string()
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await });
+        let credentials = aws_sdk_ssm::config::Credentials::new("id", "secret", None, None, "test");
+        let loader = loader().region(Region::new("eu-west-1")).endpoint_url(endpoint);
+        let config = loader.credentials_provider(credentials).load().await;
+        let [secret] = secrets(&config, [&parameter("/leads/keys")]).await.unwrap();
+        assert_eq!((secret.expose(), *requests.lock().unwrap()), ("hidden-keys", 1));
     }
 }
