@@ -47,7 +47,7 @@ enum Variant {
     /// A digest is recorded only after it was sent.
     SentBeforeRecorded,
     /// Writes do not depend on the checkpoint's version: the lease is checked, then taken.
-    NoLease,
+    CheckThenWrite,
 }
 
 /// An invocation, or what happens between two.
@@ -179,7 +179,7 @@ impl Gated<MemoryTable> {
             match self.variant {
                 Variant::WatermarkFirst if entity.row_key == "checkpoint" => entity.set("Watermark", (self.clock)()),
                 Variant::SentBeforeRecorded if entity.row_key == "checkpoint" => entity.set_text("Pending", ""),
-                Variant::NoLease => *operation = Operation::InsertOrReplace(entity.clone()),
+                Variant::CheckThenWrite => *operation = Operation::InsertOrReplace(entity.clone()),
                 _ => {}
             }
         }
@@ -542,11 +542,12 @@ impl Exhaustive {
         let mut explored = Explored::default();
         loop {
             let mut at = 0;
-            explored.steps += Exploration::new(scenario).run(&mut |options| {
+            explored.schedules += 1;
+            let run = Exploration::new(scenario).run(&mut |options| {
                 at += 1;
                 all.choose(at - 1, options)
-            })?;
-            explored.schedules += 1;
+            });
+            explored.steps += run.map_err(|violation| format!("schedule {}: {violation}", explored.schedules))?;
             if !all.next() {
                 return Ok(explored);
             }
@@ -663,7 +664,7 @@ fn each_way_of_breaking_the_protocol_is_noticed() {
         (Variant::WatermarkFirst, anything, 1, "is in no mail"),
         (Variant::NoOverlap, anything, 1, "is in no mail"),
         (Variant::SentBeforeRecorded, anything, 1, "came again unmarked"),
-        (Variant::NoLease, two_runs, 2, "held the lease"),
+        (Variant::CheckThenWrite, two_runs, 2, "held the lease"),
     ] {
         let explored = Exhaustive::explore(Scenario { variant, ..scenario }, deviations);
         let violation = explored.map(|explored| explored.schedules).unwrap_err();
