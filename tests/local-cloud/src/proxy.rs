@@ -7,6 +7,7 @@ use axum::extract::{ConnectInfo, Request, State, connect_info::Connected};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use axum::serve::{IncomingStream, Listener};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -78,23 +79,29 @@ impl Reply {
         Self { status, headers: headers.to_vec(), body: body.to_string().into_bytes() }
     }
 
-    /// A page of a query's answer with no row in it and with a continuation token, such as the service gives when it
-    /// ran out of time or came to another partition server. Azurite, asked with this token, begins anew.
+    /// A page of the answer to the query of this address with no row in it and with a continuation token, such as the
+    /// service gives when it ran out of time or came to another partition server. The token leads to where the query
+    /// asked to go on, or to before the first row.
     ///
     /// <https://learn.microsoft.com/rest/api/storageservices/query-timeout-and-pagination>
-    pub fn empty_page(with_row_key: bool) -> Self {
+    pub fn empty_page(target: &str, with_row_key: bool) -> Self {
         // U+0001 in Base64, as Azurite encodes keys in its tokens: before any other key.
         const FIRST: &str = "AQ==";
+        let query = target.split_once('?').map_or("", |(_, query)| query);
+        let asked: HashMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let mut headers = vec![
             ("content-type", "application/json;odata=minimalmetadata"),
             ("server", "Windows-Azure-Table/1.0 Microsoft-HTTPAPI/2.0"),
             ("x-ms-request-id", "f9b4d0b0-0002-0010-5b7c-5c6d4a000000"),
             ("x-ms-version", "2019-02-02"),
-            ("x-ms-continuation-NextPartitionKey", FIRST),
         ];
-        if with_row_key {
-            headers.push(("x-ms-continuation-NextRowKey", FIRST));
-        }
+        let row_key = asked.get("NextRowKey").map(String::as_str);
+        let (partition_key, row_key) = match asked.get("NextPartitionKey") {
+            Some(partition_key) => (partition_key.as_str(), row_key),
+            None => (FIRST, with_row_key.then_some(FIRST)),
+        };
+        headers.push(("x-ms-continuation-NextPartitionKey", partition_key));
+        headers.extend(row_key.map(|row_key| ("x-ms-continuation-NextRowKey", row_key)));
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let body = serde_json::json!({ "odata.metadata": "http://127.0.0.1/$metadata#Leads", "value": [] });
         Self { status: 200, headers, body: body.to_string().into_bytes() }
@@ -444,5 +451,17 @@ mod tests {
             statuses.push(http.get(proxy.address()).send().await.unwrap().status().as_u16());
         }
         assert_eq!(statuses, [200, 503, 200]);
+    }
+
+    #[test]
+    fn an_empty_page_leads_to_where_the_query_asked_to_go_on() {
+        let tokens = |target, with_row_key| {
+            let headers = Reply::empty_page(target, with_row_key).headers.into_iter();
+            headers.filter(|(name, _)| name.contains("continuation")).map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(tokens("/Leads()?$top=9", true), ["AQ==", "AQ=="]);
+        assert_eq!(tokens("/Leads()", false), ["AQ=="]);
+        assert_eq!(tokens("/Leads()?NextPartitionKey=cA%3D%3D&NextRowKey=cg==", false), ["cA==", "cg=="]);
+        assert_eq!(tokens("/Leads()?NextPartitionKey=cA%3D%3D", true), ["cA=="]);
     }
 }
