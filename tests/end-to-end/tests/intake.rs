@@ -26,7 +26,7 @@ struct Load {
 
 impl Load {
     /// Bounded; with `LEADS_TRUST=full` ten times as much; with `LEADS_TRUST=soak` for ten minutes, while the table
-    /// stops every minute and the notifier runs.
+    /// stops every minute, and notifier and export run.
     fn of_environment() -> Self {
         let none = Duration::ZERO;
         match std::env::var("LEADS_TRUST").as_deref() {
@@ -109,7 +109,11 @@ async fn waiting(cloud: &LocalCloud) -> u64 {
 
 /// The logs of functions and emulators hold no secret and no person; those of the functions do tell of their work.
 async fn assert_logs_are_clean(cloud: &LocalCloud, told: &[&str]) {
-    let logs = cloud.logs().await.unwrap();
+    let functions = cloud.function_logs().await.unwrap();
+    // The emulator names sender and recipients, which are settings, of each mail that it accepts.
+    let parts = cloud.part_logs().unwrap();
+    let parts = parts.lines().filter(|line| !line.contains("[ses-v2] SESv2 SendEmail: MessageId="));
+    let logs = format!("{functions}{}", parts.collect::<Vec<_>>().join("\n"));
     for part in told {
         assert!(logs.contains(part), "the logs do not tell of {part}");
     }
@@ -124,27 +128,86 @@ async fn assert_logs_are_clean(cloud: &LocalCloud, told: &[&str]) {
     let ours = |target: &Value| {
         target.as_str().is_some_and(|target| target.starts_with("lead_") || target.starts_with("marketplace_leads"))
     };
-    for line in json_lines(cloud).await {
+    for line in json_lines(&functions) {
         assert!(line.get("_aws").is_some() || ours(&line["target"]), "{line}");
     }
 }
 
-async fn json_lines(cloud: &LocalCloud) -> Vec<Value> {
-    let logs = cloud.function_logs().await.unwrap();
-    logs.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap()).collect()
+fn json_lines(logs: &str) -> impl Iterator<Item = Value> {
+    logs.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).unwrap())
 }
 
-/// What the functions have counted under a metric's name: the sum for each function.
-async fn counted(cloud: &LocalCloud, metric: &str) -> BTreeMap<String, u64> {
+/// What the functions have counted: the sum for each function and metric.
+async fn counted(cloud: &LocalCloud) -> BTreeMap<(String, String), u64> {
     let mut counted = BTreeMap::new();
-    for line in json_lines(cloud).await {
-        if let (Some(count), "MarketplaceLeads") =
-            (line[metric].as_u64(), line["_aws"]["CloudWatchMetrics"][0]["Namespace"].as_str().unwrap_or_default())
-        {
-            *counted.entry(line["Function"].as_str().unwrap().to_owned()).or_insert(0) += count;
+    for line in json_lines(&cloud.function_logs().await.unwrap()) {
+        if line["_aws"]["CloudWatchMetrics"][0]["Namespace"] != "MarketplaceLeads" {
+            continue;
+        }
+        let function = line["Function"].as_str().unwrap();
+        for (metric, value) in line.as_object().unwrap() {
+            if let Some(count) = value.as_u64() {
+                *counted.entry((function.to_owned(), metric.clone())).or_insert(0) += count;
+            }
         }
     }
     counted
+}
+
+/// What the largest process of each function holds in memory, in KiB.
+fn memory(cloud: &LocalCloud) -> BTreeMap<&'static str, u64> {
+    let functions = ["IntakeFunction", "RedeliveryFunction", "NotifierFunction", "ExportFunction"];
+    let largest = |function| cloud.processes_of(function).unwrap().memory().iter().map(|resident| resident.now).max();
+    functions.into_iter().filter_map(|function| Some((function, largest(function)?))).collect()
+}
+
+/// How much more memory than early in the load a function may hold in the end, in KiB.
+const MEMORY_MARGIN: u64 = 8 * 1024;
+
+/// A run of the notifier; it may fail while the table does.
+async fn notify(cloud: &LocalCloud) -> Value {
+    let function = cloud.output("NotifierFunction").unwrap();
+    cloud.invoke(function, &json!({ "command": "run" })).await.unwrap().payload
+}
+
+/// How many leads an export of everything gives; it may break off while the table fails.
+async fn exported(cloud: &LocalCloud) -> usize {
+    let url = cloud.function_url("ExportUrl").unwrap();
+    let path = format!("{}?format=ndjson", url.strip_prefix(cloud.aws().endpoint()).unwrap());
+    let answer = cloud.aws().send("lambda", Method::GET, &path, &[], Vec::new()).await.unwrap();
+    answer.text().lines().filter(|line| line.starts_with('{')).count()
+}
+
+/// Once a run has completed, every lead is in a mail, and in a second one only where that says so.
+async fn assert_all_mailed(cloud: &LocalCloud, leads: impl Iterator<Item = usize>) {
+    let since = Instant::now();
+    loop {
+        let run = notify(cloud).await;
+        if run["outcome"] == "complete" && run["pending"] == 0 {
+            break;
+        }
+        // A run that was cut off leaves its lease behind.
+        assert!(since.elapsed() < Duration::from_secs(600), "{run}");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let mails = cloud.inbox().mails().await.unwrap();
+    let (mut copies, mut unmarked) = (BTreeMap::new(), BTreeMap::new());
+    for mail in &mails {
+        let is_marked = mail.body.text.contains("may be a repeat");
+        for part in mail.body.text.split(PERSON[0]).skip(1) {
+            let number = part.trim_start().split(' ').next().and_then(|number| number.parse::<usize>().ok());
+            let Some(number) = number else { continue };
+            *copies.entry(number).or_insert(0) += 1;
+            *unmarked.entry(number).or_insert(0) += usize::from(!is_marked);
+        }
+    }
+    let (mut count, mut again) = (0, 0);
+    for lead in leads {
+        count += 1;
+        again += copies.get(&lead).unwrap_or_else(|| panic!("lead {lead} is in no mail")) - 1;
+        assert!(unmarked[&lead] <= 1, "lead {lead} came {} times unmarked", unmarked[&lead]);
+    }
+    println!("{count} leads in {} mails, {again} of them a second time, marked", mails.len());
 }
 
 #[tokio::test]
@@ -152,8 +215,6 @@ async fn every_acknowledged_lead_becomes_one_row_though_the_table_fails_and_stop
     let cloud = start().await;
     let load = Load::of_environment();
     let (url, http, answered) = (&cloud.intake_url().unwrap(), &Client::new(), &AtomicUsize::new(0));
-    let processes = cloud.processes_of("IntakeFunction").unwrap();
-    let held = || processes.memory().iter().map(|resident| resident.now).max().unwrap_or_default();
     cloud.table_proxy().unwrap().set_faults(fault);
 
     let since = Instant::now();
@@ -180,21 +241,25 @@ async fn every_acknowledged_lead_becomes_one_row_though_the_table_fails_and_stop
     };
     let interruptions = async {
         reached(STOPPED_AFTER).await;
-        let warm = held();
+        let (mut early, mut stops) = (memory(&cloud), 0);
         loop {
             cloud.stop_table().await.unwrap();
             reached(answered.load(Ordering::SeqCst) + STOPPED_FOR.min(load.at_once * 20)).await;
             cloud.start_table().await.unwrap();
-            let Some(lasting) = load.lasting else { return warm };
+            stops += 1;
+            let Some(lasting) = load.lasting else { return (early, stops) };
             tokio::time::sleep(Duration::from_secs(50)).await;
-            let _ = invoke_notifier(&cloud).await;
+            let _ = futures::join!(notify(&cloud), exported(&cloud));
+            for (function, held) in memory(&cloud) {
+                early.entry(function).or_insert(held);
+            }
             if since.elapsed() + Duration::from_secs(60) > lasting {
-                return warm;
+                return (early, stops);
             }
         }
     };
-    let ((answers, took), warm) = futures::join!(senders, interruptions);
-    let held = held();
+    let ((answers, took), (early, stops)) = futures::join!(senders, interruptions);
+    let late = memory(&cloud);
     let mut statuses = BTreeMap::new();
     for (_, status, _) in &answers {
         *statuses.entry(*status).or_insert(0_u64) += 1;
@@ -202,14 +267,15 @@ async fn every_acknowledged_lead_becomes_one_row_though_the_table_fails_and_stop
     let requests = answers.len();
     let faults = cloud.table_proxy().unwrap().requests().iter().filter(|seen| fault(seen).is_some()).count();
     println!(
-        "{requests} requests, {} at a time, in {took:?}: {statuses:?}; {faults} table requests failed",
+        "{requests} requests, {} at a time, in {took:?}: {statuses:?}; {faults} table requests failed, {stops} stops",
         load.at_once
     );
-    println!(
-        "{} processes of intake held at most {warm} KiB each after {STOPPED_AFTER} requests, {held} KiB in the end",
-        processes.ids().len()
-    );
-    assert!(warm > 0 && held < warm + 8 * 1024, "memory grows: {warm} KiB, then {held} KiB");
+    for (function, early) in &early {
+        let (held, processes) = (late[function], cloud.processes_of(function).unwrap().ids().len());
+        println!("{function}: the largest of {processes} held {early} KiB early, {held} KiB in the end");
+        assert!(held < early + MEMORY_MARGIN, "{function}: memory grows from {early} KiB to {held} KiB");
+    }
+    assert!(early.contains_key("IntakeFunction"));
 
     let mut acknowledged = BTreeMap::new();
     let mut unreadable = 0;
@@ -243,17 +309,22 @@ async fn every_acknowledged_lead_becomes_one_row_though_the_table_fails_and_stop
     let kept = state.iter().filter(|row| row["PartitionKey"] == "quarantine").count();
     assert_eq!(kept, unreadable, "every body that is no lead is in quarantine");
     println!("{} leads and {kept} unreadable bodies kept, none twice", rows.len());
+    if load.lasting.is_some() {
+        cloud.table_proxy().unwrap().clear_faults();
+        assert_eq!(exported(&cloud).await, rows.len(), "an export gives every lead");
+        assert_all_mailed(&cloud, acknowledged.keys().copied()).await;
+    }
 
-    assert_eq!(counted(&cloud, "LeadsStored").await["leads-lead-intake"], statuses[&201]);
-    assert!(counted(&cloud, "LeadsQueued").await["leads-lead-intake"] >= statuses[&202]);
-    assert!(counted(&cloud, "LeadsRedelivered").await["leads-lead-redelivery"] >= statuses[&202]);
+    let counted = counted(&cloud).await;
+    let counted = |function: &str, metric: &str| counted[&(function.to_owned(), metric.to_owned())];
+    // Under load the emulator may keep back what a process said last, until its next invocation.
+    let intakes = cloud.processes_of("IntakeFunction").unwrap().ids().len() as u64;
+    let stored = counted("leads-lead-intake", "LeadsStored");
+    assert!((statuses[&201] - intakes..=statuses[&201]).contains(&stored), "{stored} stored, {statuses:?}");
+    assert!(counted("leads-lead-intake", "LeadsQueued") + intakes >= statuses[&202]);
+    assert!(counted("leads-lead-redelivery", "LeadsRedelivered") + intakes >= statuses[&202]);
     assert_logs_are_clean(&cloud, &[r#""outcome":"stored""#, r#""outcome":"queued""#, r#""message":"redelivered""#])
         .await;
-}
-
-/// A run of the notifier; it may fail while the table does.
-async fn invoke_notifier(cloud: &LocalCloud) -> local_cloud::Invocation {
-    cloud.invoke(cloud.output("NotifierFunction").unwrap(), &json!({ "command": "run" })).await.unwrap()
 }
 
 #[tokio::test]

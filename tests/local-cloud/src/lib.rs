@@ -338,9 +338,9 @@ impl LocalCloud {
         Ok(logs)
     }
 
-    /// Everything that was logged: by the functions and by each part.
-    pub async fn logs(&self) -> Result<String> {
-        let mut logs = self.function_logs().await?;
+    /// What each part has logged.
+    pub fn part_logs(&self) -> Result<String> {
+        let mut logs = String::new();
         for entry in fs::read_dir(&self.run.folder).or_fail("read the logs")?.flatten() {
             if entry.path().extension().is_some_and(|extension| extension == "log") {
                 let mut bytes = Vec::new();
@@ -350,6 +350,11 @@ impl LocalCloud {
             }
         }
         Ok(logs)
+    }
+
+    /// Everything that was logged: by the functions and by each part.
+    pub async fn logs(&self) -> Result<String> {
+        Ok(self.function_logs().await? + &self.part_logs()?)
     }
 }
 

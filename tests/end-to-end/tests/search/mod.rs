@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 /// The first line in which a value stands, in whatever form.
 pub(crate) fn line_with<'a>(text: &'a str, value: &str) -> Option<&'a str> {
-    forms(value).iter().find_map(|form| text.lines().find(|line| line.contains(form.as_str())))
+    // The whole text first: line by line, long logs would take minutes.
+    let form = forms(value).into_iter().find(|form| text.contains(form.as_str()))?;
+    text.lines().find(|line| line.contains(&form))
 }
 
 /// Every form in which a value could stand somewhere: as it is, escaped for JSON or URLs, in Base64.
