@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -255,21 +256,24 @@ fn from_wire(mut wire: Map<String, Json>) -> Result<Entity, TableError> {
     };
     let mut entity = Entity::new(key("PartitionKey")?, key("RowKey")?);
     entity.timestamp = Some(key("Timestamp")?.parse().map_err(|_| unreadable())?);
-    for (name, json) in &wire {
+    let typed =
+        wire.iter().filter_map(|(name, json)| Some((name.strip_suffix(TYPE)?.to_owned(), json.as_str()?.to_owned())));
+    let types: HashMap<_, _> = typed.collect();
+    for (name, json) in wire {
         if name.starts_with("odata.") || name.contains("@odata.") {
             continue;
         }
-        let kind = wire.get(&format!("{name}{TYPE}")).and_then(Json::as_str).unwrap_or_default();
+        let kind = types.get(&name).map(String::as_str).unwrap_or_default();
         let value = match (kind, json) {
-            ("Edm.DateTime", Json::String(text)) => Value::DateTime(text.clone()),
-            ("Edm.Guid", Json::String(text)) => Value::Guid(text.clone()),
+            ("Edm.DateTime", Json::String(text)) => Value::DateTime(text),
+            ("Edm.Guid", Json::String(text)) => Value::Guid(text),
             ("Edm.Int64", Json::String(text)) => Value::Int64(text.parse().map_err(|_| unreadable())?),
             ("Edm.Binary", Json::String(text)) => {
                 Value::Binary(BASE64_STANDARD.decode(text).map_err(|_| unreadable())?)
             }
             ("Edm.Double", Json::String(text)) => Value::Double(text.parse().map_err(|_| unreadable())?),
-            (_, Json::String(text)) => Value::String(text.clone()),
-            (_, Json::Bool(value)) => Value::Bool(*value),
+            (_, Json::String(text)) => Value::String(text),
+            (_, Json::Bool(value)) => Value::Bool(value),
             ("" | "Edm.Int32", Json::Number(number)) if number.is_i64() => {
                 Value::Int32(number.as_i64().and_then(|number| number.try_into().ok()).ok_or_else(unreadable)?)
             }
@@ -277,7 +281,7 @@ fn from_wire(mut wire: Map<String, Json>) -> Result<Entity, TableError> {
             (_, Json::Null) => continue,
             (_, Json::Array(_) | Json::Object(_)) => return Err(unreadable()),
         };
-        entity.properties.insert(name.clone(), value);
+        entity.properties.insert(name, value);
     }
     Ok(entity)
 }
