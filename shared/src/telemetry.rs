@@ -87,7 +87,7 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Starts logs and metrics, and counts the cold start. The level is Lambda's own setting (`AWS_LAMBDA_LOG_LEVEL`),
-    /// or else `INFO`.
+    /// or else `INFO`; nothing below `INFO` is compiled into what is deployed.
     ///
     /// # Errors
     /// Where they were started before in this process.

@@ -28,8 +28,10 @@ const PEOPLE_A_PAGE: usize = 8;
 const MAX_KEYS: usize = 500_000;
 
 /// The index's keys, as far as they were read, in their order: who is missing there has no row, and need not be looked
-/// up. A backlog of thousands of leads costs some pages then instead of a request for each person. Holds as long as the
-/// lease does, since nobody else writes the index meanwhile.
+/// up. A backlog of thousands of leads costs some pages then instead of a request for each person.
+///
+/// Holds as long as the lease does, since nobody else writes the index meanwhile. What has no lease (a dry run, a backfill)
+/// writes nothing to it, and may show a history without what a run notes at the same time.
 #[derive(Default)]
 pub(super) struct Keys {
     read: HashSet<u64>,
