@@ -38,9 +38,9 @@ fn loader() -> ConfigLoader {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
-/// What the AWS clients send their requests with: the HTTP client that the tables use too. It is built with the first
-/// request, and brings its certification authorities along, where the SDK's own would read those of the system at each
-/// start.
+/// What the AWS clients send their requests with: a client of the library that the tables' requests go through, too. It is
+/// built with the first request, and brings its certification authorities along, where the SDK's own would read those of
+/// the system at each start.
 pub fn http_client() -> SharedHttpClient {
     SharedHttpClient::new(Http::default())
 }

@@ -206,14 +206,7 @@ mod notifier {
 
     /// A lead whose first name nobody else has.
     async fn arrive(cloud: &LocalCloud, name: &str) {
-        let lead = MicrosoftLead {
-            source: "AzureMarketplace".to_owned(),
-            action: "INS".to_owned(),
-            offer: "contoso.backup-suite".to_owned(),
-            offer_name: "Backup Suite".to_owned(),
-            customer: json!({ "FirstName": name, "LastName": "Doe", "Email": format!("{name}@fabrikam.example") }),
-            description: String::new(),
-        };
+        let lead = MicrosoftLead::of(name);
         let now = jiff::Timestamp::now();
         cloud.table().insert_microsoft_lead(cloud.leads_table(), &lead, now).await.unwrap();
     }

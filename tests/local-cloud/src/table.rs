@@ -149,6 +149,21 @@ pub struct MicrosoftLead {
     pub description: String,
 }
 
+impl MicrosoftLead {
+    /// An installation by somebody of this first name.
+    pub fn of(first_name: &str) -> Self {
+        let email = format!("{first_name}@fabrikam.example");
+        Self {
+            source: "AzureMarketplace".to_owned(),
+            action: "INS".to_owned(),
+            offer: "contoso.backup-suite".to_owned(),
+            offer_name: "Backup Suite".to_owned(),
+            customer: json!({ "FirstName": first_name, "LastName": "Doe", "Email": email }),
+            description: String::new(),
+        }
+    }
+}
+
 /// A connection string for the table service behind a port.
 pub(crate) fn connection_string(port: u16) -> String {
     format!(

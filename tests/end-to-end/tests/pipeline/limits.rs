@@ -13,14 +13,7 @@ async fn start(parameters: &[(&str, &str)]) -> LocalCloud {
 }
 
 async fn write_lead(cloud: &LocalCloud, name: &str) {
-    let lead = MicrosoftLead {
-        source: "AzureMarketplace".to_owned(),
-        action: "INS".to_owned(),
-        offer: "contoso.backup-suite".to_owned(),
-        offer_name: "Backup Suite".to_owned(),
-        customer: json!({ "FirstName": name, "LastName": "Doe", "Email": format!("{name}@fabrikam.example") }),
-        description: String::new(),
-    };
+    let lead = MicrosoftLead::of(name);
     cloud.table().insert_microsoft_lead(cloud.leads_table(), &lead, jiff::Timestamp::now()).await.unwrap();
 }
 

@@ -17,18 +17,6 @@ fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
-/// A lead whose first name nobody else has.
-fn lead(name: &str) -> MicrosoftLead {
-    MicrosoftLead {
-        source: "AzureMarketplace".to_owned(),
-        action: "INS".to_owned(),
-        offer: "contoso.backup-suite".to_owned(),
-        offer_name: "Backup Suite".to_owned(),
-        customer: json!({ "FirstName": name, "LastName": "Doe", "Email": format!("{name}@fabrikam.example") }),
-        description: String::new(),
-    }
-}
-
 fn with<'a>(mails: &'a [Mail], name: &str) -> Vec<&'a Mail> {
     mails.iter().filter(|mail| mail.body.text.contains(name)).collect()
 }
@@ -76,7 +64,7 @@ async fn of_two_runs_at_once_each_lead_is_in_one_mail() {
     let cloud = LocalCloud::start(Options { proxies: true, parameters, ..Options::default() }).await.unwrap();
     let names: Vec<_> = (0..5).map(|number| format!("Twice{number}x")).collect();
     for name in &names {
-        cloud.table().insert_microsoft_lead(cloud.leads_table(), &lead(name), now()).await.unwrap();
+        cloud.table().insert_microsoft_lead(cloud.leads_table(), &MicrosoftLead::of(name), now()).await.unwrap();
     }
     let answers = futures::join!(run(&cloud), run(&cloud), run(&cloud));
     for answer in [&answers.0, &answers.1, &answers.2] {
@@ -106,7 +94,7 @@ async fn the_number_of_table_requests_does_not_grow_with_the_table() {
         run(&cloud).await;
         for number in 0..20 {
             let name = format!("Round{round}n{number}x");
-            cloud.table().insert_microsoft_lead(cloud.leads_table(), &lead(&name), now()).await.unwrap();
+            cloud.table().insert_microsoft_lead(cloud.leads_table(), &MicrosoftLead::of(&name), now()).await.unwrap();
         }
         proxy.forget();
         let answer = run(&cloud).await;
