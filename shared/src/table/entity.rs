@@ -1,17 +1,10 @@
 //! Entities: the rows of an Azure table, free of any vendor's types.
 
+use super::limits::MAX_STRING_UNITS;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// The longest string property of an Azure table, in UTF-16 code units.
-///
-/// <https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model>
-pub const MAX_STRING_UNITS: usize = 32 * 1024;
-
-/// The longest binary property of an Azure table, in bytes.
-pub const MAX_BINARY_BYTES: usize = 64 * 1024;
 
 /// A row of an Azure table.
 #[derive(Clone, PartialEq)]

@@ -4,22 +4,22 @@
 pub mod azure;
 mod connection_string;
 mod entity;
+mod limits;
 pub mod memory;
 mod pages;
 mod transport;
 
 pub use connection_string::{ConnectionString, Credential, InvalidConnectionString};
 pub(crate) use entity::part_name;
-pub use entity::{ETag, Entity, MAX_BINARY_BYTES, MAX_STRING_UNITS, Value};
+pub use entity::{ETag, Entity, Value};
+pub use limits::{
+    MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS, MAX_PAGE_ROWS,
+    MAX_PROPERTIES, MAX_STRING_UNITS,
+};
 pub(crate) use pages::pages;
 
 use jiff::Timestamp;
 use std::future::Future;
-
-/// The most operations that one [`Table::submit`] takes.
-///
-/// <https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions>
-pub const MAX_BATCH_OPERATIONS: usize = 100;
 
 /// One table. Every call is at least one request.
 pub trait Table: Clone + Send + Sync + 'static {
