@@ -1,8 +1,10 @@
 //! The contact index: what each person did before, so that repeats are marked with their history.
 //!
-//! Keyed by a hash of the normalised address; it holds times, actions and offers, and neither names nor addresses.
+//! Keyed by a hash of the normalised address; it holds times, actions and offers, and neither names nor addresses. Of one
+//! person it holds a bounded number of actions with bounded texts.
 
 use super::NotifyError;
+use super::times::earlier;
 use crate::lead::StoredLead;
 use crate::mail::PastAction;
 use crate::table::{Continuation, Entity, MAX_BATCH_OPERATIONS, Operation, Query, Table, TableError};
@@ -10,7 +12,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The partition of the index.
 pub const PARTITION: &str = "contacts";
@@ -21,19 +23,28 @@ const READS_AT_ONCE: usize = 16;
 /// The most actions that are remembered of one person.
 const MAX_ACTIONS: usize = 50;
 
-/// So many people are looked up for each page of the index's keys that is read with them.
+/// The most characters of an offer, and of an action's code, that are remembered.
+const MAX_TEXT: usize = 100;
+
+/// For how many people that would have to be looked up one page of the index's keys is read instead.
 const PEOPLE_A_PAGE: usize = 8;
 
 /// The most keys that are held: eight bytes each.
 const MAX_KEYS: usize = 500_000;
 
+/// The most people that are held.
+const MAX_PEOPLE: usize = 2_000;
+
+/// About the most bytes of one batch of people.
+const BATCH_BYTES: usize = 1024 * 1024;
+
 /// The index's keys, as far as they were read, in their order: who is missing there has no row, and need not be looked
 /// up. A backlog of thousands of leads costs some pages then instead of a request for each person.
 ///
-/// Holds as long as the lease does, since nobody else writes the index meanwhile. What has no lease (a dry run, a backfill)
-/// writes nothing to it, and may show a history without what a run notes at the same time.
+/// This holds as long as the lease does, since nobody else writes the index meanwhile. What has no lease (a dry run, a
+/// backfill) writes nothing to it, and may show a history without what a run notes at the same time.
 #[derive(Default)]
-pub(super) struct Keys {
+struct Keys {
     read: HashSet<u64>,
     end: End,
 }
@@ -88,11 +99,13 @@ fn short(key: &str) -> u64 {
     u64::from_str_radix(key.get(..16).unwrap_or_default(), 16).unwrap_or_default()
 }
 
-/// What is known about the people of some leads.
+/// What is known about people, as far as this run had to do with them.
 #[derive(Default)]
-pub(super) struct Contacts {
+pub(super) struct People {
+    keys: Keys,
     people: BTreeMap<String, Vec<KnownAction>>,
-    window: SignedDuration,
+    /// Whether what is noted is only for this run: nothing is written.
+    pub(super) is_read_only: bool,
 }
 
 /// One action of one person.
@@ -105,53 +118,79 @@ struct KnownAction {
     row: String,
 }
 
-impl Contacts {
-    /// Reads what the index knows about the people of these leads.
-    pub(super) async fn read<T: Table>(
+impl People {
+    /// Notes leads in the index: reads what it knows about their people, adds what they do now, and writes back what has
+    /// changed. Noting a lead twice changes nothing.
+    pub(super) async fn note<'a, T: Table>(
+        &mut self,
         state: &T,
-        keys: &mut Keys,
-        leads: impl Iterator<Item = &StoredLead>,
+        leads: impl Iterator<Item = &'a StoredLead> + Clone,
         window: SignedDuration,
-    ) -> Result<Self, TableError> {
-        let mut people: Vec<_> = leads.filter_map(person).collect();
-        people.sort();
-        people.dedup();
-        keys.read_on(state, &people).await?;
-        let (known, new): (Vec<_>, Vec<_>) = people.into_iter().partition(|key| keys.may_have(key));
+        now: Timestamp,
+    ) -> Result<(), NotifyError> {
+        if self.people.len() > MAX_PEOPLE {
+            self.people.clear();
+        }
+        let read = self.read(state, leads.clone()).await;
+        let mut changed = BTreeSet::new();
+        for stored in leads {
+            if let Some(person) = self.add(stored) {
+                changed.insert(person);
+            }
+        }
+        // Of whom nothing could be read, nothing is written: it would replace what is there.
+        read?;
+        if self.is_read_only { Ok(()) } else { self.write(state, changed, window, now).await }
+    }
+
+    async fn read<'a, T: Table>(
+        &mut self,
+        state: &T,
+        leads: impl Iterator<Item = &'a StoredLead>,
+    ) -> Result<(), TableError> {
+        let people: BTreeSet<_> = leads.filter_map(person).filter(|person| !self.people.contains_key(person)).collect();
+        let people: Vec<_> = people.into_iter().collect();
+        self.keys.read_on(state, &people).await?;
+        let (known, new): (Vec<_>, Vec<_>) = people.into_iter().partition(|key| self.keys.may_have(key));
         let read = |key: String| async move {
             let actions = match state.get(PARTITION, &key).await {
-                Ok(entity) => serde_json::from_str(&entity.text("Actions").unwrap_or_default()).unwrap_or_default(),
+                Ok(row) => serde_json::from_str(&row.text("Actions").unwrap_or_default()).unwrap_or_default(),
                 Err(TableError::NotFound) => Vec::new(),
                 Err(error) => return Err(error),
             };
             Ok((key, actions))
         };
-        let mut people: BTreeMap<_, _> =
-            stream::iter(known).map(read).buffer_unordered(READS_AT_ONCE).try_collect().await?;
-        people.extend(new.into_iter().map(|key| (key, Vec::new())));
-        Ok(Self { people, window })
+        let known: Vec<(String, Vec<KnownAction>)> =
+            stream::iter(known).map(read).buffered(READS_AT_ONCE).try_collect().await?;
+        self.people.extend(known);
+        self.people.extend(new.into_iter().map(|key| (key, Vec::new())));
+        Ok(())
     }
 
-    /// Notes a lead.
-    pub(super) fn note(&mut self, stored: &StoredLead) {
-        let (Some(person), Some(time)) = (person(stored), stored.time()) else { return };
-        let actions = self.people.entry(person).or_default();
+    /// Adds what a lead's person did; gives the person where that is new.
+    fn add(&mut self, stored: &StoredLead) -> Option<String> {
+        let (person, time) = (person(stored)?, stored.time()?);
+        let actions = self.people.get_mut(&person)?;
         let row = row(stored);
-        if actions.iter().all(|action| action.row != row) {
-            let (action, offer) = (stored.lead.action().code().to_owned(), stored.lead.offer());
-            actions.push(KnownAction { time, action, offer, row });
+        if actions.iter().any(|action| action.row == row) {
+            return None;
         }
+        let cut = |text: &str| text.chars().take(MAX_TEXT).collect();
+        let (action, offer) = (cut(stored.lead.action().code()), cut(&stored.lead.offer()));
+        actions.push(KnownAction { time, action, offer, row });
+        Some(person)
     }
 
     /// What the person of this lead did before it, within the window, newest first.
-    pub(super) fn history(&self, stored: &StoredLead) -> Vec<PastAction> {
+    pub(super) fn history(&self, stored: &StoredLead, window: SignedDuration) -> Vec<PastAction> {
         let (Some(person), Some(time)) = (person(stored), stored.time()) else { return Vec::new() };
         let row = row(stored);
-        let earlier = |action: &&KnownAction| {
+        let earliest = earlier(time, window);
+        let is_earlier = |action: &&KnownAction| {
             let is_before = action.time < time || (action.time == time && action.row < row);
-            is_before && action.row != row && action.time >= time - self.window
+            is_before && action.row != row && action.time >= earliest
         };
-        let mut history: Vec<_> = self.people.get(&person).into_iter().flatten().filter(earlier).collect();
+        let mut history: Vec<_> = self.people.get(&person).into_iter().flatten().filter(is_earlier).collect();
         history.sort_by_key(|action| std::cmp::Reverse(action.time));
         let past = |action: &KnownAction| PastAction {
             time: action.time,
@@ -161,36 +200,40 @@ impl Contacts {
         history.into_iter().map(past).collect()
     }
 
-    /// Writes everything that is known back. Writing the same again changes nothing.
-    pub(super) async fn write<T: Table>(&self, state: &T, keys: &mut Keys, now: Timestamp) -> Result<(), NotifyError> {
-        keys.read.extend(self.people.keys().map(|key| short(key)));
-        let operations: Vec<_> = self
-            .people
-            .iter()
-            .map(|(person, actions)| {
-                let recent = actions.iter().filter(|action| action.time >= now - self.window);
-                let mut recent: Vec<_> = recent.collect();
-                recent.sort_by_key(|action| std::cmp::Reverse(action.time));
-                recent.truncate(MAX_ACTIONS);
-                let mut entity = Entity::new(PARTITION, person);
-                entity.set_text("Actions", &serde_json::json!(recent).to_string());
-                Operation::InsertOrReplace(entity)
-            })
-            .collect();
-        for batch in operations.chunks(MAX_BATCH_OPERATIONS) {
-            state.submit(PARTITION, batch).await?;
+    async fn write<T: Table>(
+        &mut self,
+        state: &T,
+        changed: BTreeSet<String>,
+        window: SignedDuration,
+        now: Timestamp,
+    ) -> Result<(), NotifyError> {
+        self.keys.read.extend(changed.iter().map(|key| short(key)));
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for person in changed {
+            let Some(actions) = self.people.get_mut(&person) else { continue };
+            actions.retain(|action| action.time >= earlier(now, window));
+            actions.sort_by_key(|action| std::cmp::Reverse(action.time));
+            actions.truncate(MAX_ACTIONS);
+            let mut entity = Entity::new(PARTITION, person);
+            entity.set_text("Actions", &serde_json::json!(actions).to_string());
+            let operation = Operation::InsertOrReplace(entity);
+            bytes += operation.bytes();
+            batch.push(operation);
+            if batch.len() == MAX_BATCH_OPERATIONS || bytes >= BATCH_BYTES {
+                state.submit(PARTITION, &batch).await?;
+                (batch, bytes) = (Vec::new(), 0);
+            }
+        }
+        if !batch.is_empty() {
+            state.submit(PARTITION, &batch).await?;
         }
         Ok(())
-    }
-
-    /// The query for people who did nothing within the window.
-    pub(super) fn expired(window: SignedDuration, now: Timestamp) -> Query {
-        Query { written_before: Some(now - window), ..Query::partition(PARTITION) }
     }
 }
 
 /// The row of a lead's person; `None` for leads without an address and for test leads.
-fn person(stored: &StoredLead) -> Option<String> {
+pub(super) fn person(stored: &StoredLead) -> Option<String> {
     let email = stored.lead.normalized_email();
     (!email.is_empty() && !stored.lead.is_test()).then(|| key(&email))
 }

@@ -1,25 +1,20 @@
 //! The commands of the notifier: the event of an invocation, by the schedule or by hand.
 
-use super::contacts::Keys;
-use super::erase::Address;
-use super::find::{days, pages, queries};
-use super::routing::Destination;
-use super::waiting::new_items;
-use super::{Contacts, Item, Notifier, NotifyError, Outcome, RunRecord, empty_digest, item};
-use crate::mail::{Digest, Mailer, Occasion, Rendered};
+mod backfill;
+mod dry_run;
+mod erase;
+mod outbox;
+mod person;
+
+use super::log::{ChannelId, Outcome, RunRecord, set_paused};
+use super::{Notifier, NotifyError, runs};
+use crate::mail::Mailer;
 use crate::table::{Table, TableError};
 use crate::telemetry::metric;
 use crate::window::time_or_day;
-use futures::StreamExt as _;
 use jiff::Timestamp;
+use person::Person;
 use serde_json::{Map, Value, json};
-use std::pin::pin;
-
-/// The most digests that a dry run shows whole: an answer of Lambda holds 6 MB.
-const SHOWN_DIGESTS: usize = 10;
-
-/// The most leads that a dry run holds in memory.
-const DRY_RUN_LEADS: usize = 5_000;
 
 /// The runs that `history` tells of, where it is not said how many.
 const DEFAULT_HISTORY: usize = 20;
@@ -42,22 +37,33 @@ pub enum Command {
     },
     /// Makes runs do nothing until `resume`.
     Pause,
-    /// Ends a pause; with `full_reads`, says also whether every run is to read the whole table.
-    Resume {
-        /// `false` ends what a sweep began.
-        full_reads: Option<bool>,
-    },
+    /// Ends a pause.
+    Resume,
     /// Tells of the last runs.
     History {
         /// How many.
         last: usize,
     },
-    /// Erases one person from the leads table, the contact index and the quarantine.
+    /// Tells what each channel still owes, and what was given up.
+    Outbox,
+    /// Has one channel, or all of them, tried with the next run, with what was given up in it.
+    Retry {
+        /// Which channel.
+        channel: Option<ChannelId>,
+    },
+    /// Gives up what a channel owes.
+    Discard {
+        /// Which channel.
+        channel: ChannelId,
+    },
+    /// Erases one person from the leads table, the log, the contact index and the quarantine.
     Erase {
         /// Whose data.
-        address: Address,
+        person: Person,
         /// Without it, nothing is removed: the answer says what would be.
         confirm: bool,
+        /// Where an earlier call ended.
+        after: Option<String>,
     },
 }
 
@@ -82,9 +88,12 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("dry-run", &[]),
     ("backfill", &["since", "until", "to?"]),
     ("pause", &[]),
-    ("resume", &["full-reads?"]),
+    ("resume", &[]),
     ("history", &["last?"]),
-    ("erase", &["address", "confirm?"]),
+    ("outbox", &[]),
+    ("retry", &["channel?"]),
+    ("discard", &["channel"]),
+    ("erase", &["address", "confirm?", "after?"]),
 ];
 
 impl Command {
@@ -115,18 +124,17 @@ impl Command {
             "run" => Self::Run,
             "dry-run" => Self::DryRun,
             "pause" => Self::Pause,
-            "resume" => match event.get("full-reads") {
-                None => Self::Resume { full_reads: None },
-                Some(Value::Bool(value)) => Self::Resume { full_reads: Some(*value) },
-                Some(_) => return fail("`full-reads` is neither true nor false".to_owned()),
-            },
+            "resume" => Self::Resume,
+            "outbox" => Self::Outbox,
             "history" => match event.get("last").map(Value::as_u64) {
                 None => Self::History { last: DEFAULT_HISTORY },
                 Some(Some(last @ 1..=1000)) => Self::History { last: usize::try_from(last).unwrap_or(DEFAULT_HISTORY) },
                 Some(_) => return fail("`last` is no number from 1 to 1000".to_owned()),
             },
+            "retry" => Self::Retry { channel: event.get("channel").map(channel).transpose()? },
+            "discard" => Self::Discard { channel: channel(event.get("channel").unwrap_or(&Value::Null))? },
             "erase" => {
-                let Some(address) = event.get("address").and_then(Value::as_str).and_then(Address::parse) else {
+                let Some(person) = event.get("address").and_then(Value::as_str).and_then(Person::parse) else {
                     return fail("`address` is no mail address".to_owned());
                 };
                 let confirm = match event.get("confirm") {
@@ -134,7 +142,12 @@ impl Command {
                     Some(Value::Bool(confirm)) => *confirm,
                     Some(_) => return fail("`confirm` is neither true nor false".to_owned()),
                 };
-                Self::Erase { address, confirm }
+                let after = match event.get("after") {
+                    None => None,
+                    Some(Value::String(after)) if erase::is_place(after) => Some(after.clone()),
+                    Some(_) => return fail("`after` is not what an earlier answer gave".to_owned()),
+                };
+                Self::Erase { person, confirm, after }
             }
             _ => {
                 let (since, until) = (time(event, "since")?, time(event, "until")?);
@@ -145,6 +158,11 @@ impl Command {
             }
         })
     }
+}
+
+fn channel(value: &Value) -> Result<ChannelId, CommandError> {
+    let id = value.as_str().and_then(ChannelId::parse);
+    id.ok_or_else(|| CommandError("`channel` is no id of a channel, as `outbox` gives them".to_owned()))
 }
 
 /// A time, or a day (its beginning in UTC).
@@ -186,157 +204,38 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         match command {
             Command::Run => {
                 let record = self.run(id, deadline).await?;
-                count(&record);
+                count(&record, self.now());
                 let failed = record.error.clone().filter(|_| record.outcome == Outcome::Failed);
                 failed.map_or_else(|| Ok(json!(record)), |error| Err(NotifyError::RunFailed(error)))
             }
-            Command::DryRun => self.dry_run(id).await,
-            Command::Backfill { since, until, to } => self.backfill(since, until, to, id, deadline).await,
-            Command::Pause => self.change(id, true, None).await,
-            Command::Resume { full_reads } => self.change(id, false, full_reads).await,
-            Command::Erase { address, confirm } => self.erase(&address, confirm, id, deadline).await,
-            Command::History { last } => Ok(json!({ "runs": self.memory().runs(last).await? })),
-        }
-    }
-
-    async fn change(&self, id: &str, paused: bool, full_reads: Option<bool>) -> Result<Value, NotifyError> {
-        let memory = self.memory();
-        let mut checkpoint = memory.checkpoint_or_new(self.first_watermark((self.clock)())).await?;
-        checkpoint.paused = paused;
-        checkpoint.full_reads = full_reads.unwrap_or(checkpoint.full_reads);
-        memory.overwrite(checkpoint.clone(), format!("{id}-command")).await?;
-        tracing::info!(paused, full_reads = checkpoint.full_reads, "the notifier was told");
-        Ok(json!({
-            "paused": paused,
-            "full_reads": checkpoint.full_reads,
-            "watermark": checkpoint.watermark,
-            "pending_digests": checkpoint.pending.len(),
-        }))
-    }
-
-    /// What a run would send now, without lease, writes or mails.
-    async fn dry_run(&self, id: &str) -> Result<Value, NotifyError> {
-        let now = (self.clock)();
-        let checkpoint = self.memory().checkpoint().await.or_else(|error| match error {
-            TableError::TableNotFound => Ok(None),
-            error => Err(error),
-        })?;
-        let checkpoint = checkpoint.unwrap_or_default();
-        let window = (self.window_start(&checkpoint, now), now);
-        let new = new_items(&self.leads, &self.state, window, checkpoint.full_reads, DRY_RUN_LEADS).await?;
-        let is_whole = new.len() < DRY_RUN_LEADS;
-        let found = new.len();
-        let mut digests = Vec::new();
-        let mut number = 0;
-        let mut known_people = Keys::default();
-        let mut rest = new.into_iter().peekable();
-        while rest.peek().is_some() {
-            let items: Vec<_> = rest.by_ref().take(self.settings.digest_size).collect();
-            let contacts = self.contacts(&mut known_people, &items).await?;
-            digests.extend(self.digests(id, &mut number, items, &contacts));
-        }
-        let shown = digests.iter().enumerate().map(|(number, (record, digest))| {
-            let rendered = self.render(digest);
-            let mut shown = json!({
-                "subject": rendered.subject,
-                "leads": digest.leads.len(),
-                "unreadable": digest.unreadable.len(),
-                "quarantined": digest.quarantined.len(),
-                "status": record.status,
-                "recipients": self.recipients(record),
-            });
-            if number < SHOWN_DIGESTS {
-                let Rendered { text, html, .. } = rendered;
-                shown["text"] = text.into();
-                shown["html"] = html.into();
-            }
-            shown
-        });
-        Ok(json!({
-            "paused": checkpoint.paused,
-            "watermark": checkpoint.watermark,
-            "pending_digests": checkpoint.pending.len(),
-            "found": found,
-            "all_found": is_whole,
-            "digests": shown.collect::<Vec<_>>(),
-        }))
-    }
-
-    /// Sends the leads of a time again.
-    async fn backfill(
-        &self,
-        since: Timestamp,
-        until: Timestamp,
-        to: Option<Recipients>,
-        id: &str,
-        deadline: Timestamp,
-    ) -> Result<Value, NotifyError> {
-        let (mut digests, mut mails, mut leads) = (0, 0, 0);
-        let mut known_people = Keys::default();
-        let mut items = Vec::new();
-        let rows = queries(since, Some(until), &days(since, until), true);
-        let mut pages = pin!(pages(&self.leads, rows));
-        let mut is_last = false;
-        while !is_last {
-            let page = pages.next().await;
-            is_last = page.is_none();
-            let mut page = page.transpose()?.unwrap_or_default().into_iter();
-            loop {
-                items.extend(page.by_ref().take(self.settings.digest_size - items.len()).map(|row| item(&row)));
-                let is_full = items.len() == self.settings.digest_size;
-                if items.is_empty() || !is_full && !is_last {
-                    break;
-                }
-                if (self.clock)() + super::DEADLINE_MARGIN >= deadline {
-                    return Err(NotifyError::Incomplete { digests, leads });
-                }
-                let batch = std::mem::take(&mut items);
-                let contacts = self.contacts(&mut known_people, &batch).await?;
-                for (digest, recipients) in self.again(batch, to.as_ref(), &contacts, (since, until), id, digests) {
-                    for message in self.render(&digest).messages(&self.settings.mail_from, &recipients) {
-                        self.mailer.send(&message).await?;
-                        mails += 1;
-                    }
-                    digests += 1;
-                    leads += digest.leads.len();
-                }
+            Command::DryRun => self.dry_run(id, deadline).await,
+            Command::Backfill { since, until, to } => self.backfill((since, until), to, id, deadline).await,
+            Command::Pause => self.set_paused(true).await,
+            Command::Resume => self.set_paused(false).await,
+            Command::Outbox => self.outbox(id, deadline).await,
+            Command::Retry { channel } => self.retry(channel, id, deadline).await,
+            Command::Discard { channel } => self.discard(&channel, id, deadline).await,
+            Command::Erase { person, confirm, after } => self.erase(&person, confirm, after, id, deadline).await,
+            Command::History { last } => {
+                let runs = match runs(&self.state, last).await {
+                    Err(TableError::TableNotFound) => Vec::new(),
+                    runs => runs?,
+                };
+                Ok(json!({ "runs": runs }))
             }
         }
-        tracing::info!(digests, mails, leads, "backfill sent");
-        Ok(json!({ "since": since, "until": until, "leads": leads, "digests": digests, "mails": mails }))
     }
 
-    /// The digests of a backfill with their recipients.
-    fn again(
-        &self,
-        items: Vec<Item>,
-        to: Option<&Recipients>,
-        contacts: &Contacts,
-        (since, until): (Timestamp, Timestamp),
-        id: &str,
-        number: usize,
-    ) -> Vec<(Digest, Vec<String>)> {
-        let occasion = Occasion::Backfill { since, until };
-        if let Some(Recipients(to)) = to {
-            let mut digest = empty_digest(super::digest_id((self.clock)(), id, number + 1), occasion);
-            let (mut record, _) = super::new_digest(String::new(), since, &Destination::Default);
-            let items = items.iter().filter(|item| item.lead().is_none_or(|stored| !stored.lead.is_validation()));
-            items.for_each(|item| item.add_to(&mut record, &mut digest, contacts));
-            return vec![(digest, to.clone())];
-        }
-        let mut number = number;
-        let digests = self.digests(id, &mut number, items, contacts).into_iter();
-        let mailed = digests.filter(|(record, _)| record.status == super::DigestStatus::Pending);
-        mailed
-            .map(|(record, digest)| {
-                (Digest { occasion: occasion.clone(), ..digest }, self.recipients(&record).to_vec())
-            })
-            .collect()
+    /// Says whether runs are to do nothing, in a row that runs never write: a run under way goes on to its end.
+    async fn set_paused(&self, is_paused: bool) -> Result<Value, NotifyError> {
+        set_paused(&self.state, is_paused).await?;
+        tracing::info!(paused = is_paused, "the notifier was told whether to pause");
+        Ok(json!({ "paused": is_paused }))
     }
 }
 
 /// What a run did, as metrics.
-fn count(record: &RunRecord) {
+fn count(record: &RunRecord, now: Timestamp) {
     let add = |name: &'static str, count: usize| metrics::counter!(name).increment(count as u64);
     let found = |source: &'static str, count: usize| {
         metrics::counter!(metric::LEADS_FOUND, "Source" => source).increment(count as u64);
@@ -344,9 +243,16 @@ fn count(record: &RunRecord) {
     found("https", record.leads_by_https);
     found("table", record.leads - record.leads_by_https);
     add(metric::LEADS_MAILED, record.mailed);
+    add(metric::LEADS_PARKED, record.parked);
     add(metric::DIGESTS_SENT, record.digests);
     add(metric::MAILS_SENT, record.mails);
-    add(metric::NOTIFIER_RUNS, usize::from(matches!(record.outcome, Outcome::Complete | Outcome::Stopped)));
+    let ended_well = matches!(record.outcome, Outcome::Complete | Outcome::Idle | Outcome::Stopped);
+    add(metric::NOTIFIER_RUNS, usize::from(ended_well));
+    let age = |time: Option<Timestamp>| time.map_or(0.0, |time| now.duration_since(time).as_secs_f64().max(0.0));
+    if !matches!(record.outcome, Outcome::Busy) {
+        metrics::gauge!(metric::OLDEST_OWED_AGE).set(age(record.oldest_owed));
+        metrics::gauge!(metric::PATROL_AGE).set(age(record.last_full_patrol));
+    }
 }
 
 #[cfg(test)]
@@ -358,25 +264,29 @@ mod tests {
         let parse = |event: Value| Command::parse(&event);
         assert_eq!(parse(json!({"command": "run"})), Ok(Command::Run));
         assert_eq!(parse(json!({"command": "history"})), Ok(Command::History { last: DEFAULT_HISTORY }));
-        assert_eq!(
-            parse(json!({"command": "resume", "full-reads": false})),
-            Ok(Command::Resume { full_reads: Some(false) })
-        );
+        assert_eq!(parse(json!({"command": "resume"})), Ok(Command::Resume));
         let backfill = json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04T12:00:00+01:00", "to": "a@b.example; c@d.example"});
         let to = Some(Recipients(vec!["a@b.example".into(), "c@d.example".into()]));
         let (since, until) = ("2026-11-03T00:00:00Z".parse().unwrap(), "2026-11-04T11:00:00Z".parse().unwrap());
         assert_eq!(parse(backfill), Ok(Command::Backfill { since, until, to }));
-        let address = Address::parse("ann@contoso.example").unwrap();
+        let channel = ChannelId::of("default");
+        assert_eq!(parse(json!({"command": "retry"})), Ok(Command::Retry { channel: None }));
+        let discard = json!({"command": "discard", "channel": channel.as_str()});
+        assert_eq!(parse(discard), Ok(Command::Discard { channel }));
+        let person = Person::parse("ann@contoso.example").unwrap();
         for (event, confirm) in [
             (json!({"command": "erase", "address": " Ann@contoso.example"}), false),
             (json!({"command": "erase", "address": "ann@contoso.example", "confirm": true}), true),
         ] {
-            assert_eq!(parse(event), Ok(Command::Erase { address: address.clone(), confirm }));
+            assert_eq!(parse(event), Ok(Command::Erase { person: person.clone(), confirm, after: None }));
         }
         for (event, part) in [
             (json!("run"), "no JSON object"),
             (json!({}), "names no command"),
-            (json!({"command": "runn"}), "`run`, `dry-run`, `backfill`, `pause`, `resume`, `history`, `erase`"),
+            (
+                json!({"command": "runn"}),
+                "`run`, `dry-run`, `backfill`, `pause`, `resume`, `history`, `outbox`, `retry`, `discard`, `erase`",
+            ),
             (json!({"command": "run", "to": "a@b.example"}), "`run` has an unknown field; it has none"),
             (json!({"command": "backfill", "from": "x"}), "valid: since, until, to?"),
             (json!({"command": "backfill", "since": "yesterday", "until": "2026-11-03"}), "`since` is no time"),
@@ -386,9 +296,12 @@ mod tests {
                 "`to` is no list",
             ),
             (json!({"command": "history", "last": 0}), "1 to 1000"),
+            (json!({"command": "retry", "channel": "sales"}), "no id of a channel"),
+            (json!({"command": "discard"}), "no id of a channel"),
             (json!({"command": "erase"}), "`address` is no mail address"),
             (json!({"command": "erase", "address": "a@b.example;c@d.example"}), "`address` is no mail address"),
             (json!({"command": "erase", "address": "a@b.example", "confirm": "yes"}), "`confirm` is neither"),
+            (json!({"command": "erase", "address": "a@b.example", "after": "x"}), "`after` is not"),
             (json!({"command": "erase", "email": "a@b.example"}), "valid: address, confirm?"),
         ] {
             let error = parse(event.clone()).unwrap_err().to_string();

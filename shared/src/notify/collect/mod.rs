@@ -1,0 +1,390 @@
+//! Collect: finds what is new and records it in the log. It sends nothing.
+
+mod day_forms;
+mod item;
+mod known;
+mod patrol;
+mod window;
+
+pub(crate) use item::Item;
+pub(crate) use known::KnownRows;
+pub(crate) use window::window_days;
+
+use super::log::{Extra, Found, MAX_CUES, MAX_ENTRIES, MAX_KEY_UNITS, Progress, Resume, log_key};
+use super::run::{Run, TABLE_CALL};
+use super::times::{earlier, span};
+use super::{Notifier, NotifyError};
+use crate::cue::{Cue, Cued};
+use crate::lead::Origin;
+use crate::mail::Mailer;
+use crate::quarantine;
+use crate::table::{Continuation, Entity, Page, Query, Table, TableError};
+use futures::future::join_all;
+use futures::stream::{self, StreamExt as _};
+use jiff::{SignedDuration, Timestamp};
+
+/// The rows of a page: a page is held in memory while its leads are recorded.
+const PAGE_SIZE: u32 = 500;
+
+/// The most partitions whose first pages are read side by side.
+const PARTITIONS_AT_ONCE: usize = 3;
+
+/// The most cued rows that are read side by side.
+const READS_AT_ONCE: usize = 16;
+
+/// The most bytes of found rows that wait to be recorded.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a cue waits for its row.
+const CUE_LIFE: SignedDuration = SignedDuration::from_hours(1);
+
+/// How far the clocks of the service's servers may be apart from each other and from ours.
+pub(crate) const CLOCK_MARGIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long a partition that is no day is read in every run after its newest row.
+const EXTRA_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// The most such partitions.
+const MAX_EXTRAS: usize = 16;
+
+/// What was found and is not yet recorded.
+#[derive(Default)]
+pub(crate) struct Batch {
+    items: Vec<Item>,
+    cues: Vec<Cue>,
+    bytes: usize,
+    units: usize,
+}
+
+impl Batch {
+    fn push(&mut self, item: Item) {
+        self.bytes += item.bytes();
+        self.units += item.entry().units();
+        self.items.push(item);
+    }
+
+    /// Whether one more item might not fit. A pair of keys takes some 2,100 units at most.
+    fn is_full(&self) -> bool {
+        self.items.len() >= MAX_ENTRIES
+            || self.cues.len() >= MAX_CUES
+            || self.bytes >= BATCH_BYTES
+            || self.units + 4_096 >= MAX_KEY_UNITS
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.cues.is_empty()
+    }
+}
+
+/// The reading of one window.
+struct Reading {
+    batch: Batch,
+    /// The rows that the log holds; read when the first row is found.
+    known: Option<KnownRows>,
+    /// From where on the log can hold rows of this window.
+    known_from: String,
+    progress: Progress,
+}
+
+impl<T: Table, M: Mailer> Notifier<T, M> {
+    /// Reads the rows written since the watermark less the overlap, and those that cues name; records what is new.
+    pub(super) async fn collect(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
+        let now = self.now();
+        let mut progress = run.log.progress().clone();
+        let watermark = *progress.watermark.get_or_insert_with(|| self.first_watermark(now));
+        progress.newest_lead.get_or_insert(now);
+        let from = earlier(watermark, span(self.settings.overlap));
+        let known_from = log_key(earlier(from, CLOCK_MARGIN));
+        let began = match &progress.resume {
+            Some(resume) => resume.began,
+            None => run.log.core().written,
+        };
+        let had_resume = progress.resume.is_some();
+        let mut reading = Reading { batch: Batch::default(), known: None, known_from, progress };
+
+        let is_complete =
+            self.follow_cues(run, &mut reading).await? && self.read_window(run, &mut reading, from, began).await?;
+        let has_failed = run.record.error.is_some();
+        if is_complete {
+            let progress = &mut reading.progress;
+            progress.watermark = progress.watermark.max(began);
+            progress.resume = None;
+            let quiet_since = earlier(now, EXTRA_LIFE);
+            progress.extras.retain(|extra| extra.newest >= quiet_since);
+        } else {
+            run.is_stopped = !has_failed;
+        }
+        if !reading.batch.is_empty() || run.log.is_held() || had_resume || run.is_stopped {
+            self.record(run, &mut reading.batch, &mut reading.progress).await?;
+        }
+        Ok(())
+    }
+
+    /// The watermark of the very first run: from then on the notifier is answerable for every lead.
+    pub(super) fn first_watermark(&self, now: Timestamp) -> Timestamp {
+        let first = span(self.settings.first_lookback);
+        earlier(now, first - span(self.settings.overlap).min(first))
+    }
+
+    /// Fetches the rows that cues name. Says whether all of them were followed.
+    async fn follow_cues(&self, run: &mut Run<T>, reading: &mut Reading) -> Result<bool, NotifyError> {
+        let now = self.now();
+        for cues in run.log.cues().to_vec().chunks(MAX_CUES) {
+            if !run.has_time(now, TABLE_CALL * 2) {
+                return Ok(false);
+            }
+            let rows: Vec<_> =
+                stream::iter(cues).map(|cue| self.cued(cue)).buffered(READS_AT_ONCE).collect().await;
+            for (cue, row) in cues.iter().zip(rows) {
+                let is_young = cue.left.is_some_and(|left| now < left.saturating_add(CUE_LIFE).unwrap_or(now));
+                match row? {
+                    None if is_young => continue,
+                    None => {}
+                    Some(item) => {
+                        let Some(known) = self.known(run, reading).await? else { return Ok(false) };
+                        if known.insert(&item.entry()) {
+                            reading.batch.push(item);
+                        }
+                    }
+                }
+                reading.batch.cues.push(cue.clone());
+                if reading.batch.is_full() {
+                    self.record_and_send(run, reading).await?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The row that a cue names, if it is there.
+    async fn cued(&self, cue: &Cue) -> Result<Option<Item>, NotifyError> {
+        let row = match &cue.cued {
+            None => return Ok(None),
+            Some(Cued::Lead { partition_key, row_key }) => {
+                self.leads.get(partition_key, row_key).await.map(|row| Item::of_row(&row))
+            }
+            Some(Cued::Quarantined { row_key }) => {
+                self.state.get(quarantine::PARTITION, row_key).await.map(|row| Item::of_body(&row))
+            }
+        };
+        match row {
+            Ok(item) => Ok(Some(item)),
+            Err(TableError::NotFound) => Ok(None),
+            // Keys that the service does not take name no row.
+            Err(TableError::Rejected { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the window. Says whether all of it was read. A partition that fails, or is too large for one run, keeps no
+    /// other one from being read.
+    async fn read_window(
+        &self,
+        run: &mut Run<T>,
+        reading: &mut Reading,
+        from: Timestamp,
+        began: Option<Timestamp>,
+    ) -> Result<bool, NotifyError> {
+        let fresh = || Resume { began, done: Vec::new(), partition_key: String::new(), next: None };
+        let mut resume = reading.progress.resume.take().unwrap_or_else(fresh);
+        // A partition that was read to its end in an earlier run is only asked for what came since this window began.
+        let since = began.map_or(from, |began| earlier(began, span(self.settings.overlap)).max(from));
+        let (done, mut open): (Vec<_>, Vec<_>) =
+            self.partitions(&reading.progress, from).into_iter().partition(|key| resume.done.contains(key));
+        open.sort_by_key(|key| *key != resume.partition_key);
+        let next = resume.next.as_deref().and_then(Continuation::parse);
+        let mut parts: Vec<_> = done.iter().map(|key| (window_query(key, since), None)).collect();
+        parts.extend(open.iter().map(|key| {
+            (window_query(key, from), next.clone().filter(|_| *key == resume.partition_key))
+        }));
+        let mut is_complete = true;
+        for parts in parts.chunks(PARTITIONS_AT_ONCE) {
+            let pages = match run.has_time(self.now(), TABLE_CALL) {
+                true => join_all(parts.iter().map(|(query, next)| self.leads.page(query, next.as_ref()))).await,
+                false => Vec::new(),
+            };
+            if pages.is_empty() {
+                reading.progress.resume = Some(resume);
+                return Ok(false);
+            }
+            for ((query, next), page) in parts.iter().zip(pages) {
+                match self.read_partition(run, reading, &mut resume, query, next.clone(), page).await {
+                    Ok(true) => resume.done.extend(query.partition_key.clone()),
+                    Ok(false) => {
+                        reading.progress.resume = Some(resume);
+                        return Ok(false);
+                    }
+                    Err(error) if error.ends_run() => return Err(error),
+                    Err(error) => {
+                        run.failed("collect", &error);
+                        (is_complete, resume.next) = (false, None);
+                    }
+                }
+            }
+        }
+        if !is_complete {
+            resume.done.sort();
+            resume.done.dedup();
+            reading.progress.resume = Some(resume);
+        }
+        Ok(is_complete)
+    }
+
+    /// The partitions of a window: its days, and what is no day and is read in every run.
+    fn partitions(&self, progress: &Progress, from: Timestamp) -> Vec<String> {
+        let days = window_days(from, self.now());
+        let extras: Vec<_> = progress.extras.iter().map(|extra| extra.partition_key.clone()).collect();
+        let mut partitions: Vec<String> = days.iter().map(|day| day.partition_key()).collect();
+        partitions.extend(day_forms::alike(&extras, &days));
+        partitions.extend(extras);
+        partitions
+    }
+
+    /// Reads a partition from its first page on. Says whether there was time for all of it.
+    async fn read_partition(
+        &self,
+        run: &mut Run<T>,
+        reading: &mut Reading,
+        resume: &mut Resume,
+        query: &Query,
+        mut at: Option<Continuation>,
+        mut page: Result<Page, TableError>,
+    ) -> Result<bool, NotifyError> {
+        loop {
+            let Page { entities, next } = page?;
+            resume.partition_key = query.partition_key.clone().unwrap_or_default();
+            resume.next = at.as_ref().map(Continuation::to_text);
+            // What is recorded in the middle of this page is left out when the page is read again.
+            reading.progress.resume = Some(resume.clone());
+            if !self.read_page(run, reading, &entities).await? {
+                return Ok(false);
+            }
+            let Some(following) = next else { return Ok(true) };
+            resume.next = Some(following.to_text());
+            if !run.has_time(self.now(), TABLE_CALL) {
+                return Ok(false);
+            }
+            page = self.leads.page(query, Some(&following)).await;
+            at = Some(following);
+        }
+    }
+
+    /// Takes in the new rows of a page. Says whether there was time for all of it.
+    async fn read_page(
+        &self,
+        run: &mut Run<T>,
+        reading: &mut Reading,
+        rows: &[Entity],
+    ) -> Result<bool, NotifyError> {
+        for row in rows {
+            let item = Item::of_row(row);
+            let Some(known) = self.known(run, reading).await? else { return Ok(false) };
+            if !known.insert(&item.entry()) {
+                continue;
+            }
+            reading.progress.extras.iter_mut().filter(|extra| extra.partition_key == row.partition_key).for_each(
+                |extra| extra.newest = extra.newest.max(row.timestamp.unwrap_or(extra.newest)),
+            );
+            reading.batch.push(item);
+            if reading.batch.is_full() {
+                if !run.has_time(self.now(), TABLE_CALL) {
+                    return Ok(false);
+                }
+                self.record_and_send(run, reading).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The rows that the log holds, read when they are first needed. `None` where time ran out.
+    async fn known<'a>(
+        &self,
+        run: &Run<T>,
+        reading: &'a mut Reading,
+    ) -> Result<Option<&'a mut KnownRows>, NotifyError> {
+        if reading.known.is_none() {
+            let may_go_on = || run.has_time(self.now(), TABLE_CALL);
+            reading.known = KnownRows::read(&self.state, &reading.known_from, may_go_on).await?;
+        }
+        Ok(reading.known.as_mut())
+    }
+
+    /// Records a full batch in the middle of a reading, and sends what its channels can send from memory.
+    async fn record_and_send(&self, run: &mut Run<T>, reading: &mut Reading) -> Result<(), NotifyError> {
+        self.record(run, &mut reading.batch, &mut reading.progress).await?;
+        self.deliver_recent(run).await
+    }
+
+    /// Records what may be more than one batch holds. The progress stands in the last one.
+    async fn record_in_parts(
+        &self,
+        run: &mut Run<T>,
+        batch: Batch,
+        mut progress: Progress,
+    ) -> Result<(), NotifyError> {
+        let mut part = Batch::default();
+        for item in batch.items {
+            if part.is_full() {
+                let mut unchanged = run.log.progress().clone();
+                self.record(run, &mut part, &mut unchanged).await?;
+            }
+            part.push(item);
+        }
+        self.record(run, &mut part, &mut progress).await
+    }
+
+    /// Records a batch with the progress that it stands for.
+    async fn record(
+        &self,
+        run: &mut Run<T>,
+        batch: &mut Batch,
+        progress: &mut Progress,
+    ) -> Result<(), NotifyError> {
+        let Batch { items, cues, .. } = std::mem::take(batch);
+        let now = self.now();
+        progress.newest_lead = progress.newest_lead.max(run.log.progress().newest_lead);
+        progress.newest_test_lead = progress.newest_test_lead.max(run.log.progress().newest_test_lead);
+        for item in &items {
+            let Item::Lead(stored) = item else { continue };
+            let written = Some(stored.timestamp.unwrap_or(now));
+            // What validation writes says nothing about what Microsoft sends.
+            if stored.lead.is_validation() {
+            } else if stored.lead.is_test() {
+                progress.newest_test_lead = progress.newest_test_lead.max(written);
+            } else {
+                progress.newest_lead = progress.newest_lead.max(written);
+            }
+        }
+        let found: Vec<_> =
+            items.iter().map(|item| Found { entry: item.entry(), routes: self.routes_of(item) }).collect();
+        let answered: Vec<_> = cues.into_iter().map(|cue| cue.row_key).collect();
+        let row = run.log.record(&found, progress.clone(), &answered, self.settings.digest_size, &mut run.ids).await?;
+        for item in &items {
+            match item {
+                Item::Lead(stored) => {
+                    run.record.leads += 1;
+                    run.record.leads_by_https += usize::from(stored.origin == Origin::Https);
+                }
+                Item::Unreadable(_) => run.record.leads += 1,
+                Item::Quarantined(_) => run.record.quarantined += 1,
+            }
+        }
+        if let Some(row) = row {
+            run.recent.put(row, items);
+        }
+        Ok(())
+    }
+}
+
+/// The query for the rows of a partition that were written from a time on.
+pub(crate) fn window_query(partition_key: &str, from: Timestamp) -> Query {
+    Query { written_from: Some(from), page_size: Some(PAGE_SIZE), ..Query::partition(partition_key) }
+}
+
+/// Remembers a partition that is no day, so that every run reads it.
+fn remember(extras: &mut Vec<Extra>, partition_key: &str, newest: Timestamp) {
+    if extras.len() < MAX_EXTRAS && extras.iter().all(|extra| extra.partition_key != partition_key) {
+        tracing::warn!("leads come under keys that are no days: their partition is read in every run from now on");
+        extras.push(Extra { partition_key: partition_key.to_owned(), newest });
+    }
+}

@@ -1,0 +1,174 @@
+//! Sending the leads of a time again, on demand.
+
+use super::Recipients;
+use crate::mail::{
+    Digest, MAX_MESSAGE_BYTES, MailError, Mailer, Occasion, Rendered, leads_that_fit, render, render_reduced,
+};
+use crate::notify::collect::Item;
+use crate::notify::deliver::digest_of;
+use crate::notify::run::{Run, SEND, TABLE_CALL};
+use crate::notify::{Notifier, NotifyError};
+use crate::table::{Query, Table};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The rows of a page.
+const PAGE_SIZE: u32 = 500;
+
+/// What was sent.
+#[derive(Default)]
+struct Done {
+    digests: usize,
+    mails: usize,
+    leads: usize,
+    refused: usize,
+}
+
+impl<T: Table, M: Mailer> Notifier<T, M> {
+    /// Sends the leads again that were written in a time. Nothing is recorded.
+    pub(super) async fn backfill(
+        &self,
+        (since, until): (Timestamp, Timestamp),
+        to: Option<Recipients>,
+        id: &str,
+        deadline: Timestamp,
+    ) -> Result<Value, NotifyError> {
+        let mut run = self.begin(id, deadline).await?;
+        run.people.is_read_only = true;
+        let query = Query {
+            written_from: Some(since),
+            written_before: Some(until),
+            page_size: Some(PAGE_SIZE),
+            ..Query::default()
+        };
+        let occasion = Occasion::Backfill { since, until };
+        let (mut done, mut items, mut next) = (Done::default(), Vec::new(), None);
+        loop {
+            if !run.has_time(self.now(), TABLE_CALL) {
+                return Err(NotifyError::Incomplete { digests: done.digests, leads: done.leads });
+            }
+            let page = self.leads.page(&query, next.as_ref()).await?;
+            next = page.next;
+            items.extend(page.entities.iter().map(Item::of_row));
+            while items.len() >= self.settings.digest_size || (next.is_none() && !items.is_empty()) {
+                let rest = items.split_off(items.len().min(self.settings.digest_size));
+                let part = std::mem::replace(&mut items, rest);
+                self.send_again(&mut run, part, to.as_ref(), &occasion, &mut done).await?;
+            }
+            if next.is_none() {
+                break;
+            }
+        }
+        let Done { digests, mails, leads, refused } = done;
+        tracing::info!(digests, mails, leads, refused, "backfill sent");
+        Ok(json!({
+            "since": since, "until": until, "leads": leads, "digests": digests, "mails": mails, "refused": refused,
+        }))
+    }
+
+    /// Sends some items to those who should have them.
+    async fn send_again(
+        &self,
+        run: &mut Run<T>,
+        items: Vec<Item>,
+        to: Option<&Recipients>,
+        occasion: &Occasion,
+        done: &mut Done,
+    ) -> Result<(), NotifyError> {
+        let mut groups: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+        for item in items {
+            match to {
+                Some(_) if item.lead().is_some_and(|stored| stored.lead.is_validation()) => {}
+                Some(_) => groups.entry(String::new()).or_default().push(item),
+                None => {
+                    for route in self.routes_of(&item) {
+                        groups.entry(route).or_default().push(item.clone());
+                    }
+                }
+            }
+        }
+        for (route, items) in groups {
+            let recipients = to.map_or_else(|| self.recipients_of(&route).to_vec(), |Recipients(to)| to.clone());
+            let digest = self.with_history(run, &items).await;
+            let digest = Digest { id: run.ids.next(), occasion: occasion.clone(), ..digest };
+            // Halves of halves, until the mail service takes each.
+            let mut left = vec![digest];
+            while let Some(digest) = left.pop() {
+                if !run.has_time(self.now(), SEND) {
+                    return Err(NotifyError::Incomplete { digests: done.digests, leads: done.leads });
+                }
+                self.send_part(run, digest, &recipients, &mut left, done).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_part(
+        &self,
+        run: &mut Run<T>,
+        digest: Digest,
+        recipients: &[String],
+        left: &mut Vec<Digest>,
+        done: &mut Done,
+    ) -> Result<(), NotifyError> {
+        let settings = self.render_settings();
+        let fits = leads_that_fit(&digest.leads) == digest.leads.len();
+        let rendered = fits.then(|| render(&digest, &settings)).filter(|mail| mail.size() <= MAX_MESSAGE_BYTES);
+        let sent = match &rendered {
+            Some(rendered) => Some(self.send_to(rendered, recipients).await),
+            None => None,
+        };
+        match sent {
+            Some(Ok(mails)) => done.sent(&digest, mails),
+            Some(Err(MailError::Message { .. })) | None => match halves(digest, run.ids.next()) {
+                Ok((one, other)) => left.extend([other, one]),
+                Err(single) => match self.send_to(&render_reduced(&single, &settings), recipients).await {
+                    Ok(mails) => done.sent(&single, mails),
+                    Err(MailError::Message { .. }) => done.refused += 1,
+                    Err(error) => return Err(error.into()),
+                },
+            },
+            Some(Err(error)) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Sends a mail to all of its recipients. Gives how many mails that took.
+    async fn send_to(&self, rendered: &Rendered, recipients: &[String]) -> Result<usize, MailError> {
+        let messages = rendered.messages(&self.settings.mail_from, recipients);
+        for message in &messages {
+            self.mailer.send(message).await?;
+        }
+        Ok(messages.len())
+    }
+}
+
+impl Done {
+    fn sent(&mut self, digest: &Digest, mails: usize) {
+        self.digests += 1;
+        self.mails += mails;
+        self.leads += digest.leads.len();
+    }
+}
+
+/// A digest in two, the second one with this id; the digest itself where it holds one thing only.
+fn halves(mut digest: Digest, id: String) -> Result<(Digest, Digest), Box<Digest>> {
+    let others = digest.unreadable.len() + digest.quarantined.len();
+    if digest.leads.len() + others <= 1 {
+        return Err(Box::new(digest));
+    }
+    let mut second = Digest { id, leads: Vec::new(), unreadable: Vec::new(), quarantined: Vec::new(), ..digest.clone() };
+    if others == 0 {
+        second.leads = digest.leads.split_off(digest.leads.len() / 2);
+    } else if !digest.leads.is_empty() {
+        second.unreadable = std::mem::take(&mut digest.unreadable);
+        second.quarantined = std::mem::take(&mut digest.quarantined);
+    } else if digest.unreadable.is_empty() {
+        second.quarantined = digest.quarantined.split_off(digest.quarantined.len() / 2);
+    } else {
+        second.unreadable = digest.unreadable.split_off(digest.unreadable.len() / 2);
+        second.quarantined = std::mem::take(&mut digest.quarantined);
+    }
+    Ok((digest, second))
+}

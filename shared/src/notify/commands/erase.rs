@@ -1,0 +1,247 @@
+//! Erasing one person: from the leads table, the log, the contact index and the quarantine.
+//!
+//! It works in pages. Where time runs out, the answer says where to go on, so that it ends on a table of any size.
+
+use super::Person;
+use crate::lead::StoredLead;
+use crate::mail::Mailer;
+use crate::notify::log::{self, Entry, LogRow};
+use crate::notify::run::{Run, TABLE_CALL};
+use crate::notify::times::later;
+use crate::notify::{Notifier, NotifyError, contacts};
+use crate::quarantine::{self, Quarantined};
+use crate::table::{Continuation, Entity, Query, Table, TableError};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The rows of one page of the leads table.
+const PAGE_SIZE: u32 = 500;
+
+/// The rows of one page of the quarantine, whose rows are large.
+const QUARANTINE_PAGE_SIZE: u32 = 50;
+
+/// How many rows of the log are read at a time.
+const LOG_ROWS: u32 = 16;
+
+/// How many rows of the log one batch writes anew: each may hold half a megabyte.
+const LOG_ROWS_A_BATCH: usize = 3;
+
+/// How often the lease is renewed.
+const RENEWAL: SignedDuration = SignedDuration::from_secs(30);
+
+const LEADS: &str = "leads";
+const QUARANTINE: &str = "quarantine";
+
+/// Whether a text is a place at which an erasure can go on.
+pub(super) fn is_place(text: &str) -> bool {
+    place(text).is_some()
+}
+
+fn place(text: &str) -> Option<(&'static str, Option<Continuation>)> {
+    let (part, next) = text.split_once(':')?;
+    let part = [LEADS, QUARANTINE].into_iter().find(|known| *known == part)?;
+    match next {
+        "" => Some((part, None)),
+        next => Some((part, Some(Continuation::parse(next)?))),
+    }
+}
+
+/// What an erasure found, counted by partition.
+#[derive(Default)]
+struct Erasure {
+    leads: BTreeMap<String, usize>,
+    state: BTreeMap<&'static str, usize>,
+    rows_read: usize,
+    is_to_delete: bool,
+    renewed: Option<Timestamp>,
+}
+
+impl<T: Table, M: Mailer> Notifier<T, M> {
+    /// Erases one person, or counts what that would remove, from a place on.
+    ///
+    /// With `confirm` it holds the lease, so that no run notes the person again meanwhile.
+    pub(super) async fn erase(
+        &self,
+        person: &Person,
+        confirm: bool,
+        after: Option<String>,
+        id: &str,
+        deadline: Timestamp,
+    ) -> Result<Json, NotifyError> {
+        let mut run = self.begin(id, deadline).await?;
+        if confirm {
+            if run.log.is_busy() {
+                return Err(NotifyError::Busy);
+            }
+            match run.log.seize().await {
+                Err(NotifyError::LeaseLost) => return Err(NotifyError::Busy),
+                seized => seized?,
+            }
+        }
+        let mut erasure = Erasure { is_to_delete: confirm, renewed: Some(self.now()), ..Erasure::default() };
+        let done = self.erase_from(person, after, &mut run, &mut erasure).await;
+        run.log.release().await?;
+        let left = done?;
+        let leads: usize = erasure.leads.values().sum();
+        let complete = left.is_none();
+        tracing::info!(confirm, leads, complete, "a person was looked for");
+        let rows = json!({ &self.settings.table: erasure.leads, &self.settings.state_table: erasure.state });
+        let mut answer = json!({
+            (if confirm { "removed" } else { "would_remove" }): rows,
+            "rows_read": erasure.rows_read,
+            "complete": complete,
+        });
+        if let Some(after) = left {
+            answer["after"] = after.into();
+        }
+        Ok(answer)
+    }
+
+    /// Looks through both tables from a place on. Gives the place where it ended, if not everything was looked through.
+    async fn erase_from(
+        &self,
+        person: &Person,
+        after: Option<String>,
+        run: &mut Run<T>,
+        erasure: &mut Erasure,
+    ) -> Result<Option<String>, NotifyError> {
+        let (first, mut next) = after.as_deref().and_then(place).unwrap_or((LEADS, None));
+        for part in [LEADS, QUARANTINE].into_iter().skip_while(|part| *part != first) {
+            loop {
+                if !run.has_time(self.now(), TABLE_CALL * 6) {
+                    let next = next.as_ref().map(Continuation::to_text).unwrap_or_default();
+                    return Ok(Some(format!("{part}:{next}")));
+                }
+                self.renew(run, erasure).await?;
+                next = match part {
+                    LEADS => self.erase_leads(person, next.take(), run, erasure).await?,
+                    _ => self.erase_bodies(person, next.take(), run, erasure).await?,
+                };
+                if next.is_none() {
+                    break;
+                }
+            }
+        }
+        self.erase_contact(&contacts::key(person.address()), erasure).await?;
+        Ok(None)
+    }
+
+    async fn renew(&self, run: &mut Run<T>, erasure: &mut Erasure) -> Result<(), NotifyError> {
+        let now = self.now();
+        if erasure.is_to_delete && erasure.renewed.is_none_or(|renewed| now >= later(renewed, RENEWAL)) {
+            run.log.seize().await?;
+            erasure.renewed = Some(now);
+        }
+        Ok(())
+    }
+
+    /// One page of the leads table: what is theirs is taken out of the log, then deleted, then forgotten.
+    async fn erase_leads(
+        &self,
+        person: &Person,
+        from: Option<Continuation>,
+        run: &mut Run<T>,
+        erasure: &mut Erasure,
+    ) -> Result<Option<Continuation>, NotifyError> {
+        let query = Query { page_size: Some(PAGE_SIZE), ..Query::default() };
+        let page = self.leads.page(&query, from.as_ref()).await?;
+        erasure.rows_read += page.entities.len();
+        let theirs: Vec<&Entity> = page.entities.iter().filter(|row| person.is_in_row(row)).collect();
+        if erasure.is_to_delete && !theirs.is_empty() {
+            let entry = |row: &&Entity| Entry::Lead {
+                partition_key: row.partition_key.clone(),
+                row_key: row.row_key.clone(),
+            };
+            self.erase_from_log(run, &theirs.iter().map(entry).collect::<Vec<_>>()).await?;
+        }
+        let mut contacts = BTreeSet::new();
+        for row in theirs {
+            if erasure.is_to_delete {
+                self.renew(run, erasure).await?;
+                remove(&self.leads, &row.partition_key, &row.row_key).await?;
+            }
+            *erasure.leads.entry(row.partition_key.clone()).or_default() += 1;
+            // A name may stand around the address, and then the index knows both together.
+            contacts.extend(StoredLead::from_entity(row).ok().as_ref().and_then(contacts::person));
+        }
+        contacts.remove(&contacts::key(person.address()));
+        for contact in contacts {
+            self.erase_contact(&contact, erasure).await?;
+        }
+        Ok(page.next)
+    }
+
+    /// One page of the quarantine.
+    async fn erase_bodies(
+        &self,
+        person: &Person,
+        from: Option<Continuation>,
+        run: &mut Run<T>,
+        erasure: &mut Erasure,
+    ) -> Result<Option<Continuation>, NotifyError> {
+        let query = Query { page_size: Some(QUARANTINE_PAGE_SIZE), ..Query::partition(quarantine::PARTITION) };
+        let page = self.state.page(&query, from.as_ref()).await?;
+        erasure.rows_read += page.entities.len();
+        for row in page.entities {
+            if !person.is_in_body(&Quarantined::from_entity(&row).body) {
+                continue;
+            }
+            if erasure.is_to_delete {
+                self.renew(run, erasure).await?;
+                self.erase_from_log(run, &[Entry::Quarantined(row.row_key.clone())]).await?;
+                remove(&self.state, &row.partition_key, &row.row_key).await?;
+            }
+            *erasure.state.entry(quarantine::PARTITION).or_default() += 1;
+        }
+        Ok(page.next)
+    }
+
+    async fn erase_contact(&self, key: &str, erasure: &mut Erasure) -> Result<(), NotifyError> {
+        match self.state.get(contacts::PARTITION, key).await {
+            Ok(_) => {}
+            Err(TableError::NotFound) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        erasure.rows_read += 1;
+        *erasure.state.entry(contacts::PARTITION).or_default() += 1;
+        if erasure.is_to_delete {
+            remove(&self.state, contacts::PARTITION, key).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes entries out of the log. What stands behind them keeps its place.
+    async fn erase_from_log(&self, run: &mut Run<T>, entries: &[Entry]) -> Result<(), NotifyError> {
+        let theirs: BTreeSet<_> = entries.iter().map(|entry| entry.json().to_string()).collect();
+        let mut next = None;
+        loop {
+            let (rows, following) = log::page(&self.state, "", LOG_ROWS, next.as_ref()).await?;
+            let erased = |mut row: LogRow| {
+                let mut is_changed = false;
+                for entry in &mut row.entries {
+                    if theirs.contains(&entry.json().to_string()) {
+                        (*entry, is_changed) = (Entry::Erased, true);
+                    }
+                }
+                is_changed.then_some(row)
+            };
+            let rows: Vec<_> = rows.into_iter().filter_map(erased).collect();
+            for rows in rows.chunks(LOG_ROWS_A_BATCH) {
+                run.log.rewrite(rows).await?;
+            }
+            next = following;
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Deletes a row that may be gone already.
+async fn remove<T: Table>(table: &T, partition_key: &str, row_key: &str) -> Result<(), TableError> {
+    match table.delete(partition_key, row_key).await {
+        Ok(()) | Err(TableError::NotFound) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

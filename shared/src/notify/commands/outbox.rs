@@ -1,0 +1,185 @@
+//! What is still owed, and what to do about it: `outbox`, `retry`, `discard`.
+
+use crate::mail::Mailer;
+use crate::notify::log::{self, Channel, ChannelId, Entry, Found, MAX_CUES, Parked};
+use crate::notify::run::{Run, TABLE_CALL};
+use crate::notify::{Notifier, NotifyError};
+use crate::table::{Query, Table};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// The most leads that are named for each channel.
+const NAMED: usize = 20;
+
+/// The most leads given up that are named.
+const PARKED_NAMED: u32 = 500;
+
+/// The most leads that `discard` names.
+const DISCARDED_NAMED: usize = 2_000;
+
+impl<T: Table, M: Mailer> Notifier<T, M> {
+    /// What each channel still owes: for whom, since when, why, and when it is tried next; and what was given up.
+    pub(super) async fn outbox(&self, id: &str, deadline: Timestamp) -> Result<Value, NotifyError> {
+        let run = self.begin(id, deadline).await?;
+        let mut channels = Vec::new();
+        for channel in run.log.channels().filter(|channel| channel.owes()) {
+            let leads = self.owed_entries(&run, channel, NAMED).await?;
+            channels.push(json!({
+                "channel": channel.id.as_str(),
+                "route": channel.route,
+                "owed": channel.owed,
+                "oldest": channel.oldest,
+                "attempts": channel.attempts,
+                "next_attempt": channel.next_attempt,
+                "reason": channel.reason,
+                "leads": leads.iter().map(Entry::json).collect::<Vec<_>>(),
+            }));
+        }
+        let parked = self.parked(PARKED_NAMED).await?;
+        let parked = parked.iter().map(|parked| {
+            json!({
+                "channel": parked.channel.as_str(),
+                "lead": parked.entry.json(),
+                "reason": parked.reason,
+            })
+        });
+        Ok(json!({
+            "paused": run.log.is_paused(),
+            "channels": channels,
+            "parked": parked.collect::<Vec<_>>(),
+        }))
+    }
+
+    /// Has channels tried with the next run, and puts what was given up in them back.
+    pub(super) async fn retry(
+        &self,
+        channel: Option<ChannelId>,
+        id: &str,
+        deadline: Timestamp,
+    ) -> Result<Value, NotifyError> {
+        let mut run = self.begin_command(id, deadline).await?;
+        let is_meant = |id: &ChannelId| channel.as_ref().is_none_or(|wanted| wanted == id);
+        let channels: Vec<_> = run
+            .log
+            .channels()
+            .filter(|channel| is_meant(&channel.id) && channel.owes())
+            .map(|channel| Channel { attempts: 0, next_attempt: None, ..channel.clone() })
+            .collect();
+        let tried = channels.len();
+        let done = self.put_back(&mut run, channels, &is_meant).await;
+        run.log.release().await?;
+        let returned = done?;
+        tracing::info!(channels = tried, leads = returned, "channels are to be tried again");
+        Ok(json!({ "channels": tried, "put_back": returned }))
+    }
+
+    async fn put_back(
+        &self,
+        run: &mut Run<T>,
+        channels: Vec<Channel>,
+        is_meant: &impl Fn(&ChannelId) -> bool,
+    ) -> Result<usize, NotifyError> {
+        if !channels.is_empty() {
+            run.log.deliver(channels, &[]).await?;
+        }
+        let mut returned = 0;
+        let parked = self.parked(PARKED_NAMED).await?;
+        let parked: Vec<_> = parked.into_iter().filter(|parked| is_meant(&parked.channel)).collect();
+        for parked in parked.chunks(MAX_CUES) {
+            if !run.has_time(self.now(), TABLE_CALL) {
+                break;
+            }
+            let route = |id: &ChannelId| run.log.channel(id).map(|channel| channel.route.clone());
+            let found: Vec<_> = parked
+                .iter()
+                .map(|parked| Found { entry: parked.entry.clone(), routes: route(&parked.channel).into_iter().collect() })
+                .collect();
+            let keys: Vec<_> = parked.iter().map(Parked::row_key).collect();
+            let progress = run.log.progress().clone();
+            run.log.record(&found, progress, &keys, self.settings.digest_size, &mut run.ids).await?;
+            returned += parked.len();
+        }
+        // They are sent by the next run, which may not take their flights for somebody else's.
+        let unbegun = run.log.unbegun();
+        if !unbegun.is_empty() {
+            run.log.deliver(unbegun, &[]).await?;
+        }
+        Ok(returned)
+    }
+
+    /// Gives up what a channel owes. The answer and the logs name the leads by their keys.
+    pub(super) async fn discard(
+        &self,
+        channel: &ChannelId,
+        id: &str,
+        deadline: Timestamp,
+    ) -> Result<Value, NotifyError> {
+        let mut run = self.begin_command(id, deadline).await?;
+        let done = self.give_up(&mut run, channel).await;
+        run.log.release().await?;
+        done
+    }
+
+    async fn give_up(&self, run: &mut Run<T>, channel: &ChannelId) -> Result<Value, NotifyError> {
+        let Some(channel) = run.log.channel(channel).cloned() else {
+            return Err(NotifyError::State("there is no channel of this id: `outbox` gives those that owe something".to_owned()));
+        };
+        let leads = self.owed_entries(run, &channel, DISCARDED_NAMED).await?;
+        let leads: Vec<_> = leads.iter().map(Entry::json).collect();
+        let owed = channel.owed;
+        let given_up = Channel {
+            cursor: channel.tail.clone(),
+            owed: 0,
+            oldest: None,
+            flight: None,
+            limit: None,
+            is_reduced: false,
+            attempts: 0,
+            next_attempt: None,
+            reason: None,
+            ..channel
+        };
+        for leads in leads.chunks(100) {
+            tracing::warn!(channel = %given_up.id, leads = %json!(leads), "leads are given up by command");
+        }
+        run.log.deliver(vec![given_up], &[]).await?;
+        Ok(json!({ "discarded": owed, "leads": leads }))
+    }
+
+    /// What a command that changes the log begins with: it needs the lease.
+    async fn begin_command(&self, id: &str, deadline: Timestamp) -> Result<Run<T>, NotifyError> {
+        let mut run = self.begin(id, deadline).await?;
+        if run.log.is_busy() || run.log.is_to_be_moved() {
+            return Err(NotifyError::Busy);
+        }
+        match run.log.seize().await {
+            Err(NotifyError::LeaseLost) => Err(NotifyError::Busy),
+            seized => seized.map(|()| run),
+        }
+    }
+
+    /// The first entries that a channel owes.
+    async fn owed_entries(&self, run: &Run<T>, channel: &Channel, most: usize) -> Result<Vec<Entry>, NotifyError> {
+        let mut entries = Vec::new();
+        let mut next = None;
+        while entries.len() < most && run.has_time(self.now(), TABLE_CALL) {
+            let (rows, following) = log::page(&self.state, &channel.cursor.row, 8, next.as_ref()).await?;
+            for row in &rows {
+                entries.extend(row.owed(&channel.id, &channel.cursor).map(|index| row.entries[index].clone()));
+            }
+            next = following;
+            if next.is_none() {
+                break;
+            }
+        }
+        entries.truncate(most);
+        Ok(entries)
+    }
+
+    /// What was given up, as far as one page holds it.
+    pub(in crate::notify) async fn parked(&self, most: u32) -> Result<Vec<Parked>, NotifyError> {
+        let query = Query { page_size: Some(most), ..log::parked_rows() };
+        let rows = log::page_of(&self.state, &query).await?;
+        Ok(rows.iter().filter_map(Parked::from_entity).collect())
+    }
+}

@@ -1,0 +1,106 @@
+//! What becomes of a channel when its destination accepts a mail, refuses it, or cannot be reached.
+
+use crate::notify::log::{Channel, Entry, Flight, Parked, Position};
+use crate::notify::times::later;
+use jiff::{SignedDuration, Timestamp};
+
+/// The shortest pause after a failure.
+const SHORTEST_PAUSE: SignedDuration = SignedDuration::from_secs(50);
+
+/// The longest pause after failures in a row.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(55);
+
+impl Channel {
+    /// Whether it owes anything. The places decide, not the count.
+    pub(crate) fn owes(&self) -> bool {
+        self.cursor < self.tail
+    }
+
+    /// Whether it is to be tried now.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        self.owes() && self.next_attempt.is_none_or(|next| next <= now)
+    }
+
+    /// The most leads of its next mail.
+    pub(crate) fn size(&self, digest_size: usize) -> usize {
+        if self.is_reduced { 1 } else { self.limit.unwrap_or(digest_size).clamp(1, digest_size.max(1)) }
+    }
+
+    /// A run that left a flight behind may have sent it: what it held is marked from now on.
+    pub(super) fn doubt(&mut self) {
+        if let Some(flight) = &self.flight {
+            self.maybe = self.maybe.clone().max(flight.until.clone());
+        }
+    }
+
+    /// The destination has everything before a place: so many leads less are owed.
+    pub(super) fn accepted(&mut self, until: &Position, entries: usize, digest_size: usize) {
+        self.pass(until, entries);
+        self.limit = self.limit.map(|limit| limit * 2).filter(|limit| *limit < digest_size);
+        self.is_reduced = false;
+        (self.attempts, self.next_attempt, self.reason) = (0, None, None);
+    }
+
+    /// Some recipients have a mail that others are still to get.
+    pub(super) fn delivered_to(&mut self, until: &Position, id: &str, recipients: Vec<String>) {
+        let mut done = self.flight.take().map(|flight| flight.done).unwrap_or_default();
+        done.extend(recipients);
+        self.flight = Some(Flight { until: until.clone(), id: id.to_owned(), done });
+    }
+
+    /// Moves the cursor behind so many entries.
+    fn pass(&mut self, until: &Position, entries: usize) {
+        self.cursor = until.clone();
+        self.owed = self.owed.saturating_sub(entries);
+        self.flight = None;
+        if !self.owes() {
+            (self.owed, self.oldest) = (0, None);
+        }
+    }
+
+    /// The mail service refused a mail with so many entries: the next one has half as many; a single one goes without its
+    /// texts; and if even that is refused, it is given up, so that those behind it get through.
+    pub(super) fn refused(&mut self, until: &Position, entries: &[(Position, Entry)], reason: &str) -> Option<Parked> {
+        self.flight = None;
+        self.reason = Some(reason.to_owned());
+        match entries {
+            [(at, entry)] if self.is_reduced => {
+                let (at, entry) = (at.clone(), entry.clone());
+                self.pass(until, 1);
+                self.is_reduced = false;
+                Some(Parked { channel: self.id.clone(), at, entry, reason: reason.to_owned() })
+            }
+            [_] => {
+                self.is_reduced = true;
+                None
+            }
+            _ => {
+                self.limit = Some((entries.len() / 2).max(1));
+                None
+            }
+        }
+    }
+
+    /// The destination could not be reached, or takes nothing now: it is tried again after a pause, which doubles. What
+    /// may have been accepted is marked when it is sent again.
+    pub(super) fn failed(
+        &mut self,
+        until: &Position,
+        may_be_accepted: bool,
+        asked: Option<std::time::Duration>,
+        now: Timestamp,
+        reason: &str,
+    ) {
+        if may_be_accepted {
+            self.maybe = self.maybe.clone().max(until.clone());
+        }
+        if self.flight.as_ref().is_some_and(|flight| flight.done.is_empty()) {
+            self.flight = None;
+        }
+        let doubled = SHORTEST_PAUSE * 2_i32.pow(self.attempts.min(10));
+        let asked = asked.map(crate::notify::times::span).unwrap_or_default().min(SignedDuration::from_hours(6));
+        self.attempts = self.attempts.saturating_add(1);
+        self.next_attempt = Some(later(now, doubled.min(LONGEST_PAUSE).max(asked)));
+        self.reason = Some(reason.to_owned());
+    }
+}

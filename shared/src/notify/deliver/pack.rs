@@ -1,0 +1,128 @@
+//! A channel's next mail, ready to be sent.
+
+use super::select::Selection;
+use crate::mail::{
+    Digest, DigestLead, MAX_MESSAGE_BYTES, MAX_RECIPIENTS, Mailer, Message, Occasion, Rendered, leads_that_fit,
+    render, render_reduced,
+};
+use crate::notify::collect::Item;
+use crate::notify::log::{Channel, ChannelId};
+use crate::notify::run::Run;
+use crate::notify::{Notifier, NotifyError};
+use crate::table::Table;
+use sha2::{Digest as _, Sha256};
+
+/// A channel's next mail.
+pub(super) struct Parcel {
+    /// The channel, as it is once the mail is announced.
+    pub(super) channel: Channel,
+    pub(super) selection: Selection,
+    /// Leads in it.
+    pub(super) leads: usize,
+    /// The digest's id.
+    pub(super) id: String,
+    /// The mail; `None` where everything in it was erased, so that there is nothing to send.
+    pub(super) message: Option<Message>,
+    /// How many recipients do not have it yet.
+    pub(super) remaining: usize,
+}
+
+impl<T: Table, M: Mailer> Notifier<T, M> {
+    /// Makes a channel's next mail. `None` where there is none to be sent now.
+    pub(super) async fn pack(
+        &self,
+        run: &mut Run<T>,
+        id: &ChannelId,
+        recent_only: bool,
+    ) -> Result<Option<Parcel>, NotifyError> {
+        let Some(mut channel) = run.log.channel(id).filter(|channel| channel.owes()).cloned() else {
+            return Ok(None);
+        };
+        if !run.log.is_own_flight(id) {
+            channel.doubt();
+        }
+        let Some(mut selection) = self.select(run, &channel, recent_only).await? else { return Ok(None) };
+        self.read_items(run, &mut selection).await?;
+        let id = match &channel.flight {
+            Some(flight) => flight.id.clone(),
+            None => run.ids.next(),
+        };
+        if selection.items.iter().all(Option::is_none) {
+            return Ok(Some(Parcel { channel, selection, leads: 0, id, message: None, remaining: 0 }));
+        }
+        let occasion = if channel.cursor < channel.maybe { Occasion::MaybeRepeated } else { Occasion::New };
+        let items: Vec<_> = selection.items.iter().flatten().cloned().collect();
+        let digest = Digest { id: id.clone(), occasion, ..self.with_history(run, &items).await };
+        let (rendered, leads) = self.fit(digest, &channel, &mut selection);
+        let done: &[String] = channel.flight.as_ref().map_or(&[], |flight| &flight.done);
+        let recipients = self.recipients_of(&channel.route).iter().filter(|to| !done.contains(&recipient_hash(to)));
+        let recipients: Vec<_> = recipients.cloned().collect();
+        let first = &recipients[..recipients.len().min(MAX_RECIPIENTS)];
+        let message = rendered.messages(&self.settings.mail_from, first).into_iter().next();
+        let remaining = recipients.len();
+        Ok(Some(Parcel { channel, selection, leads, id, message, remaining }))
+    }
+
+    /// A digest without id of these items, each lead with its person's history. Where the contact index fails, the leads go
+    /// out without a history: they are worth more than it.
+    pub(in crate::notify) async fn with_history(&self, run: &mut Run<T>, items: &[Item]) -> Digest {
+        let leads = || items.iter().filter_map(Item::lead);
+        let window = crate::notify::times::span(self.settings.contact_window);
+        let noted = run.people.note(&self.state, leads(), window, run.started).await;
+        if let Err(error) = noted {
+            run.failed("contacts", &error);
+        }
+        digest_of(items, |stored| run.people.history(stored, window))
+    }
+
+    /// Writes the mail, of fewer leads where it would be too large, and without their texts where one alone is. Gives it
+    /// with the number of its leads.
+    fn fit(&self, mut digest: Digest, channel: &Channel, selection: &mut Selection) -> (Rendered, usize) {
+        let settings = self.render_settings();
+        // A mail of which some recipients have their part is the same for the others.
+        let has_parts = channel.flight.as_ref().is_some_and(|flight| !flight.done.is_empty());
+        while !channel.is_reduced {
+            if leads_that_fit(&digest.leads) == digest.leads.len() {
+                let rendered = render(&digest, &settings);
+                if rendered.size() <= MAX_MESSAGE_BYTES {
+                    return (rendered, digest.leads.len());
+                }
+            }
+            let count = selection.entries.len();
+            if count <= 1 || has_parts {
+                break;
+            }
+            selection.cut(count / 2);
+            let kept = digest_of(selection.items.iter().flatten(), |_| Vec::new());
+            digest.leads.truncate(kept.leads.len());
+            digest.unreadable.truncate(kept.unreadable.len());
+            digest.quarantined.truncate(kept.quarantined.len());
+        }
+        (render_reduced(&digest, &settings), digest.leads.len())
+    }
+}
+
+/// Sorts items into a digest without id.
+pub(in crate::notify) fn digest_of<'a>(
+    items: impl IntoIterator<Item = &'a Item>,
+    mut history: impl FnMut(&crate::lead::StoredLead) -> Vec<crate::mail::PastAction>,
+) -> Digest {
+    let (leads, unreadable, quarantined) = (Vec::new(), Vec::new(), Vec::new());
+    let mut digest = Digest { id: String::new(), occasion: Occasion::New, leads, unreadable, quarantined };
+    for item in items {
+        match item {
+            Item::Lead(stored) => {
+                digest.leads.push(DigestLead { stored: (**stored).clone(), history: history(stored) });
+            }
+            Item::Unreadable(row) => digest.unreadable.push(row.clone()),
+            Item::Quarantined(body) => digest.quarantined.push(body.clone()),
+        }
+    }
+    digest
+}
+
+/// By what a recipient is remembered who has a mail already: the first 64 bits of the address's SHA-256.
+pub(super) fn recipient_hash(address: &str) -> String {
+    let hash = Sha256::digest(address.to_lowercase());
+    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}

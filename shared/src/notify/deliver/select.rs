@@ -1,0 +1,165 @@
+//! Which leads go into a channel's next mail.
+
+use crate::mail::Mailer;
+use crate::notify::collect::Item;
+use crate::notify::log::{self, Channel, Entry, LogRow, Position};
+use crate::notify::run::{Run, TABLE_CALL};
+use crate::notify::{Notifier, NotifyError};
+use crate::quarantine;
+use crate::table::{Table, TableError};
+use futures::stream::{self, StreamExt as _};
+
+/// How many rows of the log are read at a time: each may hold half a megabyte.
+const LOG_ROWS: u32 = 8;
+
+/// The most rows that are read side by side.
+const READS_AT_ONCE: usize = 16;
+
+/// The most bytes of rows in one mail.
+const MAIL_BYTES: usize = 3 * 1024 * 1024;
+
+/// What a channel's next mail is made of.
+pub(crate) struct Selection {
+    /// Where the log goes on behind it.
+    pub(crate) until: Position,
+    /// What it holds, with its places.
+    pub(crate) entries: Vec<(Position, Entry)>,
+    /// The same, as it was read; `None` for what was erased.
+    pub(crate) items: Vec<Option<Item>>,
+}
+
+impl<T: Table, M: Mailer> Notifier<T, M> {
+    /// The next entries that a channel owes. `None` where time ran out, or, with `recent_only`, where the next one is no
+    /// longer in memory.
+    pub(super) async fn select(
+        &self,
+        run: &Run<T>,
+        channel: &Channel,
+        recent_only: bool,
+    ) -> Result<Option<Selection>, NotifyError> {
+        let flight = channel.flight.as_ref().filter(|flight| !flight.done.is_empty());
+        // A mail of which some recipients have their part is the same for the others.
+        let size = if flight.is_some() { usize::MAX } else { channel.size(self.settings.digest_size) };
+        let end = flight.map_or(&channel.tail, |flight| &flight.until).min(&channel.tail);
+        // What may be a repeat and what is none do not go into one mail.
+        let end = if channel.cursor < channel.maybe { end.min(&channel.maybe) } else { end };
+        let mut selection = Selection { until: end.clone(), entries: Vec::new(), items: Vec::new() };
+        if let Some(rows) = run.recent.rows_from(&channel.cursor.row) {
+            for row in rows {
+                if gather(row, channel, size, end, &mut selection) {
+                    return Ok(Some(selection));
+                }
+            }
+            // What is behind the rows in memory was not looked at.
+            selection.end_behind_last();
+            if !selection.entries.is_empty() {
+                return Ok(Some(selection));
+            }
+        }
+        if recent_only {
+            return Ok(None);
+        }
+        let mut next = None;
+        loop {
+            if !run.has_time(self.now(), TABLE_CALL) {
+                return Ok(None);
+            }
+            let (rows, following) = log::page(&self.state, &channel.cursor.row, LOG_ROWS, next.as_ref()).await?;
+            for row in &rows {
+                if gather(row, channel, size, end, &mut selection) {
+                    return Ok(Some(selection));
+                }
+            }
+            next = following;
+            if next.is_none() {
+                return Ok(Some(selection));
+            }
+        }
+    }
+
+    /// Reads the items of a selection, from memory or from the tables. Where they are more than a mail can hold, the
+    /// selection is cut.
+    pub(super) async fn read_items(&self, run: &Run<T>, selection: &mut Selection) -> Result<(), NotifyError> {
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        {
+            let reads = selection.entries.iter().map(|(at, entry)| async move {
+                match run.recent.item(&at.row, at.index) {
+                    Some(item) if *entry != Entry::Erased => Ok(Some(item.clone())),
+                    _ => self.read_entry(entry).await,
+                }
+            });
+            let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
+            while let Some(item) = reads.next().await {
+                let item = item?;
+                bytes += item.as_ref().map_or(0, Item::bytes);
+                if bytes > MAIL_BYTES && !items.is_empty() {
+                    break;
+                }
+                items.push(item);
+            }
+        }
+        selection.items = items;
+        selection.cut(selection.items.len());
+        Ok(())
+    }
+
+    async fn read_entry(&self, entry: &Entry) -> Result<Option<Item>, NotifyError> {
+        let row = match entry {
+            Entry::Lead { partition_key, row_key } => {
+                self.leads.get(partition_key, row_key).await.map(|row| Item::of_row(&row))
+            }
+            Entry::Quarantined(row_key) => {
+                self.state.get(quarantine::PARTITION, row_key).await.map(|row| Item::of_body(&row))
+            }
+            Entry::Erased => return Ok(None),
+        };
+        match row {
+            Ok(item) => Ok(Some(item)),
+            // It was deleted, or its keys are none that the service takes.
+            Err(TableError::NotFound | TableError::Rejected { .. }) => Ok(Item::gone(entry)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Selection {
+    /// Keeps the first entries.
+    pub(super) fn cut(&mut self, count: usize) {
+        if count < self.entries.len() {
+            self.entries.truncate(count);
+            self.items.truncate(count);
+            self.end_behind_last();
+        }
+    }
+
+    /// Ends the selection behind its last entry.
+    fn end_behind_last(&mut self) {
+        if let Some((last, _)) = self.entries.last() {
+            self.until = Position::new(&last.row, last.index + 1);
+        }
+    }
+}
+
+/// Adds what a channel owes of a row to a selection. Says whether the selection is whole.
+fn gather(row: &LogRow, channel: &Channel, size: usize, end: &Position, selection: &mut Selection) -> bool {
+    for index in row.owed(&channel.id, &channel.cursor) {
+        let at = Position::new(&row.key, index);
+        if at >= *end {
+            return true;
+        }
+        if selection.entries.len() == size {
+            selection.end_behind_last();
+            return true;
+        }
+        let entry = row.entries.get(index).cloned().unwrap_or(Entry::Erased);
+        selection.entries.push((at, entry));
+    }
+    if row.key > end.row {
+        return true;
+    }
+    if selection.entries.len() == size {
+        selection.end_behind_last();
+        return true;
+    }
+    false
+}

@@ -1,0 +1,97 @@
+//! A run under way: its clock, its log, and what it still holds in memory.
+
+use super::NotifyError;
+use super::collect::Item;
+use super::contacts::People;
+use super::log::{DigestIds, Log, LogRow, RunRecord};
+use crate::table::Table;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+
+/// The longest that one call of the table, with its retries, takes.
+pub(crate) const TABLE_CALL: SignedDuration = SignedDuration::from_secs(10);
+
+/// The longest that one send of the mail service, with its retries, takes.
+pub(crate) const SEND: SignedDuration = SignedDuration::from_secs(20);
+
+/// How long before its deadline a run must be over.
+const DEADLINE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// The most bytes of found leads that are held until they are sent. What does not fit is read again.
+const MEMORY_BYTES: usize = 6 * 1024 * 1024;
+
+/// A run under way.
+pub(crate) struct Run<T> {
+    pub(crate) id: String,
+    /// When it began, by our clock.
+    pub(crate) started: Timestamp,
+    pub(crate) deadline: Timestamp,
+    pub(crate) log: Log<T>,
+    pub(crate) record: RunRecord,
+    pub(crate) requests_before: u64,
+    pub(crate) ids: DigestIds,
+    pub(crate) recent: Recent,
+    pub(crate) people: People,
+    /// Whether something is left because time ran out.
+    pub(crate) is_stopped: bool,
+}
+
+impl<T: Table> Run<T> {
+    /// Whether so much time is left that calls which take as long as this can begin, with what must follow them: a batch
+    /// that notes their outcome, and the one that ends the run.
+    pub(crate) fn has_time(&self, now: Timestamp, calls: SignedDuration) -> bool {
+        let until = now.saturating_add(calls + TABLE_CALL * 2 + DEADLINE_MARGIN).unwrap_or(Timestamp::MAX);
+        until <= self.deadline
+    }
+
+    /// Notes how a part ended. Only what leaves this run without its lease keeps the next part from its work.
+    pub(crate) fn part(&mut self, part: &str, done: Result<(), NotifyError>) -> Result<(), NotifyError> {
+        match done {
+            Err(error) if error.ends_run() => Err(error),
+            Err(error) => {
+                self.failed(part, &error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Notes the first thing that went wrong. The run goes on with its other parts.
+    pub(crate) fn failed(&mut self, part: &str, error: &NotifyError) {
+        tracing::error!(run = self.id, part, error = %error, "a part of the run failed; the others go on");
+        self.record.error.get_or_insert_with(|| error.to_string());
+    }
+}
+
+/// What this run recorded and still holds in memory, so that it need not be read again to be sent.
+#[derive(Default)]
+pub(crate) struct Recent {
+    rows: BTreeMap<String, (LogRow, Vec<Item>)>,
+    bytes: usize,
+}
+
+impl Recent {
+    /// Holds a row of the log with its items, as long as there is room.
+    pub(crate) fn put(&mut self, row: LogRow, items: Vec<Item>) {
+        let bytes: usize = items.iter().map(Item::bytes).sum();
+        if self.bytes + bytes <= MEMORY_BYTES {
+            self.bytes += bytes;
+            self.rows.insert(row.key.clone(), (row, items));
+        }
+    }
+
+    /// An item, if it is held.
+    pub(crate) fn item(&self, row: &str, index: usize) -> Option<&Item> {
+        self.rows.get(row)?.1.get(index)
+    }
+
+    /// The rows held from a key on, if this key is among them: everything behind it was recorded by this run.
+    pub(crate) fn rows_from(&self, key: &str) -> Option<Vec<&LogRow>> {
+        self.rows.contains_key(key).then(|| self.rows.range(key.to_owned()..).map(|(_, (row, _))| row).collect())
+    }
+
+    /// Lets everything go.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
