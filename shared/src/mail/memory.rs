@@ -1,8 +1,13 @@
-//! The mailer in memory, for unit tests.
+//! The mailer in memory, for tests. It is as strict as SES about sizes and recipients.
 
-use super::{MailError, Mailer, Message};
+use super::message::{MAX_RECIPIENTS, Message};
+use super::ses::SES_MAX_MESSAGE_BYTES;
+use super::{MailError, Mailer};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The longest address that SES takes: 64 bytes, `@` and 255 bytes (RFC 5321, 4.5.3.1).
+const SES_MAX_ADDRESS_BYTES: usize = 320;
 
 /// A mailer that keeps what it accepts. Clones share it.
 #[derive(Clone, Default)]
@@ -19,19 +24,98 @@ pub enum SendFault {
     After(MailError),
 }
 
-#[derive(Default)]
+impl SendFault {
+    /// The message is refused for what is in it.
+    pub fn message() -> Self {
+        Self::Before(refused("MessageRejected", "SES refuses the mail's content"))
+    }
+
+    /// The sender or a recipient is refused.
+    pub fn destination() -> Self {
+        Self::Before(MailError::Destination {
+            code: "MessageRejected".to_owned(),
+            cure: "verify the sender in LEADS_MAIL_FROM".to_owned(),
+        })
+    }
+
+    /// The service takes no more for now, and does not say for how long.
+    pub fn busy() -> Self {
+        let code = "TooManyRequestsException".to_owned();
+        Self::Before(MailError::Busy { code, retry_after: None, cure: "nothing to do".to_owned() })
+    }
+
+    /// The service is not reached, so that nothing is sent.
+    pub fn unavailable() -> Self {
+        Self::Before(MailError::Unavailable { code: "not reached".to_owned(), may_be_accepted: false })
+    }
+
+    /// The request is lost on its way. The caller cannot tell this from [`SendFault::lost_answer`].
+    pub fn lost_request() -> Self {
+        Self::Before(timed_out())
+    }
+
+    /// The mail is accepted, and the answer is lost.
+    pub fn lost_answer() -> Self {
+        Self::After(timed_out())
+    }
+}
+
+fn timed_out() -> MailError {
+    MailError::Unavailable { code: "timed out".to_owned(), may_be_accepted: true }
+}
+
+fn refused(code: &str, cure: &str) -> MailError {
+    MailError::Message { code: code.to_owned(), cure: cure.to_owned() }
+}
+
 struct State {
     accepted: Vec<Message>,
     calls: usize,
     faults: VecDeque<SendFault>,
     decide: Option<Decide>,
+    max_bytes: usize,
+    refuses: Option<Refuses>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            accepted: Vec::new(),
+            calls: 0,
+            faults: VecDeque::new(),
+            decide: None,
+            max_bytes: SES_MAX_MESSAGE_BYTES,
+            refuses: None,
+        }
+    }
+}
+
+impl State {
+    /// What a service finds wrong with a message, at each attempt anew.
+    fn refusal(&self, message: &Message) -> Option<MailError> {
+        let addresses = message.to.iter().chain(&message.reply_to);
+        if message.size() > self.max_bytes {
+            Some(refused("MessageRejected", "the mail is larger than the service takes"))
+        } else if message.to.len() > MAX_RECIPIENTS {
+            Some(refused("MessageRejected", "the mail has too many recipients"))
+        } else if addresses.into_iter().any(|address| address.len() > SES_MAX_ADDRESS_BYTES) {
+            Some(refused("BadRequestException", "an address is too long"))
+        } else if self.refuses.as_ref().is_some_and(|refuses| refuses(message)) {
+            Some(refused("MessageRejected", "the service refuses the mail's content"))
+        } else {
+            None
+        }
+    }
 }
 
 /// Decides of each send whether it fails, and when.
 pub type Decide = Box<dyn FnMut(&Message) -> Option<SendFault> + Send>;
 
+/// Says whether the content of a message is refused.
+pub type Refuses = Box<dyn Fn(&Message) -> bool + Send>;
+
 impl MemoryMailer {
-    /// A mailer that accepts everything.
+    /// A mailer that accepts what SES accepts.
     pub fn new() -> Self {
         Self::default()
     }
@@ -44,6 +128,16 @@ impl MemoryMailer {
     /// Asks before each send whether it should fail.
     pub fn set_fault(&self, decide: Option<Decide>) {
         self.lock().decide = decide;
+    }
+
+    /// Refuses messages of more than `max_bytes`; see [`Message::size`].
+    pub fn set_max_bytes(&self, max_bytes: usize) {
+        self.lock().max_bytes = max_bytes;
+    }
+
+    /// Refuses messages by their content.
+    pub fn set_refused_content(&self, refuses: Option<Refuses>) {
+        self.lock().refuses = refuses;
     }
 
     /// The mails accepted so far, oldest first.
@@ -66,16 +160,17 @@ impl Mailer for MemoryMailer {
         let mut state = self.lock();
         state.calls += 1;
         let decided = state.decide.as_mut().and_then(|decide| decide(message));
-        match decided.or_else(|| state.faults.pop_front()) {
-            Some(SendFault::Before(error)) => Err(error),
-            Some(SendFault::After(error)) => {
-                state.accepted.push(message.clone());
-                Err(error)
-            }
-            None => {
-                state.accepted.push(message.clone());
-                Ok(format!("memory-{}", state.accepted.len()))
-            }
+        let fault = decided.or_else(|| state.faults.pop_front());
+        if let Some(SendFault::Before(error)) = fault {
+            return Err(error);
+        }
+        if let Some(error) = state.refusal(message) {
+            return Err(error);
+        }
+        state.accepted.push(message.clone());
+        match fault {
+            Some(SendFault::After(error)) => Err(error),
+            _ => Ok(format!("memory-{}", state.accepted.len())),
         }
     }
 }

@@ -21,7 +21,7 @@ pub fn render_silence(silence: &Silence, settings: &RenderSettings) -> Rendered 
     let language = settings.language;
     let p = &language.phrases;
     let days = usize::try_from(silence.days).unwrap_or(usize::MAX);
-    let subject = p.silence.subject.of(days);
+    let subject = language.counted(&p.silence.subject, days);
     let last = match silence.last_lead {
         Some(time) => fill(&p.silence.last, &[("time", &language.date_time(time, &settings.time_zone))]),
         None => p.silence.never.clone(),

@@ -267,9 +267,11 @@ impl Mailer for Gated<MemoryMailer> {
         match self.desk.verdict(Kind::Mail).await {
             Verdict::Act => self.service.send(message).await,
             Verdict::FailBefore => Err(refused()),
-            Verdict::FailAfter => {
-                self.service.send(message).await.and(Err(MailError::Unavailable { code: "test".to_owned() }))
-            }
+            Verdict::FailAfter => self
+                .service
+                .send(message)
+                .await
+                .and(Err(MailError::Unavailable { code: "test".to_owned(), may_be_accepted: true })),
         }
     }
 }

@@ -524,9 +524,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 Ok(id) => record.messages.push(id),
                 Err(error) => {
                     tracing::error!(run = run.id, digest = record.id, error = %error, "a digest was not sent");
-                    match &error {
-                        MailError::Refused { .. } => run.refused.push(record.route.clone()),
-                        MailError::Unavailable { .. } => run.unavailable += 1,
+                    if error.is_refusal() {
+                        run.refused.push(record.route.clone());
+                    } else {
+                        run.unavailable += 1;
                     }
                     run.failure.get_or_insert(error);
                     return Ok(());

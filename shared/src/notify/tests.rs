@@ -348,7 +348,7 @@ fn unavailable() -> crate::table::memory::FaultKind {
 }
 
 pub(super) fn refused() -> MailError {
-    MailError::Refused { code: "MessageRejected".to_owned(), cure: "verify the sender".to_owned() }
+    MailError::Destination { code: "MessageRejected".to_owned(), cure: "verify the sender".to_owned() }
 }
 
 #[tokio::test]
@@ -410,7 +410,9 @@ async fn more_recipients_than_one_mail_takes_get_several_and_none_of_them_twice(
     world.arrive(&["Ada"]).await;
     let second = "person60@contoso.example".to_owned();
     world.mailer.set_fault(Some(Box::new(move |mail| {
-        mail.to.contains(&second).then(|| SendFault::Before(MailError::Unavailable { code: "Throttling".to_owned() }))
+        mail.to
+            .contains(&second)
+            .then(|| SendFault::Before(MailError::Unavailable { code: "Throttling".to_owned(), may_be_accepted: true }))
     })));
     assert_eq!(world.run().await.outcome, Outcome::Failed);
     world.mailer.set_fault(None);
@@ -1044,7 +1046,7 @@ async fn with_gate(world: &World, gate: &Arc<Mutex<Gate>>) {
         let (fault, after) = mail_gate.lock().unwrap().pass(true)?;
         let error = match fault {
             Fault::RefusedBefore => refused(),
-            _ => MailError::Unavailable { code: "test".to_owned() },
+            _ => MailError::Unavailable { code: "test".to_owned(), may_be_accepted: true },
         };
         Some(if after { SendFault::After(error) } else { SendFault::Before(error) })
     })));

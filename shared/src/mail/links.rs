@@ -1,5 +1,6 @@
 //! How to reach a customer: addresses and numbers that are safe to link to.
 
+use super::message::MAX_ADDRESS_BYTES;
 use crate::display;
 
 /// A customer's address, as far as it is one.
@@ -14,18 +15,23 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Looks at a text that should be one address.
+    /// What a text that should be one address is good for.
     pub(super) fn of(text: &str) -> Self {
         Self::parse(text.trim()).unwrap_or_default()
     }
 
-    /// Takes the forms that people have: a dotted local part and a domain of at least two labels. Quoted local parts,
-    /// comments, lists and address literals are none.
+    /// Reads the forms that people have: a dotted local part and a domain of at least two labels. Quoted local parts,
+    /// comments, lists and address literals are not read. Neither are addresses that are too long once their domain is in
+    /// ASCII, which takes up to twice the bytes.
     fn parse(text: &str) -> Option<Self> {
         let (local, domain) = text.split_once('@')?;
         let is_atom = |atom: &str| !atom.is_empty() && atom.chars().all(is_atom_character);
         // RFC 5321, 4.5.3.1
-        if text.len() > 254 || local.len() > 64 || !local.split('.').all(is_atom) || display::line(domain) != domain {
+        if text.len() > MAX_ADDRESS_BYTES
+            || local.len() > 64
+            || !local.split('.').all(is_atom)
+            || display::line(domain) != domain
+        {
             return None;
         }
         let url::Host::Domain(ascii) = url::Host::parse(domain).ok()? else { return None };
@@ -36,6 +42,9 @@ impl Address {
                 && !label.ends_with('-')
         };
         if !ascii.contains('.') || !ascii.split('.').all(is_label) || domain.contains('%') {
+            return None;
+        }
+        if local.len() + "@".len() + ascii.len() > MAX_ADDRESS_BYTES {
             return None;
         }
         Some(Self {
@@ -126,6 +135,21 @@ mod tests {
         ] {
             let address = Address::of(text);
             assert_eq!((address.link, address.header), (None, None), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_measured_as_it_stands_in_the_header() {
+        // Each label of one letter takes eight bytes in ASCII: `xn--fiq.`
+        let domain = |labels: usize| format!("{}example", "中.".repeat(labels));
+        for (labels, bytes, is_good) in [(28, 233, true), (30, 249, true), (31, 257, false), (60, 489, false)] {
+            let text = format!("a@{}", domain(labels));
+            assert!(text.len() <= 254);
+            let url::Host::Domain(ascii) = url::Host::parse(&domain(labels)).unwrap() else { panic!() };
+            assert_eq!(format!("a@{ascii}").len(), bytes, "{labels} labels");
+            let address = Address::of(&text);
+            assert_eq!(address.header.is_some(), is_good, "{labels} labels");
+            assert_eq!(address.link.is_some(), is_good, "{labels} labels");
         }
     }
 

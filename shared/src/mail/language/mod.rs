@@ -1,23 +1,50 @@
-//! The languages of the mail. Each is one file in `languages/`; adding a language is adding its file.
+//! The languages of the mail. Each is one file in `languages/`, named by the language's code. The build script finds the
+//! files, so adding a language is adding its file.
 
+mod check;
+mod phrases;
+
+pub(super) use phrases::{ActionPhrases, Phrases, Plural};
+
+use icu_locale_core::LanguageIdentifier;
+use icu_plurals::{PluralCategory, PluralRules, PluralRulesPreferences};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
 use std::sync::LazyLock;
 
 /// Code and file of every language, found by the build script.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/languages.rs"));
 
 static LANGUAGES: LazyLock<Vec<Language>> = LazyLock::new(|| {
-    let read = |(code, json): &(&'static str, &str)| Some(Language { code, phrases: serde_json::from_str(json).ok()? });
-    FILES.iter().filter_map(read).collect()
+    // A test reads all files with `Language::from_json`, so that none is missing here.
+    FILES.iter().filter_map(|(code, json)| Language::read(code, json).ok()).collect()
 });
 
 /// A language in which mails are written.
 pub struct Language {
-    code: &'static str,
+    code: String,
+    plural_rules: PluralRulesPreferences,
     pub(super) phrases: Phrases,
+}
+
+/// Why a text is not the file of a language.
+#[derive(Debug, thiserror::Error)]
+pub enum LanguageError {
+    /// The code is none of BCP 47.
+    #[error("{0:?} is not the code of a language")]
+    Code(String),
+    /// The text is not JSON, or it lacks a phrase, or it has one too many.
+    #[error("the phrases cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A phrase is not as English or the language's plural categories ask for it.
+    #[error("the phrase {path} {problem}")]
+    Phrase {
+        /// Where the phrase stands in the file: `/subject/leads`.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 impl Language {
@@ -28,12 +55,54 @@ impl Language {
 
     /// The codes of all languages, in order.
     pub fn codes() -> Vec<&'static str> {
-        LANGUAGES.iter().map(|language| language.code).collect()
+        LANGUAGES.iter().map(Language::code).collect()
+    }
+
+    /// A language from the text of its file.
+    ///
+    /// `code` is its code in BCP 47 (`pt-BR`), which also decides about its plural categories.
+    ///
+    /// # Errors
+    /// Where a phrase is missing or unknown, has another set of `{places}` than in English, or has other plural forms than
+    /// Unicode CLDR asks for in this language.
+    pub fn from_json(code: &str, json: &str) -> Result<Self, LanguageError> {
+        let language = Self::read(code, json)?;
+        check::check(&language)?;
+        Ok(language)
+    }
+
+    fn read(code: &str, json: &str) -> Result<Self, LanguageError> {
+        let identifier: LanguageIdentifier = code.parse().map_err(|_| LanguageError::Code(code.to_owned()))?;
+        let plural_rules = PluralRulesPreferences::from(&identifier);
+        Ok(Self { code: code.to_owned(), plural_rules, phrases: serde_json::from_str(json)? })
     }
 
     /// The language's code, as HTML's `lang` wants it.
-    pub fn code(&self) -> &'static str {
-        self.code
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The plural rules of the language. They are not kept, because they cannot be shared between threads; making them is
+    /// a search in a table of some hundred entries.
+    fn plural_rules(&self) -> Option<PluralRules> {
+        PluralRules::try_new_cardinal(self.plural_rules).ok()
+    }
+
+    fn plural_category(&self, count: usize) -> PluralCategory {
+        self.plural_rules().map_or(PluralCategory::Other, |rules| rules.category_for(count))
+    }
+
+    /// The phrase for a number, which goes into `{count}`.
+    pub(super) fn counted(&self, phrase: &Plural, count: usize) -> String {
+        self.counted_with(phrase, count, &[])
+    }
+
+    /// The phrase for a number, which goes into `{count}`, with further values.
+    pub(super) fn counted_with(&self, phrase: &Plural, count: usize, values: &[(&str, &str)]) -> String {
+        let number = count.to_string();
+        let mut all = vec![("count", number.as_str())];
+        all.extend(values);
+        fill(phrase.form(self.plural_category(count)), &all)
     }
 
     /// The sides on which lines start and end.
@@ -85,127 +154,6 @@ pub(super) fn fill(phrase: &str, values: &[(&str, &str)]) -> String {
     }
     filled.push_str(rest);
     filled
-}
-
-/// A phrase that depends on a number.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Plural {
-    /// For one; languages that do not tell it apart leave it out.
-    #[serde(default)]
-    one: Option<String>,
-    other: String,
-}
-
-impl Plural {
-    /// The phrase for a number, which goes into `{count}`.
-    pub(super) fn of(&self, count: usize) -> String {
-        self.fill(count, &[])
-    }
-
-    /// The phrase for a number, which goes into `{count}`, with further values.
-    pub(super) fn fill(&self, count: usize, values: &[(&str, &str)]) -> String {
-        let phrase = self.one.as_ref().filter(|_| count == 1).unwrap_or(&self.other);
-        let count = count.to_string();
-        let mut all = vec![("count", count.as_str())];
-        all.extend(values);
-        fill(phrase, &all)
-    }
-}
-
-macro_rules! phrases {
-    ($($name:ident { $($field:ident: $type:ty),* $(,)? })*) => {
-        $(
-            #[derive(Deserialize)]
-            #[serde(deny_unknown_fields)]
-            pub(super) struct $name { $(pub(super) $field: $type),* }
-        )*
-    };
-}
-
-phrases! {
-    Phrases {
-        direction: String,
-        months: [String; 12],
-        weekdays: [String; 7],
-        date: String,
-        date_with_year: String,
-        date_time: String,
-        time_unknown: String,
-        comma: String,
-        colon: String,
-        semicolon: String,
-        brackets: String,
-        subject: SubjectPhrases,
-        notice: NoticePhrases,
-        action: ActionPhrases,
-        past_action: ActionPhrases,
-        repeat: RepeatPhrases,
-        lead: LeadPhrases,
-        unreadable: UnreadablePhrases,
-        footer: FooterPhrases,
-        silence: SilencePhrases,
-    }
-    SubjectPhrases {
-        leads: Plural,
-        leads_again: Plural,
-        unreadable: Plural,
-        nothing: String,
-        some: String,
-        test: String,
-        do_not_contact: String,
-        more_offers: Plural,
-        maybe_repeated: String,
-    }
-    NoticePhrases { maybe_repeated: String, backfill: String, shortened: String }
-    ActionPhrases {
-        install: String,
-        contact_me: String,
-        create: String,
-        start_test_drive: String,
-        do_not_contact: String,
-        other: String,
-        none: String,
-    }
-    RepeatPhrases {
-        ordinals: Vec<String>,
-        within: Plural,
-        beyond: Plural,
-        past: String,
-        past_other_offer: String,
-        earlier: Plural,
-    }
-    LeadPhrases {
-        nameless: String,
-        no_offer: String,
-        do_not_contact: String,
-        do_not_contact_why: String,
-        test: String,
-        repeat: String,
-        withheld: String,
-        withheld_why: String,
-        email: String,
-        phone: String,
-        domain: String,
-        note: String,
-        campaign: String,
-        further: String,
-        row: String,
-        shortened: String,
-        more: Plural,
-    }
-    UnreadablePhrases {
-        rows: Plural,
-        rows_why: String,
-        bodies: Plural,
-        bodies_why: String,
-        reason: String,
-        size: Plural,
-        shortened: String,
-        more: Plural,
-    }
-    FooterPhrases { attached: Plural, zone: String, digest: String }
-    SilencePhrases { subject: Plural, last: String, never: String, maybe: String, checks: Vec<String>, once: String }
 }
 
 #[cfg(test)]
