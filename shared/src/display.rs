@@ -2,6 +2,8 @@
 //!
 //! Escaping for HTML, headers or CSV comes on top, where such a text is put into one.
 
+use std::fmt::Write as _;
+
 /// A text on one line: white space is one space, what cannot be seen is made visible.
 pub(crate) fn line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
@@ -55,7 +57,8 @@ fn push_visible(out: &mut String, character: char) {
         // Unicode has a picture for each of these.
         '\0'..='\x1f' => out.extend(char::from_u32(0x2400 + u32::from(character))),
         '\x7f' => out.push('\u{2421}'),
-        // Marks that at most move punctuation; people who write from right to left use them.
+        // Marks of direction, which people who write from right to left use. They are left out: they are not seen, and all
+        // they can do is to move punctuation.
         '\u{200e}' | '\u{200f}' | '\u{61c}' => {}
         '\u{80}'..='\u{9f}'
         | '\u{ad}'
@@ -73,7 +76,10 @@ fn push_visible(out: &mut String, character: char) {
         | '\u{feff}'
         | '\u{ffa0}'
         | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => out.push_str(&format!("[U+{:04X}]", u32::from(character))),
+        | '\u{e0000}'..='\u{e007f}' => {
+            // Writing to a text does not fail.
+            let _ = write!(out, "[U+{:04X}]", u32::from(character));
+        }
         _ => out.push(character),
     }
 }

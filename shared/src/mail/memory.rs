@@ -174,3 +174,85 @@ impl Mailer for MemoryMailer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::Attachment;
+
+    fn message() -> Message {
+        Message {
+            from: "leads@contoso.com".into(),
+            to: vec!["sales@contoso.com".into()],
+            reply_to: None,
+            subject: "1 new lead".into(),
+            html: "<p>Hello</p>".into(),
+            text: "Hello".into(),
+            headers: Vec::new(),
+            attachments: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_fault_fails_in_its_kind_and_only_a_lost_answer_leaves_an_accepted_mail() {
+        type IsKind = fn(&MailError) -> bool;
+        let faults: [(SendFault, usize, IsKind); 6] = [
+            (SendFault::message(), 0, |error| matches!(error, MailError::Message { .. })),
+            (SendFault::destination(), 0, |error| matches!(error, MailError::Destination { .. })),
+            (SendFault::busy(), 0, |error| matches!(error, MailError::Busy { .. })),
+            (SendFault::unavailable(), 0, |error| {
+                matches!(error, MailError::Unavailable { may_be_accepted: false, .. })
+            }),
+            (SendFault::lost_request(), 0, |error| {
+                matches!(error, MailError::Unavailable { may_be_accepted: true, .. })
+            }),
+            (SendFault::lost_answer(), 1, |error| {
+                matches!(error, MailError::Unavailable { may_be_accepted: true, .. })
+            }),
+        ];
+        for (fault, accepted, is_kind) in faults {
+            let mailer = MemoryMailer::new();
+            mailer.fail_next(1, &fault);
+            let error = mailer.send(&message()).await.unwrap_err();
+            assert!(is_kind(&error), "{fault:?}: {error:?}");
+            assert_eq!(mailer.accepted().len(), accepted, "{fault:?}");
+            assert!(mailer.send(&message()).await.is_ok(), "{fault:?}");
+            assert_eq!((mailer.calls(), mailer.accepted().len()), (2, accepted + 1), "{fault:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ses_does_not_take_is_refused_each_time_and_never_accepted() {
+        let attachment = |bytes| Attachment {
+            name: "leads.csv".into(),
+            content_type: "text/csv".into(),
+            content: vec![b'x'; bytes],
+        };
+        let with = |change: &dyn Fn(&mut Message)| {
+            let mut message = message();
+            change(&mut message);
+            message
+        };
+        let refused = [
+            with(&|message| message.attachments = vec![attachment(30_000_000)]),
+            with(&|message| message.to = vec!["sales@contoso.com".into(); MAX_RECIPIENTS + 1]),
+            with(&|message| message.reply_to = Some(format!("a@{}.example", "x".repeat(500)))),
+            with(&|message| message.text = "Hello, poison".into()),
+        ];
+        let mailer = MemoryMailer::new();
+        mailer.set_refused_content(Some(Box::new(|message| message.text.contains("poison"))));
+        for message in &refused {
+            for _ in 0..2 {
+                let error = mailer.send(message).await.unwrap_err();
+                assert!(matches!(error, MailError::Message { .. }), "{error:?}");
+            }
+        }
+        // A refused mail is refused, even where its answer would be lost.
+        mailer.fail_next(1, &SendFault::lost_answer());
+        assert!(mailer.send(&refused[3]).await.unwrap_err().is_refusal());
+        assert!(mailer.accepted().is_empty());
+        assert!(mailer.send(&message()).await.is_ok());
+        mailer.set_max_bytes(message().size() - 1);
+        assert!(mailer.send(&message()).await.unwrap_err().is_refusal());
+    }
+}

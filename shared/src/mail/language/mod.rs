@@ -198,11 +198,78 @@ mod tests {
     #[test]
     fn every_language_file_has_every_phrase_and_no_other() {
         for (code, json) in FILES {
-            let problem = serde_json::from_str::<Phrases>(json).err().map(|error| error.to_string());
+            let problem = Language::from_json(code, json).err().map(|error| error.to_string());
             assert_eq!(problem, None, "{code}.json");
         }
         assert_eq!(Language::codes(), FILES.iter().map(|(code, _)| *code).collect::<Vec<_>>());
         assert_eq!(Language::codes(), ["en", "zh-Hans"]);
+    }
+
+    /// English with one change, as another language with the same plural forms.
+    fn changed(change: impl Fn(&mut Value)) -> Option<String> {
+        let (_, json) = FILES.iter().find(|(code, _)| *code == "en").unwrap();
+        let mut value = serde_json::from_str(json).unwrap();
+        change(&mut value);
+        Language::from_json("de", &value.to_string()).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_that_lacks_something_is_refused_and_says_what() {
+        type Change = fn(&mut Value);
+        let changes: [(Change, &str); 12] = [
+            (|file| drop(file["lead"].as_object_mut().unwrap().remove("note")), "missing field `note`"),
+            (|file| file["lead"]["nonsense"] = "x".into(), "unknown field `nonsense`"),
+            (|file| file["months"][11] = "".into(), "/months has an empty text"),
+            (|file| drop(file["months"].as_array_mut().unwrap().pop()), "expected an array of length 12"),
+            (|file| drop(file["silence"]["checks"].as_array_mut().unwrap().pop()), "/silence/checks has 4 texts"),
+            (|file| file["lead"]["phone"] = " ".into(), "/lead/phone is empty"),
+            (|file| file["direction"] = "left".into(), "/direction is neither"),
+            (|file| file["repeat"]["ordinals"] = vec!["First"].into(), "/repeat/ordinals has fewer than two"),
+            (|file| file["date"] = "{day}".into(), "/date has the places {\"day\"}"),
+            (|file| file["footer"]["zone"] = "{zone} {time}".into(), "/footer/zone has the places"),
+            (
+                |file| file["subject"]["leads"]["few"] = "{count}".into(),
+                "/subject/leads has the plural forms {One, Few, Other}, and the language has {One, Other}",
+            ),
+            (
+                |file| file["subject"]["leads"]["other"] = "many leads".into(),
+                "/subject/leads has the places {}, and in English {\"count\"} in the form Other",
+            ),
+        ];
+        assert_eq!(changed(|_| {}), None);
+        for (change, expected) in changes {
+            let error = changed(change);
+            assert!(error.as_ref().is_some_and(|error| error.contains(expected)), "{expected}: {error:?}");
+        }
+        let (_, english) = FILES.iter().find(|(code, _)| *code == "en").unwrap();
+        assert!(matches!(Language::from_json("no code", english), Err(LanguageError::Code(_))));
+        // Russian has four forms, French three.
+        for code in ["ru", "fr", "zh"] {
+            let error = Language::from_json(code, english).err().map(|error| error.to_string());
+            assert!(error.as_ref().is_some_and(|error| error.contains("plural forms")), "{code}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_form_for_one_single_number_may_leave_the_number_out() {
+        // In English `one` is 1 alone; in Latvian it is 1, 21, 31 and so on.
+        let (_, english) = FILES.iter().find(|(code, _)| *code == "en").unwrap();
+        let mut file: Value = serde_json::from_str(english).unwrap();
+        assert!(!file["footer"]["attached"]["one"].as_str().unwrap().contains("{count}"));
+        fn give_form_zero(value: &mut Value) {
+            match value {
+                Value::Object(phrases) if phrases.len() == 2 && phrases.contains_key("one") => {
+                    phrases.insert("zero".to_owned(), phrases["other"].clone());
+                }
+                Value::Object(phrases) => phrases.values_mut().for_each(give_form_zero),
+                _ => {}
+            }
+        }
+        give_form_zero(&mut file);
+        let error = Language::from_json("lv", &file.to_string()).err().unwrap().to_string();
+        assert!(error.contains("/footer/attached") && error.contains("in the form One"), "{error}");
+        file["footer"]["attached"]["one"] = file["footer"]["attached"]["other"].clone();
+        assert!(Language::from_json("lv", &file.to_string()).is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{RenderSettings, Rendered, Writer, headers};
 use crate::mail::digest::{Digest, DigestLead};
 use jiff::Timestamp;
 
-/// Writes a mail for a digest whose texts the mail service refused: keys and times of its rows, and whether a lead is a test
+/// Writes a mail for a digest whose texts the mail service does not take, or which is too large: keys and times of its rows, and whether a lead is a test
 /// or must not be contacted. There is no text of a lead, no attached file and no address for answers.
 ///
 /// The HTML shows the first rows where not all of them fit; the text has all of them.

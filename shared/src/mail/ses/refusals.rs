@@ -94,7 +94,7 @@ const SUPPRESSED: &str = "a recipient is on the suppression list: remove it ther
 const NOT_ALLOWED: &str =
     "the function's role may not send: allow it ses:SendEmail for the sender's identity and the configuration set";
 const CREDENTIALS: &str = "SES does not accept the function's AWS credentials: check its role and region";
-const TOO_LARGE: &str = "the mail is larger than SES takes: lower LEADS_DIGEST_SIZE";
+pub(super) const TOO_LARGE: &str = "the mail is larger than SES takes: lower LEADS_DIGEST_SIZE";
 const CONTENT: &str = "SES refuses the mail's content: see the account's status in the SES console";
 const ADDRESS: &str =
     "SES does not take an address or a header as it is: check LEADS_MAIL_FROM and the recipients for typing errors";

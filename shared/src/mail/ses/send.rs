@@ -1,6 +1,7 @@
 //! Sending mails.
 
-use super::refusals::{mail_error, may_be_accepted};
+use super::SES_MAX_MESSAGE_BYTES;
+use super::refusals::{TOO_LARGE, mail_error, may_be_accepted};
 use crate::mail::{MailError, Mailer, Message};
 use aws_config::SdkConfig;
 use aws_sdk_sesv2::Client;
@@ -47,6 +48,10 @@ impl SesMailer {
 
 impl Mailer for SesMailer {
     async fn send(&self, message: &Message) -> Result<String, MailError> {
+        if message.size() > SES_MAX_MESSAGE_BYTES {
+            // SES would refuse it as well, after it has come all the way.
+            return Err(MailError::Message { code: "TooLarge".to_owned(), cure: TOO_LARGE.to_owned() });
+        }
         let content = content(message).map_err(|_| MailError::Message {
             code: "NotBuilt".to_owned(),
             cure: "report this: the mail lacks a part that SES requires".to_owned(),

@@ -268,6 +268,16 @@ async fn a_service_that_is_unavailable_by_its_own_word_has_accepted_nothing() {
 }
 
 #[tokio::test]
+async fn a_mail_that_is_larger_than_ses_takes_is_not_even_sent() {
+    let (stub, mailer) = Stub::start([]).await;
+    let mut message = message();
+    message.attachments[0].content = vec![b'x'; 30_000_000];
+    let error = mailer.send(&message).await.unwrap_err();
+    assert!(matches!(&error, MailError::Message { cure, .. } if cure.contains("larger")), "{error:?}");
+    assert_eq!(stub.requests(), Vec::<Value>::new());
+}
+
+#[tokio::test]
 async fn a_busy_service_is_waited_for_as_long_as_it_asks() {
     for (header, expected) in [("120", Some(Duration::from_secs(120))), ("soon", None), ("-1", None)] {
         let answers = std::iter::repeat_n(Some((400, "ThrottlingException", "Daily message quota exceeded.")), 9);
