@@ -47,8 +47,8 @@ pub enum MailError {
 }
 
 impl MailError {
-    /// Whether nothing changes before a person acts or another mail is sent: the service gave an answer, and the answer is
-    /// no.
+    /// Whether nothing changes before a person acts or another mail is sent: the service gave an answer, and the answer
+    /// is no.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Message { .. } | Self::Destination { .. } => true,

@@ -15,12 +15,12 @@ pub struct MemoryMailer {
     state: Arc<Mutex<State>>,
 }
 
-/// When a send fails.
+/// How a send fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendFault {
-    /// Before the mail was accepted.
+    /// The mail is not accepted.
     Before(MailError),
-    /// After it was: the caller cannot know.
+    /// The mail is accepted, and the caller gets an error all the same.
     After(MailError),
 }
 
@@ -108,7 +108,7 @@ impl State {
     }
 }
 
-/// Decides of each send whether it fails, and when.
+/// Decides whether a send fails, and how.
 pub type Decide = Box<dyn FnMut(&Message) -> Option<SendFault> + Send>;
 
 /// Says whether the content of a message is refused.
@@ -120,12 +120,12 @@ impl MemoryMailer {
         Self::default()
     }
 
-    /// Lets the next `sends` fail, after those that are to fail already.
+    /// Lets the next `sends` sends fail. Faults that were set before come first.
     pub fn fail_next(&self, sends: usize, fault: &SendFault) {
         self.lock().faults.extend(std::iter::repeat_n(fault.clone(), sends));
     }
 
-    /// Asks before each send whether it should fail.
+    /// Sets what decides before each send whether it fails; `None` lets all of them succeed.
     pub fn set_fault(&self, decide: Option<Decide>) {
         self.lock().decide = decide;
     }

@@ -37,22 +37,22 @@ pub struct Attachment {
 /// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>
 pub const MAX_RECIPIENTS: usize = 50;
 
-/// The longest address in bytes that may stand in a header, in the form in which it stands there: with the domain in ASCII
-/// (`xn--…`).
+/// The longest address in bytes that may stand in a header, in the form in which it stands there: with the domain in
+/// ASCII (`xn--…`).
 ///
 /// RFC 5321, 4.5.3.1.3 allows a path of 256 bytes, with the two angle brackets around the address.
 pub const MAX_ADDRESS_BYTES: usize = 254;
 
 /// The largest mail in bytes that we send, encoded for transport, as [`Message::size`] counts it.
 ///
-/// SES takes 40 MB, and slows down for mails of more than 10 MB (<https://docs.aws.amazon.com/ses/latest/dg/quotas.html>).
-/// Receivers take less than SES: Exchange Server takes 10 MB by default. A mail is in memory several times while it is sent,
-/// so this bounds the memory of a function, too.
+/// SES takes 40 MB, and slows down for mails of more than 10 MB
+/// (<https://docs.aws.amazon.com/ses/latest/dg/quotas.html>). Receivers take less than SES: Exchange Server takes 10 MB
+/// by default. A mail is in memory several times while it is sent, so this bounds the memory of a function, too.
 pub const MAX_MESSAGE_BYTES: usize = 7_000_000;
 
 impl Message {
-    /// A bound of the mail's size in bytes as it is sent: headers, both parts, and the attached files in Base64, with the
-    /// line breaks that MIME needs. The mail is never larger.
+    /// A bound of the mail's size in bytes as it is sent: headers, both parts, and the attached files in Base64, with
+    /// the line breaks that MIME needs. The mail is never larger.
     pub fn size(&self) -> usize {
         let Self { from, to, reply_to, subject, html, text, headers, attachments } = self;
         let addresses = to.iter().chain(reply_to).chain([from]).map(|address| header_size(address)).sum::<usize>();
@@ -89,8 +89,8 @@ pub(super) fn base64_size(bytes: usize) -> usize {
     characters + characters.div_ceil(76) * 2
 }
 
-/// The size of a header's value, folded. In encoded words (RFC 2047), a byte takes three, and a word of 21 bytes takes 15 more
-/// for its frame and the line break after it.
+/// The size of a header's value, folded. In encoded words (RFC 2047), a byte takes three, and a word of 21 bytes takes
+/// 15 more for its frame and the line break after it.
 fn header_size(value: &str) -> usize {
     let encoded = if value.is_ascii() { value.len() + value.len() / 20 * 3 } else { 4 * value.len() };
     encoded + 32

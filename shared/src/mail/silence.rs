@@ -1,14 +1,14 @@
-//! The alert that no lead has come for a while.
+//! The mail that says that no lead has come for a number of days.
 
 use super::language::{Language, Phrases, fill};
 use super::render::{RenderSettings, Rendered, headers};
 use askama::Template;
 use jiff::Timestamp;
 
-/// A time without any lead.
+/// A period in which no lead has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silence {
-    /// Stable id of this alert.
+    /// The id of this alert, which stays the same however often it is sent.
     pub id: String,
     /// For how many days no lead has come.
     pub days: u32,

@@ -5,7 +5,7 @@ use super::{Language, LanguageError};
 use icu_plurals::PluralCategory;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Looks at every phrase of a language.
+/// Checks every phrase of a language.
 pub(super) fn check(language: &Language) -> Result<(), LanguageError> {
     let phrases = &language.phrases;
     let wrong = |path: &str, problem: String| Err(LanguageError::Phrase { path: path.to_owned(), problem });

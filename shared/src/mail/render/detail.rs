@@ -5,9 +5,9 @@ use crate::display;
 /// How much of each lead is shown.
 #[derive(Clone, Copy)]
 pub(super) struct Detail {
-    /// One line for each lead instead of a card.
+    /// Whether each lead has one line instead of a card.
     pub(super) brief: bool,
-    /// Only who, what, when and which row.
+    /// Whether no more is shown than who did what and when, and in which row it is.
     pub(super) terse: bool,
     /// The longest note, in bytes of HTML.
     pub(super) note: usize,
@@ -48,7 +48,7 @@ pub(super) const LINES: Detail = Detail {
     entries: usize::MAX,
 };
 
-/// What is tried, in this order, until the HTML is short enough.
+/// The steps that are tried, in this order, until the HTML is short enough.
 pub(super) const DETAIL: [Detail; 9] = [
     CARDS,
     Detail { note: 3_000, lines: 50, field: 200, key: 200, rows: 30, ..CARDS },
@@ -61,9 +61,9 @@ pub(super) const DETAIL: [Detail; 9] = [
     Detail { terse: true, field: 12, key: 24, ..LINES },
 ];
 
-/// What is tried for a mail that shows the keys of its rows alone.
+/// The steps for a mail that shows the keys of its rows alone.
 pub(super) const KEYS: [Detail; 5] = [
-    // A key has at most 512 characters; one that cannot be seen takes up to nine bytes.
+    // A key has at most 512 characters, and a character that is made visible takes at most nine bytes.
     Detail { key: 4_700, ..LINES },
     Detail { key: 1_000, ..LINES },
     Detail { key: 300, ..LINES },
@@ -71,7 +71,7 @@ pub(super) const KEYS: [Detail; 5] = [
     Detail { key: 24, ..LINES },
 ];
 
-/// Shortens texts to a measure, and remembers whether it did.
+/// Shortens texts to a measure, and remembers whether any text was shortened.
 pub(super) struct Cut {
     pub(super) detail: Detail,
     pub(super) shortened: bool,
@@ -82,10 +82,10 @@ impl Cut {
         Self { detail, shortened: false }
     }
 
-    /// A text made harmless by `clean`, and then short.
+    /// Makes a text harmless with `clean`, and then shortens it.
     fn shorten(&mut self, text: &str, clean: fn(&str) -> String, bytes: usize, lines: usize) -> String {
-        // Cleaning a text of which most will be cut off would take most of the time. What is left of it can only be too
-        // short where it is mostly white space.
+        // Only the beginning is cleaned, because cleaning what is cut off anyway would take most of the time. What
+        // remains of it is too short only if it is mostly white space.
         let start = &text[..text.floor_char_boundary(4 * bytes + 256)];
         let (mut short, mut shortened) = display::shorten(&clean(start), bytes, lines);
         if start.len() < text.len() && !shortened {

@@ -79,7 +79,7 @@ impl Writer<'_> {
         }
     }
 
-    /// `Third action in 180 days: installed on 3 Nov, test drive on 9 Nov`
+    /// What a person did before: `Third action in 180 days: installed on 3 Nov, test drive on 9 Nov`.
     fn repeat(&self, history: &[PastAction], time: Option<Timestamp>, offer: &str, detail: Detail) -> String {
         let Phrases { repeat, past_action, comma, brackets, .. } = self.phrases;
         let (language, zone) = (self.settings.language, &self.settings.time_zone);
@@ -106,7 +106,7 @@ impl Writer<'_> {
         if history.len() > actions.len() {
             actions.push(language.counted(&repeat.earlier, history.len() - actions.len()));
         }
-        // Told in the order in which it happened.
+        // The oldest action comes first.
         actions.reverse();
         let actions = actions.join(comma);
         let days = usize::try_from(self.settings.contact_window_days).unwrap_or(usize::MAX);
@@ -122,7 +122,7 @@ impl Writer<'_> {
     }
 }
 
-/// Whether a lead is a person to whom one may write.
+/// Whether the customer of a lead is a person to whom one may write.
 pub(super) fn may_be_contacted(lead: &Lead) -> bool {
     !lead.is_do_not_contact() && !lead.is_test()
 }

@@ -1,9 +1,10 @@
-//! A digest as a mail: subject, HTML, text, headers and the attached file. Pure: the same digest is the same mail.
+//! Writes a digest as a mail: subject, HTML, text, headers and the attached file. The same digest always becomes the
+//! same mail.
 //!
-//! Whatever a lead holds, it is text here: [`display`] makes it visible, the templates escape it for HTML, and headers get
-//! one line of it. The HTML stays under [`MAX_HTML_BYTES`]: where everything does not fit, every lead is shortened to the
-//! same measure ([`DETAIL`]), longest texts first, and the attached file has the whole. [`leads_that_fit`] says how many
-//! leads one attached file can hold.
+//! Whatever a lead holds, it stays text: [`display`] makes it visible, the templates escape it for HTML, and headers
+//! get one line of it. The HTML stays under [`MAX_HTML_BYTES`]. If not everything fits, all leads are shortened to the
+//! same measure ([`DETAIL`]), the longest texts first; the attached file has the leads in full. [`leads_that_fit`] says
+//! how many leads one attached file can hold, and [`render_reduced`] writes a mail without the texts of the leads.
 
 mod detail;
 mod leads;
@@ -31,11 +32,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use view::{GroupView, HtmlDigest, TextDigest, View};
 
-/// The HTML of a mail stays under this many bytes: Gmail cuts longer ones off.
+/// The HTML of a mail stays under this many bytes, because Gmail cuts longer ones off.
 pub const MAX_HTML_BYTES: usize = 100_000;
 
-/// So many leads, unreadable rows and bodies at least are all shown in the HTML of one mail, whatever they hold. Of more
-/// than fit, the HTML and the text say how many are in the attached file alone.
+/// Up to this many leads, unreadable rows and bodies are all shown in the HTML of one mail, whatever they hold. If
+/// there are more, and they do not fit, HTML and text say how many are in the attached file alone.
 pub const MAX_ENTRIES: usize = 200;
 
 /// The header that holds the digest's id.
@@ -61,11 +62,12 @@ pub struct Rendered {
     pub html: String,
     /// Text part.
     pub text: String,
-    /// The leads as a file; see [`columns`]. `None` where there is no lead.
+    /// The leads as a file; see [`columns`]. `None` if there is no lead.
     pub csv: Option<Attachment>,
     /// Further headers: name and value, ASCII.
     pub headers: Vec<(String, String)>,
-    /// The customer's address where this mail is about exactly one who may be contacted.
+    /// The customer's address, if the mail is about exactly one customer who may be contacted. It has at most
+    /// [`MAX_ADDRESS_BYTES`](super::MAX_ADDRESS_BYTES).
     pub reply_to: Option<String>,
 }
 
@@ -102,13 +104,13 @@ pub(super) fn headers(id: &str) -> Vec<(String, String)> {
     vec![
         // RFC 3834
         ("Auto-Submitted".to_owned(), "auto-generated".to_owned()),
-        // Exchange looks at this one: no out-of-office note goes to the customer to whom answers go.
+        // Exchange heeds this one, so that no out-of-office note goes to the customer to whom answers go.
         ("X-Auto-Response-Suppress".to_owned(), "OOF, AutoReply".to_owned()),
         (DIGEST_HEADER.to_owned(), id),
     ]
 }
 
-/// An id as a header, a file name and a person can take it.
+/// An id in characters that stand in a header and in a file name as they are.
 fn header_safe(id: &str) -> String {
     let allowed = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     id.chars().take(120).map(|character| if allowed(character) { character } else { '-' }).collect()
@@ -119,9 +121,8 @@ pub fn render(digest: &Digest, settings: &RenderSettings) -> Rendered {
     let writer = Writer::new(digest, settings);
     let groups = writer.groups();
     let subject = writer.subject(&writer.heading(), &groups);
-    let view = |detail| writer.view(&groups, &subject, detail);
-    let (html, detail) = writer.fitting_html(&DETAIL, view);
-    let text = TextDigest { v: &view(detail) }.to_string();
+    let (html, view, _) = writer.fitting_html(&DETAIL, |detail| writer.view(&groups, &subject, detail));
+    let text = TextDigest { v: &view }.to_string();
     let csv = writer.csv();
     Rendered { subject, html, text, csv, headers: headers(&digest.id), reply_to: writer.reply_to() }
 }
@@ -143,7 +144,7 @@ impl<'a> Writer<'a> {
         Self { digest, settings, phrases: &settings.language.phrases }
     }
 
-    /// The leads by offer: offers by their newest lead, leads within them newest first.
+    /// The leads by offer. The offer with the newest lead comes first, and so does the newest lead of each offer.
     fn groups(&self) -> Vec<Group<'a>> {
         let mut leads: Vec<_> = self.digest.leads.iter().collect();
         leads.sort_by_cached_key(|DigestLead { stored, .. }| {
@@ -180,7 +181,7 @@ impl<'a> Writer<'a> {
         Some(Attachment { name: self.file_name(), content_type: "text/csv".to_owned(), content })
     }
 
-    /// Answers go to the customer only where nobody else is in the mail, and the customer may be written to.
+    /// Where answers go: to the customer, if nobody else is in the mail and the customer may be written to.
     fn reply_to(&self) -> Option<String> {
         let Digest { leads, unreadable, quarantined, .. } = self.digest;
         let [DigestLead { stored, .. }] = leads.as_slice() else { return None };
@@ -190,25 +191,26 @@ impl<'a> Writer<'a> {
         Address::of(&stored.lead.customer.email).header
     }
 
-    /// The HTML with as much of everything as fits, and how much that is: the first of the steps with which it is short
-    /// enough.
-    fn fitting_html(&self, steps: &[Detail], view: impl Fn(Detail) -> View) -> (String, Detail) {
+    /// The HTML with as much detail as fits, with its view and that detail. It is the first of the steps with which the
+    /// HTML is short enough.
+    fn fitting_html(&self, steps: &[Detail], view: impl Fn(Detail) -> View) -> (String, View, Detail) {
         let mut steps = steps.iter().copied();
         let mut detail = CARDS;
         loop {
             detail = match steps.next() {
                 Some(next) => next,
-                // More than `MAX_ENTRIES`: as many as fit.
+                // There are more than `MAX_ENTRIES`. Some are left out until the rest fits.
                 None => Detail { entries: detail.entries.min(self.entries()) * 3 / 4, ..detail },
             };
-            let html = HtmlDigest { v: &view(detail) }.to_string();
+            let view = view(detail);
+            let html = HtmlDigest { v: &view }.to_string();
             if html.len() < MAX_HTML_BYTES || detail.entries == 0 {
-                return (html, detail);
+                return (html, view, detail);
             }
         }
     }
 
-    /// The longest of the three lists.
+    /// How many entries the longest of the three lists has.
     fn entries(&self) -> usize {
         let Digest { leads, unreadable, quarantined, .. } = self.digest;
         leads.len().max(unreadable.len()).max(quarantined.len())
@@ -268,7 +270,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// What must be known of the mail before its leads are read.
+    /// What a reader must know of the mail before its leads.
     fn notices(&self) -> Vec<String> {
         let notice = &self.phrases.notice;
         match self.digest.occasion {
@@ -288,7 +290,7 @@ impl<'a> Writer<'a> {
         vec![fill(&footer.zone, &[("zone", zone)]), fill(&footer.digest, &[("id", &id)])]
     }
 
-    /// A time in words; one that is not plausible is unknown.
+    /// A time in words. A time that is not plausible is called unknown.
     fn time(&self, time: Option<Timestamp>) -> String {
         match time.and_then(plausible) {
             Some(time) => self.settings.language.date_time(time, &self.settings.time_zone),

@@ -1,4 +1,4 @@
-//! The mail of last resort: it says which leads there are, and nothing of what they say.
+//! The reduced form of a mail: it says which leads there are, and nothing of what they say.
 
 use super::detail::{Cut, Detail, KEYS};
 use super::view::{EntryView, SectionView, TextDigest, View};
@@ -6,10 +6,11 @@ use super::{RenderSettings, Rendered, Writer, headers};
 use crate::mail::digest::{Digest, DigestLead};
 use jiff::Timestamp;
 
-/// Writes a mail for a digest whose texts the mail service does not take, or which is too large: keys and times of its rows, and whether a lead is a test
-/// or must not be contacted. There is no text of a lead, no attached file and no address for answers.
+/// Writes a mail for a digest whose texts the mail service does not take, or which is too large. It has the keys and
+/// times of the rows, and says which leads are tests or must not be contacted. It has no text of a lead, no attached
+/// file and no address for answers.
 ///
-/// The HTML shows the first rows where not all of them fit; the text has all of them.
+/// If not all rows fit into the HTML, it shows the newest ones. The text has all of them.
 pub fn render_reduced(digest: &Digest, settings: &RenderSettings) -> Rendered {
     let writer = Writer::new(digest, settings);
     let heading = match digest.leads.len() {
@@ -18,7 +19,7 @@ pub fn render_reduced(digest: &Digest, settings: &RenderSettings) -> Rendered {
     };
     let subject = writer.subject(&heading, &[]);
     let view = |detail| writer.reduced_view(&heading, &subject, detail);
-    let (html, detail) = writer.fitting_html(&KEYS, view);
+    let (html, _, detail) = writer.fitting_html(&KEYS, view);
     let text = TextDigest { v: &view(Detail { entries: usize::MAX, ..detail }) }.to_string();
     Rendered { subject, html, text, csv: None, headers: headers(&digest.id), reply_to: None }
 }

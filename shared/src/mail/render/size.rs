@@ -5,8 +5,8 @@ use crate::mail::digest::DigestLead;
 use crate::mail::message::{MAX_MESSAGE_BYTES, base64_size};
 use std::io;
 
-/// What a mail may take besides the attached file: its HTML and its text, of up to 100 kB each, in an encoding that can take
-/// three times as much, and its headers with 50 recipients.
+/// What a mail may take besides the attached file: its HTML and its text, of up to 100 kB each, in an encoding that can
+/// take three times as much, and its headers with 50 recipients.
 const BESIDES_FILE: usize = 1_000_000;
 
 /// How many of the leads, from the first one on, fit into one mail of [`MAX_MESSAGE_BYTES`]. It is 0 where the first one

@@ -1,4 +1,4 @@
-//! The subject, and the lines of it that stand above the leads as well.
+//! The subject, and those parts of it that also stand above the leads.
 
 use super::{Group, Writer};
 use crate::display;
@@ -44,9 +44,9 @@ impl Writer<'_> {
         flags.join(comma)
     }
 
-    /// `3 new leads: Contoso Backup (2), Contoso VM`
+    /// The subject: `3 new leads: Contoso Backup (2), Contoso VM`.
     pub(super) fn subject(&self, heading: &str, groups: &[Group<'_>]) -> String {
-        /// Inbox lists show little more.
+        /// Lists of mails show little more of a subject.
         const MAX_OFFERS_BYTES: usize = 110;
         let Phrases { subject: phrases, brackets, comma, colon, semicolon, .. } = self.phrases;
         let mut subject = heading.to_owned();

@@ -40,7 +40,7 @@ impl Writer<'_> {
                 about: format!("{size}{received}"),
                 columns: Vec::new(),
                 excerpt: cut.block(&body.excerpt),
-                // The excerpt is the beginning of the body at most.
+                // The excerpt may be the beginning of the body alone.
                 shortened: (cut.shortened || body.excerpt.len() < body.size) && !detail.brief,
             }
         });

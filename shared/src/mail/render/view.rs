@@ -1,4 +1,4 @@
-//! What the templates lay out. The texts are harmless to look at, and not yet escaped.
+//! The templates and what they lay out.
 
 use crate::mail::language::{Language, Phrases};
 use askama::Template;
@@ -15,7 +15,7 @@ pub(super) struct TextDigest<'a> {
     pub(super) v: &'a View,
 }
 
-/// What the templates lay out. Its texts are harmless to look at, not yet escaped.
+/// What the templates lay out. Its texts are harmless to look at; the template for HTML escapes them.
 pub(super) struct View {
     pub(super) language: &'static Language,
     /// The phrases of that language.
@@ -26,7 +26,7 @@ pub(super) struct View {
     pub(super) title: String,
     pub(super) heading: String,
     pub(super) flags: String,
-    /// What inbox lists show beside the subject.
+    /// What lists of mails show beside the subject.
     pub(super) preheader: String,
     pub(super) notices: Vec<String>,
     pub(super) brief: bool,

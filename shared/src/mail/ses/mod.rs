@@ -1,9 +1,9 @@
 //! Mail by Amazon SES (API v2): sending, and what SES says about the account.
 //!
-//! Sending is not idempotent there: a mail whose answer was lost may have been accepted. So only those failures are tried
-//! again here that say that nothing was accepted: throttling, 503, and connections that were never made. Everything else
-//! that may pass ends as [`MailError::Unavailable`](super::MailError::Unavailable), so that the caller can send again with a
-//! mark.
+//! Sending is not idempotent: a mail whose answer was lost may have been accepted. So a mail is tried again here only
+//! after failures which show that it was not accepted: throttling, 503, and connections that were never made. All other
+//! failures that may pass become [`MailError::Unavailable`](super::MailError::Unavailable), so that the caller can mark
+//! the mail as a possible repeat when it sends it again.
 
 mod account;
 mod refusals;

@@ -1,4 +1,4 @@
-//! What SES's failures mean for a mail. Of SES's messages nothing is passed on: they hold addresses.
+//! What SES's failures mean for a mail. The texts of SES's errors are not passed on, because they hold addresses.
 
 use crate::aws::error_code;
 use crate::mail::MailError;
@@ -27,7 +27,7 @@ pub(super) fn mail_error(error: &SdkError<SendEmailError, HttpResponse>, has_rep
                 }
             }
         }
-        // Nothing was sent, and the next mail will fare no better.
+        // Nothing was sent, and no other mail could be sent either.
         SdkError::ConstructionFailure(_) => {
             MailError::Destination { code, cure: cure("check the function's AWS region, credentials and endpoint") }
         }
@@ -39,17 +39,18 @@ pub(super) fn mail_error(error: &SdkError<SendEmailError, HttpResponse>, has_rep
     }
 }
 
-/// Whether a mail may have been accepted although there is no answer that says so: by the status of the answer, or else by
-/// what happened to the request.
+/// Whether a mail may have been accepted although there is no answer that says so: by the status of the answer, or else
+/// by what happened to the request.
 pub(super) fn may_be_accepted(status: Option<u16>, failure: Option<&ConnectorError>) -> bool {
     match status {
-        // SES says so itself where it throttles or is unavailable. A 500, or a gateway's 502 or 504, says nothing.
+        // With 429 and 503, SES itself says that it did not accept the mail. A 500, or a gateway's 502 or 504, leaves it
+        // open.
         Some(status) => status >= 500 && status != 503,
         None => !failure.is_some_and(was_never_sent),
     }
 }
 
-/// Whether there was nobody at the other end, or not even a request.
+/// Whether nobody was there to take the request, or no request could be made.
 fn was_never_sent(error: &ConnectorError) -> bool {
     let mut causes = std::iter::successors(error.source(), |&error| error.source());
     error.is_user()
@@ -61,12 +62,13 @@ fn was_never_sent(error: &ConnectorError) -> bool {
         })
 }
 
-/// How long an answer asks to wait, if it gives a number of seconds (RFC 9110, 10.2.3). SES itself does not; a gateway may.
+/// How long an answer asks to wait, if it gives a number of seconds (RFC 9110, 10.2.3). SES itself gives none, but a
+/// gateway in front of it may.
 fn retry_after(answer: &HttpResponse) -> Option<Duration> {
     answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// What an answer of SES means, with what to do about it. The variants are those of [`MailError`].
+/// What an answer of SES means, with what to do about it. The variants are explained at [`MailError`].
 enum Meaning {
     Message(&'static str),
     Destination(&'static str),
@@ -100,7 +102,7 @@ const ADDRESS: &str =
     "SES does not take an address or a header as it is: check LEADS_MAIL_FROM and the recipients for typing errors";
 const UNKNOWN: &str = "SES does not take the mail: look the code up in the SES API reference, SendEmail";
 
-/// Sorts an error.
+/// Decides what an error means.
 ///
 /// The errors that SES declares are those of
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors>.
@@ -112,18 +114,18 @@ fn meaning(error: &SendEmailError, status: u16, has_reply_to: bool) -> Meaning {
         SendEmailError::SendingPausedException(_) => Destination(PAUSED),
         SendEmailError::MailFromDomainNotVerifiedException(_) => Destination(MAIL_FROM_DOMAIN),
         SendEmailError::NotFoundException(_) => Destination(CONFIGURATION_SET),
-        // SES accepted nothing, and will take more later by itself.
+        // SES did not accept the mail, and takes mails again later without anybody's doing.
         SendEmailError::LimitExceededException(_) => Busy(QUOTA),
         SendEmailError::TooManyRequestsException(_) => Busy(WAIT),
         // SES uses these two for faults of the message as well as of sender and recipients; the text tells which.
         SendEmailError::MessageRejected(_) => by_text(&text).unwrap_or(Message(CONTENT)),
         SendEmailError::BadRequestException(_) => by_text(&text).unwrap_or_else(|| bad_request(&text, has_reply_to)),
-        // The rest is not declared for this operation.
+        // All other errors are not declared for this operation.
         error => by_code(error.code().unwrap_or_default(), status, &text),
     }
 }
 
-/// What the text of a refusal says for certain.
+/// What the text of a refusal means, if it is one of the texts that are known.
 fn by_text(text: &str) -> Option<Meaning> {
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if says(&["suppress"]) {
@@ -146,7 +148,7 @@ fn bad_request(text: &str, has_reply_to: bool) -> Meaning {
     if is_about_address && !has_reply_to { Destination(ADDRESS) } else { Message(ADDRESS) }
 }
 
-/// Sorts an error that SES does not declare, by its code and the HTTP status.
+/// Decides what an error means that SES does not declare for sending, by its code and the HTTP status.
 ///
 /// The codes are those of <https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html>.
 fn by_code(code: &str, status: u16, text: &str) -> Meaning {
@@ -162,7 +164,7 @@ fn by_code(code: &str, status: u16, text: &str) -> Meaning {
             | "UnrecognizedClientException",
             _,
         ) => Destination(CREDENTIALS),
-        // SES may call its throttling by several names, and answers it with 400 as well.
+        // Throttling has several names, and its status may be 400 as well as 429.
         (code, status) if status == 429 || code.contains("Throttl") => {
             Busy(if text.contains("quota") { QUOTA } else { WAIT })
         }

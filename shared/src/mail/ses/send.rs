@@ -15,8 +15,8 @@ use aws_sdk_sesv2::types::{
 };
 use std::time::Duration;
 
-/// How often a mail is tried, the first time included. Pauses between tries double, with jitter, from up to one second to at
-/// most [`MAX_BACKOFF`].
+/// How often a mail is tried, the first time included. The pauses between attempts double: the first one takes up to a
+/// second, none takes more than [`MAX_BACKOFF`], and each is shortened at random.
 const MAX_ATTEMPTS: u32 = 5;
 
 const MAX_BACKOFF: Duration = Duration::from_secs(8);
@@ -33,8 +33,8 @@ pub struct SesMailer {
 }
 
 impl SesMailer {
-    /// A mailer with the region, credentials and HTTP client of `config`. Every mail names the configuration set, if there
-    /// is one.
+    /// A mailer with the region, credentials and HTTP client of `config`. Every mail names the configuration set, if
+    /// there is one.
     pub fn new(config: &SdkConfig, configuration_set: Option<String>) -> Self {
         Self::with_retries(config, configuration_set, retries())
     }
@@ -49,7 +49,7 @@ impl SesMailer {
 impl Mailer for SesMailer {
     async fn send(&self, message: &Message) -> Result<String, MailError> {
         if message.size() > SES_MAX_MESSAGE_BYTES {
-            // SES would refuse it as well, after it has come all the way.
+            // SES would refuse it as well, but only after the whole mail has been transferred.
             return Err(MailError::Message { code: "TooLarge".to_owned(), cure: TOO_LARGE.to_owned() });
         }
         let content = content(message).map_err(|_| MailError::Message {
@@ -71,7 +71,7 @@ impl Mailer for SesMailer {
     }
 }
 
-/// The mail in SES's form: it builds the MIME message and encodes all headers itself.
+/// The mail in SES's form. SES builds the MIME message of it, and encodes all headers.
 fn content(message: &Message) -> Result<EmailContent, BuildError> {
     let utf8 = |text: &str| Content::builder().data(text).charset("UTF-8").build();
     let mut simple = SesMessage::builder()
