@@ -1,4 +1,4 @@
-//! Finds the languages of the mail: every file in `src/mail/languages` is one.
+//! Finds the languages of the mail: every file in `src/mail/languages` that ends with `.json` is one.
 
 use std::path::PathBuf;
 use std::{env, fs, io};

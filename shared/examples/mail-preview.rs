@@ -6,7 +6,7 @@
 #[path = "../tests/mail/samples.rs"]
 mod samples;
 
-use marketplace_leads::mail::{Silence, render, render_silence};
+use marketplace_leads::mail::{Silence, render, render_reduced, render_silence};
 use std::path::Path;
 use std::time::Instant;
 use std::{fs, io};
@@ -18,6 +18,9 @@ fn main() -> io::Result<()> {
     let mut mails = vec![("silence", render_silence(&silence, &samples::english()))];
     for (name, digest, settings) in samples::all() {
         mails.push((name, render(&digest, &settings)));
+    }
+    for (name, digest, settings) in samples::all_reduced() {
+        mails.push((name, render_reduced(&digest, &settings)));
     }
     for (name, mail) in mails {
         let name = name.replace(' ', "-");

@@ -1,19 +1,20 @@
-//! Leads as rows of a CSV file: one definition for the file attached to a digest and for the export.
+//! Leads as rows of a CSV file. The file that is attached to a digest and the export share this definition.
 //!
 //! The file is UTF-8 with a byte-order mark (spreadsheets want it), RFC 4180, with CR LF at the end of each row. The
-//! columns are those of [`Column::ALL`], in that order, always all of them. A [`Preset`] gives them the names that a CRM's
-//! importer maps by itself; what the CRM has no field for keeps its own name.
+//! columns are always all of [`Column::ALL`], in that order. A [`Preset`] gives them the names that a CRM's importer
+//! maps by itself; a column for which the CRM has no field keeps its own name.
 //!
-//! A row of the table that is no lead is a row of the file, too: its keys and time, the reason in [`Column::Description`],
-//! all of its columns in [`Column::FurtherFields`].
+//! A row of the table that is no lead is a row of the file, too. It has the row's keys and time, the reason in
+//! [`Column::Description`], and all columns of the row in [`Column::FurtherFields`].
 //!
 //! # What keeps a spreadsheet from calculating
-//! A cell whose first visible character is one of `= + - @` (or its full-width form), or that starts with a tab or a line
-//! break, gets an apostrophe in front, as OWASP advises
-//! (<https://owasp.org/www-community/attacks/CSV_Injection>). One exception: a `+` with nothing but digits and spaces after
-//! it is a phone number, which can calculate nothing, and which a CRM should get as it is.
+//! A cell whose first visible character is one of `= + - @` (or its full-width form), or that starts with a tab or a
+//! line break, gets an apostrophe in front, as OWASP advises (<https://owasp.org/www-community/attacks/CSV_Injection>).
+//! One exception: a `+` with nothing but digits and spaces after it is a phone number, which can calculate nothing, and
+//! which a CRM should get as it is.
 //!
-//! Control characters and those that turn text around are written visibly (`␀`, `[U+202E]`); the table keeps the originals.
+//! Control characters and those that turn text around are written visibly (`␀`, `[U+202E]`); the table keeps the
+//! originals.
 
 use crate::display;
 use crate::lead::{Action, StoredLead, UnreadableRow};
@@ -21,7 +22,7 @@ use crate::table::Entity;
 use serde::Serialize;
 use std::io::Write;
 
-/// What a file starts with: the byte-order mark of UTF-8.
+/// The byte-order mark of UTF-8, with which a file starts.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A column of a file of leads. In JSON it is named like `firstName`.
@@ -54,7 +55,7 @@ pub enum Column {
     Marketplace,
     /// Microsoft's `LeadSource` as it came.
     LeadSource,
-    /// When the lead came about: RFC 3339 in UTC. Empty where nobody knows.
+    /// When the lead came about: RFC 3339 in UTC. It is empty where the time is unknown or implausible.
     LeadTime,
     /// The note, or the campaign parameters as JSON.
     Description,
@@ -170,7 +171,7 @@ impl Column {
     }
 }
 
-/// Whose names the columns bear.
+/// The program whose names the columns bear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// The labels of HubSpot's contact properties.
@@ -189,7 +190,7 @@ pub enum Preset {
 }
 
 impl Preset {
-    /// All of them.
+    /// All presets.
     pub const ALL: [Self; 3] = [Self::HubSpot, Self::Salesforce, Self::Dynamics365];
 
     /// A short stable name.
@@ -226,7 +227,7 @@ pub fn writer<W: Write>(file: W) -> csv::Writer<W> {
 /// Writes the first row, with the heading of each column: [`Column::heading`], or what an importer calls it.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write_headings<W: Write>(
     writer: &mut csv::Writer<W>,
     heading: impl Fn(Column) -> &'static str,
@@ -237,7 +238,7 @@ pub fn write_headings<W: Write>(
 /// Writes one lead.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write_lead<W: Write>(writer: &mut csv::Writer<W>, lead: &StoredLead) -> csv::Result<()> {
     write_row(writer, |column| column.value(lead))
 }
@@ -245,7 +246,7 @@ pub fn write_lead<W: Write>(writer: &mut csv::Writer<W>, lead: &StoredLead) -> c
 /// Writes a row of the table that is no lead.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write_unreadable<W: Write>(
     writer: &mut csv::Writer<W>,
     entity: &Entity,

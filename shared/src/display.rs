@@ -1,8 +1,11 @@
-//! Texts from outside, made harmless to look at: nothing invisible, nothing that turns the text around it.
+//! Makes texts from outside harmless to look at: what cannot be seen is shown, and nothing changes the direction of the
+//! text around it.
 //!
-//! Escaping for HTML, headers or CSV comes on top, where such a text is put into one.
+//! Whoever puts such a text into HTML, a header or CSV must escape it for that besides.
 
-/// A text on one line: white space is one space, what cannot be seen is made visible.
+use std::fmt::Write as _;
+
+/// A text on one line. Each stretch of white space becomes one space, and what cannot be seen is made visible.
 pub(crate) fn line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text.split(char::is_whitespace).filter(|word| !word.is_empty()) {
@@ -19,7 +22,7 @@ pub(crate) fn line(text: &str) -> String {
     line
 }
 
-/// A text of several lines: at most one empty line in a row, what cannot be seen is made visible.
+/// A text of several lines. Of several empty lines in a row one is kept, and what cannot be seen is made visible.
 pub(crate) fn block(text: &str) -> String {
     let mut block = String::with_capacity(text.len());
     let mut empty = 0;
@@ -38,7 +41,7 @@ pub(crate) fn block(text: &str) -> String {
     block
 }
 
-/// A text with its white space as it is, in which what cannot be seen is made visible.
+/// A text in which what cannot be seen is made visible. Its white space stays as it is.
 pub(crate) fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     for character in text.chars() {
@@ -52,10 +55,11 @@ pub(crate) fn visible(text: &str) -> String {
 
 fn push_visible(out: &mut String, character: char) {
     match character {
-        // Unicode has a picture for each of these.
+        // Unicode has a visible symbol for each control character.
         '\0'..='\x1f' => out.extend(char::from_u32(0x2400 + u32::from(character))),
         '\x7f' => out.push('\u{2421}'),
-        // Marks that at most move punctuation; people who write from right to left use them.
+        // Marks of direction, which people who write from right to left use. They are left out: they are not seen, and
+        // all they can do is to move punctuation.
         '\u{200e}' | '\u{200f}' | '\u{61c}' => {}
         '\u{80}'..='\u{9f}'
         | '\u{ad}'
@@ -73,7 +77,10 @@ fn push_visible(out: &mut String, character: char) {
         | '\u{feff}'
         | '\u{ffa0}'
         | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => out.push_str(&format!("[U+{:04X}]", u32::from(character))),
+        | '\u{e0000}'..='\u{e007f}' => {
+            // Writing to a text does not fail.
+            let _ = write!(out, "[U+{:04X}]", u32::from(character));
+        }
         _ => out.push(character),
     }
 }
@@ -86,8 +93,8 @@ fn html_bytes(character: char) -> usize {
     }
 }
 
-/// The beginning of a text that takes at most `bytes` in HTML and `lines` lines, with an ellipsis where it was cut, and
-/// whether it was.
+/// The beginning of a text that takes at most `bytes` in HTML and `lines` lines, and whether the text was cut. A text
+/// that was cut ends with an ellipsis.
 pub(crate) fn shorten(text: &str, bytes: usize, lines: usize) -> (String, bool) {
     const ELLIPSIS: char = '…';
     let (mut used, mut line, mut end) = (0, 1, None);
@@ -97,7 +104,7 @@ pub(crate) fn shorten(text: &str, bytes: usize, lines: usize) -> (String, bool) 
         if used > bytes || line > lines {
             break;
         }
-        // Where an ellipsis still has room.
+        // The text may be cut here only if there is room left for an ellipsis.
         if used + ELLIPSIS.len_utf8() <= bytes {
             end = Some(at + character.len_utf8());
         }

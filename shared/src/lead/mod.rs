@@ -11,8 +11,8 @@ mod source;
 mod tests;
 
 pub use parse::{MAX_BODY_BYTES, Unreadable, UnreadableKind};
-pub(crate) use row::to_millisecond;
 pub use row::{Day, Origin, StoredLead, UnreadableRow, column};
+pub(crate) use row::{plausible, to_millisecond};
 pub use source::{Action, LeadSource, Marketplace};
 
 use sha2::{Digest as _, Sha256};

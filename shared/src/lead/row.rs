@@ -98,9 +98,10 @@ impl StoredLead {
     }
 
     /// When the lead came about: when it was received, or else Microsoft's `CreatedTime`, or else when the row was
-    /// written.
+    /// written. Times that are not plausible count as unknown; see [`plausible`].
     pub fn time(&self) -> Option<Timestamp> {
-        self.received.or_else(|| parse_time(&self.lead.created_time)).or(self.timestamp)
+        let created = || parse_time(&self.lead.created_time).and_then(plausible);
+        self.received.and_then(plausible).or_else(created).or_else(|| self.timestamp.and_then(plausible))
     }
 
     /// The row: Microsoft's columns and types, and ours beside them. A text longer than a column goes on in `Name_2`,
@@ -213,6 +214,14 @@ fn object<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> String {
 fn json_string(text: &str) -> String {
     // A text always makes JSON.
     serde_json::to_string(text).unwrap_or_default()
+}
+
+/// A time that can be one of a lead: from 1601, where Azure's own times begin, to 9000. Time can be added to such a time and
+/// taken from it without leaving the range of [`Timestamp`].
+pub(crate) fn plausible(time: Timestamp) -> Option<Timestamp> {
+    /// 1601-01-01 and 9000-01-01 in UTC, as seconds since 1970.
+    const SECONDS: std::ops::Range<i64> = -11_644_473_600..221_845_392_000;
+    SECONDS.contains(&time.as_second()).then_some(time)
 }
 
 /// A time as precisely as intake keeps it.

@@ -7,7 +7,7 @@ use std::fmt;
 /// Leads that go out in one mail.
 #[derive(Clone, PartialEq)]
 pub struct Digest {
-    /// Stable id.
+    /// The id of the digest, which stays the same however often it is sent.
     pub id: String,
     /// Why this mail is sent.
     pub occasion: Occasion,
@@ -24,13 +24,13 @@ pub struct Digest {
 pub enum Occasion {
     /// New leads.
     New,
-    /// New leads whose mail may have been sent already: the run that sent it ended before it could note so.
+    /// New leads whose mail may have been sent already: the run that sent it ended before it could note that.
     MaybeRepeated,
-    /// Leads of a time, sent again on demand.
+    /// The leads of a period, sent again on demand.
     Backfill {
-        /// From when.
+        /// The beginning of the period.
         since: Timestamp,
-        /// Until when.
+        /// The end of the period.
         until: Timestamp,
     },
 }
@@ -47,7 +47,7 @@ pub struct DigestLead {
 /// An earlier action of the same person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastAction {
-    /// When.
+    /// When it happened.
     pub time: Timestamp,
     /// Microsoft's action code.
     pub action_code: String,
@@ -73,9 +73,9 @@ pub struct UnreadableLead {
 /// A body that intake kept because it could not read it.
 #[derive(Clone, PartialEq)]
 pub struct QuarantinedBody {
-    /// Its row in the state table: partition.
+    /// The partition of its row in the state table.
     pub partition_key: String,
-    /// Its row in the state table: key.
+    /// The key of its row in the state table.
     pub row_key: String,
     /// When intake received it.
     pub received: Option<Timestamp>,
@@ -83,11 +83,11 @@ pub struct QuarantinedBody {
     pub reason: String,
     /// Its size in bytes.
     pub size: usize,
-    /// Its beginning as text, as far as it is one.
+    /// The beginning of the body, as far as it can be read as a text.
     pub excerpt: String,
 }
 
-/// Shows how much there is, and no person.
+/// Shows how many entries there are, and nothing of a person.
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Digest")
@@ -99,21 +99,21 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Shows no person.
+/// Shows how many earlier actions there are, and nothing of a person.
 impl fmt::Debug for DigestLead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DigestLead").field("history", &self.history.len()).finish_non_exhaustive()
     }
 }
 
-/// Shows nothing of the row: people may be in it.
+/// Shows how many columns there are, and nothing of what is in them: it may be about a person.
 impl fmt::Debug for UnreadableLead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnreadableLead").field("columns", &self.columns.len()).finish_non_exhaustive()
     }
 }
 
-/// Shows nothing of the body: people may be in it.
+/// Shows how large the body is, and nothing of what is in it: it may be about a person.
 impl fmt::Debug for QuarantinedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QuarantinedBody").field("size", &self.size).finish_non_exhaustive()

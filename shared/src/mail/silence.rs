@@ -1,14 +1,14 @@
-//! The alert that no lead has come for a while.
+//! The mail that says that no lead has come for a number of days.
 
 use super::language::{Language, Phrases, fill};
 use super::render::{RenderSettings, Rendered, headers};
 use askama::Template;
 use jiff::Timestamp;
 
-/// A time without any lead.
+/// A period in which no lead has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silence {
-    /// Stable id of this alert.
+    /// The id of this alert, which stays the same however often it is sent.
     pub id: String,
     /// For how many days no lead has come.
     pub days: u32,
@@ -21,7 +21,7 @@ pub fn render_silence(silence: &Silence, settings: &RenderSettings) -> Rendered 
     let language = settings.language;
     let p = &language.phrases;
     let days = usize::try_from(silence.days).unwrap_or(usize::MAX);
-    let subject = p.silence.subject.of(days);
+    let subject = language.counted(&p.silence.subject, days);
     let last = match silence.last_lead {
         Some(time) => fill(&p.silence.last, &[("time", &language.date_time(time, &settings.time_zone))]),
         None => p.silence.never.clone(),

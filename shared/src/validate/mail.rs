@@ -2,8 +2,7 @@
 
 use super::findings::{Findings, count};
 use super::test_lead::test_row;
-use crate::mail::ses::SesMailer;
-use crate::mail::ses_account::{Account, Identity, SesAccount, SesError};
+use crate::mail::ses::{Account, Identity, SesAccount, SesError, SesMailer};
 use crate::mail::{Digest, DigestLead, Language, Mailer as _, Occasion, RenderSettings, render};
 use crate::settings::ValidationSettings;
 use aws_config::SdkConfig;

@@ -1,11 +1,15 @@
 //! What makes a mail harmless, whatever its leads hold. The fuzz targets in `tests/fuzz` ask the same.
 
-use marketplace_leads::mail::{MAX_HTML_BYTES, Rendered};
+use marketplace_leads::mail::{MAX_ADDRESS_BYTES, MAX_HTML_BYTES, Rendered};
 
 /// What must hold for every mail.
 pub(crate) fn assert_harmless(mail: &Rendered, leads: usize) {
     assert!(mail.html.len() < MAX_HTML_BYTES, "{} bytes of HTML", mail.html.len());
     assert_eq!(mail.csv.is_some(), leads > 0);
+    // In encoded words, a byte takes two at most; RFC 5322 allows 998 bytes in a line.
+    assert!(mail.subject.len() < 499, "{} bytes of subject", mail.subject.len());
+    assert!(mail.text.len() < 2 * MAX_HTML_BYTES, "{} bytes of text", mail.text.len());
+    assert!(mail.reply_to.iter().all(|address| address.len() <= MAX_ADDRESS_BYTES));
     let headers = mail.headers.iter().flat_map(|(name, value)| [name, value]);
     for line in headers.chain([&mail.subject]).chain(&mail.reply_to) {
         assert!(!line.chars().any(char::is_control), "{line:?}");

@@ -1,6 +1,8 @@
 //! Mails as people get them: whole, and whatever a lead holds.
 
+mod bounds;
 mod harmless;
+mod languages;
 mod samples;
 
 use harmless::assert_harmless;
@@ -8,8 +10,9 @@ use jiff::Timestamp;
 use marketplace_leads::columns::Column;
 use marketplace_leads::lead::{Customer, Lead, Origin, StoredLead, UnknownField};
 use marketplace_leads::mail::{
-    DIGEST_HEADER, Digest, DigestLead, MAX_ENTRIES, MAX_HTML_BYTES, Occasion, PastAction, QuarantinedBody,
-    RenderSettings, Rendered, Silence, UnreadableLead, render, render_silence,
+    DIGEST_HEADER, Digest, DigestLead, MAX_ENTRIES, MAX_HTML_BYTES, MAX_MESSAGE_BYTES, Occasion, PastAction,
+    QuarantinedBody, RenderSettings, Rendered, Silence, UnreadableLead, leads_that_fit, render, render_reduced,
+    render_silence,
 };
 use proptest::prelude::*;
 use samples::{ada, digest, do_not_contact, english, hostile, ordinary, repeated, test_lead, unreadable, withheld};
@@ -49,6 +52,9 @@ fn whole_mails_are_as_they_were() {
         if digest.leads.len() < 50 {
             assert_whole(name, &render(&digest, &settings));
         }
+    }
+    for (name, digest, settings) in samples::all_reduced() {
+        assert_whole(name, &render_reduced(&digest, &settings));
     }
     for (name, language, last_lead) in
         [("silence", "en", Some(samples::newest())), ("silence chinese", "zh-Hans", Some(samples::newest()))]
@@ -430,9 +436,12 @@ proptest! {
 
     #[test]
     fn any_digest_is_a_harmless_mail_in_every_language(digest in any_digest()) {
-        for settings in [english(), samples::settings("zh-Hans", "Asia/Shanghai")] {
+        for settings in [english(), samples::settings("zh-Hans", "Asia/Shanghai"), samples::made_up::settings()] {
+            assert_harmless(&render_reduced(&digest, &settings), 0);
             let mail = render(&digest, &settings);
             assert_harmless(&mail, digest.leads.len());
+            prop_assert!(mail.size() <= MAX_MESSAGE_BYTES);
+            prop_assert_eq!(leads_that_fit(&digest.leads), digest.leads.len());
             if let Some(csv) = mail.csv {
                 prop_assert_eq!(cells(&csv.content).len(), digest.leads.len());
             }

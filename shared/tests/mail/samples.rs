@@ -1,5 +1,8 @@
 //! Digests of every kind: the snapshot tests compare their mails, and `examples/mail-preview.rs` writes them to look at.
 
+#[path = "made_up.rs"]
+pub(crate) mod made_up;
+
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use marketplace_leads::lead::{Lead, Origin, StoredLead};
@@ -229,6 +232,11 @@ pub(crate) fn all() -> Vec<(&'static str, Digest, RenderSettings)> {
             Digest { unreadable: vec![unreadable()], ..new(vec![chinese(), do_not_contact(), withheld()]) },
             settings("zh-Hans", "Asia/Shanghai"),
         ),
+        (
+            "made-up language",
+            Digest { unreadable: vec![unreadable()], ..new(vec![ada(), repeated(), do_not_contact(), withheld()]) },
+            made_up::settings(),
+        ),
         ("maybe repeated", Digest { occasion: Occasion::MaybeRepeated, ..new(vec![ada()]) }, english()),
         (
             "backfill",
@@ -238,5 +246,21 @@ pub(crate) fn all() -> Vec<(&'static str, Digest, RenderSettings)> {
             },
             english(),
         ),
+    ]
+}
+
+/// Digests that are sent without the texts of their leads, by their names.
+pub(crate) fn all_reduced() -> Vec<(&'static str, Digest, RenderSettings)> {
+    let everything = Digest {
+        occasion: Occasion::MaybeRepeated,
+        unreadable: vec![unreadable()],
+        quarantined: vec![quarantined()],
+        ..digest(vec![hostile(), do_not_contact(), test_lead()])
+    };
+    vec![
+        ("reduced", digest(vec![ada()]), english()),
+        ("reduced everything", everything.clone(), english()),
+        ("reduced chinese", everything.clone(), settings("zh-Hans", "Asia/Shanghai")),
+        ("reduced made-up language", everything, made_up::settings()),
     ]
 }

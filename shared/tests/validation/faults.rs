@@ -241,7 +241,8 @@ fn faults() -> Vec<Fault> {
         }),
         fault("a pending digest", "notifier", Failed, |cloud| {
             Box::pin(async {
-                let refused = MailError::Refused { code: "MessageRejected".into(), cure: "verify the sender".into() };
+                let refused =
+                    MailError::Destination { code: "MessageRejected".into(), cure: "verify the sender".into() };
                 cloud.mailer.fail_next(9, &SendFault::Before(refused));
                 cloud.arrive("Grace");
                 cloud.run_notifier().await;

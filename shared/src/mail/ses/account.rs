@@ -5,13 +5,13 @@ use aws_config::SdkConfig;
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::types::DkimStatus;
 
-/// Asks SES (API v2).
+/// A client that asks SES (API v2) about the account.
 #[derive(Clone)]
 pub struct SesAccount {
     client: Client,
 }
 
-/// Why SES did not say: its error code, or what happened; see [`error_code`].
+/// Why SES did not answer a question: the service's error code, or what happened; see [`error_code`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SesError(pub String);
@@ -19,13 +19,14 @@ pub struct SesError(pub String);
 /// The account's state in this region.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
-    /// Whether mails go to addresses that are not verified, too: not in the sandbox.
+    /// Whether the account has left the sandbox, so that it may send to addresses that are not verified.
     pub has_production_access: bool,
     /// Whether sending is on.
     pub is_sending: bool,
-    /// `HEALTHY`, `PROBATION` or `SHUTDOWN`; empty where SES does not say.
+    /// `HEALTHY`, `PROBATION` or `SHUTDOWN`. It is empty if SES does not say.
     pub enforcement: String,
-    /// How many mails may be sent in 24 hours; negative: any number. `None` where SES does not say.
+    /// How many mails may be sent in 24 hours; a negative number means that there is no limit. `None` if SES does not
+    /// say.
     pub daily_quota: Option<f64>,
     /// How many mails were sent in the last 24 hours.
     pub sent_last_day: f64,
@@ -36,12 +37,12 @@ pub struct Account {
 pub struct Identity {
     /// Whether mails may be sent from it.
     pub is_verified: bool,
-    /// Whether its mails are signed: DKIM is switched on and its DNS records were found.
+    /// Whether mails from it are signed with DKIM, which must be switched on and have its records in DNS.
     pub is_signed: bool,
 }
 
 impl SesAccount {
-    /// With the region, credentials and HTTP client of `config`.
+    /// A client with the region, credentials and HTTP client of `config`.
     pub fn new(config: &SdkConfig) -> Self {
         Self { client: Client::new(config) }
     }
@@ -49,7 +50,7 @@ impl SesAccount {
     /// The account's state.
     ///
     /// # Errors
-    /// Where SES does not answer, or not this caller.
+    /// If SES does not answer, or refuses to answer this caller.
     pub async fn account(&self) -> Result<Account, SesError> {
         let answer = self.client.get_account().send().await.map_err(|error| SesError(error_code(&error)))?;
         Ok(Account {
@@ -61,10 +62,10 @@ impl SesAccount {
         })
     }
 
-    /// An address or a domain; `None` where SES does not know it.
+    /// What SES knows of an address or a domain; `None` if it does not know it.
     ///
     /// # Errors
-    /// Where SES does not answer, or not this caller.
+    /// If SES does not answer, or refuses to answer this caller.
     pub async fn identity(&self, name: &str) -> Result<Option<Identity>, SesError> {
         match self.client.get_email_identity().email_identity(name).send().await {
             Ok(answer) => Ok(Some(Identity {
@@ -78,10 +79,10 @@ impl SesAccount {
         }
     }
 
-    /// Whether SES sends nothing to an address, since mails to it bounced or its owner complained.
+    /// Whether SES holds back mails to an address, because earlier ones bounced or its owner complained.
     ///
     /// # Errors
-    /// Where SES does not answer, or not this caller.
+    /// If SES does not answer, or refuses to answer this caller.
     pub async fn is_suppressed(&self, address: &str) -> Result<bool, SesError> {
         match self.client.get_suppressed_destination().email_address(address).send().await {
             Ok(answer) => Ok(answer.suppressed_destination.is_some()),

@@ -1,31 +1,38 @@
 //! How to reach a customer: addresses and numbers that are safe to link to.
 
+use super::message::MAX_ADDRESS_BYTES;
 use crate::display;
 
-/// A customer's address, as far as it is one.
+/// What can be done with a text that should be a customer's address.
 #[derive(Default)]
 pub(super) struct Address {
     /// The target of a link. `None` where it is not plausibly one single address.
     pub(super) link: Option<String>,
     /// The address as a mail header may hold it: ASCII only.
     pub(super) header: Option<String>,
-    /// The domain in ASCII (`xn--…`), where it is written in other letters: some of them look like ASCII.
+    /// The domain in ASCII (`xn--…`), if it is written in other letters, because some of those look like letters of
+    /// ASCII.
     pub(super) ascii_domain: Option<String>,
 }
 
 impl Address {
-    /// Looks at a text that should be one address.
+    /// What can be done with a text. Where it is not one address, that is nothing.
     pub(super) fn of(text: &str) -> Self {
         Self::parse(text.trim()).unwrap_or_default()
     }
 
-    /// Takes the forms that people have: a dotted local part and a domain of at least two labels. Quoted local parts,
-    /// comments, lists and address literals are none.
+    /// Reads the forms that people have: a dotted local part and a domain of at least two labels. Quoted local parts,
+    /// comments, lists and address literals are not read. Neither are addresses that are too long once their domain is
+    /// in ASCII, which takes up to twice the bytes.
     fn parse(text: &str) -> Option<Self> {
         let (local, domain) = text.split_once('@')?;
         let is_atom = |atom: &str| !atom.is_empty() && atom.chars().all(is_atom_character);
         // RFC 5321, 4.5.3.1
-        if text.len() > 254 || local.len() > 64 || !local.split('.').all(is_atom) || display::line(domain) != domain {
+        if text.len() > MAX_ADDRESS_BYTES
+            || local.len() > 64
+            || !local.split('.').all(is_atom)
+            || display::line(domain) != domain
+        {
             return None;
         }
         let url::Host::Domain(ascii) = url::Host::parse(domain).ok()? else { return None };
@@ -38,6 +45,9 @@ impl Address {
         if !ascii.contains('.') || !ascii.split('.').all(is_label) || domain.contains('%') {
             return None;
         }
+        if local.len() + "@".len() + ascii.len() > MAX_ADDRESS_BYTES {
+            return None;
+        }
         Some(Self {
             link: Some(format!("mailto:{}@{}", percent_encode(local), percent_encode(&ascii))),
             header: local.is_ascii().then(|| format!("{local}@{ascii}")),
@@ -46,12 +56,12 @@ impl Address {
     }
 }
 
-/// RFC 5322's `atext`, and letters and digits of all scripts (RFC 6532).
+/// Whether a character may stand in a local part: RFC 5322's `atext`, and letters and digits of all scripts (RFC 6532).
 fn is_atom_character(character: char) -> bool {
     character.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(character)
 }
 
-/// Everything but RFC 3986's unreserved characters.
+/// Encodes everything but RFC 3986's unreserved characters.
 fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -67,7 +77,7 @@ fn percent_encode(text: &str) -> String {
 /// The target of a link to a phone number (RFC 3966). `None` where the text is not plausibly one number.
 pub(super) fn phone_link(text: &str) -> Option<String> {
     let text = text.trim();
-    // `+49 (0) 30 …`: the zero is dialled only within the country.
+    // The zero in `+49 (0) 30 …` is dialled only within the country.
     let text = if text.starts_with('+') { text.replace("(0)", "") } else { text.to_owned() };
     let (plus, number) = match text.strip_prefix('+') {
         Some(number) => ("+", number),
@@ -75,7 +85,7 @@ pub(super) fn phone_link(text: &str) -> Option<String> {
     };
     let separators = [' ', '-', '.', '(', ')', '/', '\u{a0}'];
     let digits: String = number.chars().filter(|character| !separators.contains(character)).collect();
-    // E.164 has at most 15 digits; national prefixes come on top.
+    // E.164 allows 15 digits, and prefixes of a country or company are added to them.
     let is_number = (5..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| format!("tel:{plus}{digits}"))
 }
@@ -126,6 +136,21 @@ mod tests {
         ] {
             let address = Address::of(text);
             assert_eq!((address.link, address.header), (None, None), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_measured_as_it_stands_in_the_header() {
+        // Each label of one letter takes eight bytes in ASCII: `xn--fiq.`
+        let domain = |labels: usize| format!("{}example", "中.".repeat(labels));
+        for (labels, bytes, is_good) in [(28, 233, true), (30, 249, true), (31, 257, false), (60, 489, false)] {
+            let text = format!("a@{}", domain(labels));
+            assert!(text.len() <= 254);
+            let url::Host::Domain(ascii) = url::Host::parse(&domain(labels)).unwrap() else { panic!() };
+            assert_eq!(format!("a@{ascii}").len(), bytes, "{labels} labels");
+            let address = Address::of(&text);
+            assert_eq!(address.header.is_some(), is_good, "{labels} labels");
+            assert_eq!(address.link.is_some(), is_good, "{labels} labels");
         }
     }
 

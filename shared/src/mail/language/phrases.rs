@@ -1,0 +1,179 @@
+//! The phrases of a language, in the shape of its file. A phrase that is added here is asked for in every file.
+
+use icu_plurals::PluralCategory;
+use serde::Deserialize;
+
+/// A phrase, as a walk through all of them meets it.
+pub(super) enum Phrase<'a> {
+    /// A text.
+    Text(&'a str),
+    /// A phrase that depends on a number.
+    Counted(&'a Plural),
+    /// Several texts in order.
+    List(&'a [String]),
+}
+
+/// Shows all phrases within to a visitor, with their paths in the file (`/subject/leads`).
+pub(super) trait Walk {
+    fn walk<'a>(&'a self, path: &str, visit: &mut dyn FnMut(&str, Phrase<'a>));
+}
+
+impl Walk for String {
+    fn walk<'a>(&'a self, path: &str, visit: &mut dyn FnMut(&str, Phrase<'a>)) {
+        visit(path, Phrase::Text(self));
+    }
+}
+
+impl Walk for Plural {
+    fn walk<'a>(&'a self, path: &str, visit: &mut dyn FnMut(&str, Phrase<'a>)) {
+        visit(path, Phrase::Counted(self));
+    }
+}
+
+impl Walk for Vec<String> {
+    fn walk<'a>(&'a self, path: &str, visit: &mut dyn FnMut(&str, Phrase<'a>)) {
+        visit(path, Phrase::List(self));
+    }
+}
+
+impl<const N: usize> Walk for [String; N] {
+    fn walk<'a>(&'a self, path: &str, visit: &mut dyn FnMut(&str, Phrase<'a>)) {
+        visit(path, Phrase::List(self));
+    }
+}
+
+/// A phrase that depends on a number, in the forms of the language's plural categories.
+///
+/// <https://cldr.unicode.org/index/cldr-spec/plural-rules>
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::mail) struct Plural {
+    zero: Option<String>,
+    one: Option<String>,
+    two: Option<String>,
+    few: Option<String>,
+    many: Option<String>,
+    other: String,
+}
+
+impl Plural {
+    /// The form for a category; every language has the form `other`.
+    pub(super) fn form(&self, category: PluralCategory) -> &str {
+        self.own_form(category).unwrap_or(&self.other)
+    }
+
+    /// The form for a category, if there is one for just that category.
+    pub(super) fn own_form(&self, category: PluralCategory) -> Option<&str> {
+        match category {
+            PluralCategory::Zero => self.zero.as_deref(),
+            PluralCategory::One => self.one.as_deref(),
+            PluralCategory::Two => self.two.as_deref(),
+            PluralCategory::Few => self.few.as_deref(),
+            PluralCategory::Many => self.many.as_deref(),
+            PluralCategory::Other => Some(&self.other),
+        }
+    }
+}
+
+macro_rules! phrases {
+    ($($name:ident { $($field:ident: $type:ty),* $(,)? })*) => {
+        $(
+            #[derive(Deserialize)]
+            #[serde(deny_unknown_fields)]
+            pub(in crate::mail) struct $name { $(pub(in crate::mail) $field: $type),* }
+
+            impl Walk for $name {
+                fn walk<'a>(&'a self, path: &str, visit: &mut dyn FnMut(&str, Phrase<'a>)) {
+                    $(self.$field.walk(&format!("{path}/{}", stringify!($field)), visit);)*
+                }
+            }
+        )*
+    };
+}
+
+phrases! {
+    Phrases {
+        direction: String,
+        months: [String; 12],
+        weekdays: [String; 7],
+        date: String,
+        date_with_year: String,
+        date_time: String,
+        time_unknown: String,
+        comma: String,
+        colon: String,
+        semicolon: String,
+        brackets: String,
+        subject: SubjectPhrases,
+        notice: NoticePhrases,
+        action: ActionPhrases,
+        past_action: ActionPhrases,
+        repeat: RepeatPhrases,
+        lead: LeadPhrases,
+        unreadable: UnreadablePhrases,
+        reduced: ReducedPhrases,
+        footer: FooterPhrases,
+        silence: SilencePhrases,
+    }
+    SubjectPhrases {
+        leads: Plural,
+        leads_again: Plural,
+        unreadable: Plural,
+        nothing: String,
+        some: String,
+        test: String,
+        do_not_contact: String,
+        more_offers: Plural,
+        maybe_repeated: String,
+    }
+    NoticePhrases { maybe_repeated: String, backfill: String, shortened: String }
+    ActionPhrases {
+        install: String,
+        contact_me: String,
+        create: String,
+        start_test_drive: String,
+        do_not_contact: String,
+        other: String,
+        none: String,
+    }
+    RepeatPhrases {
+        ordinals: Vec<String>,
+        within: Plural,
+        beyond: Plural,
+        past: String,
+        past_other_offer: String,
+        earlier: Plural,
+    }
+    LeadPhrases {
+        nameless: String,
+        no_offer: String,
+        do_not_contact: String,
+        do_not_contact_why: String,
+        test: String,
+        repeat: String,
+        withheld: String,
+        withheld_why: String,
+        email: String,
+        phone: String,
+        domain: String,
+        note: String,
+        campaign: String,
+        further: String,
+        row: String,
+        shortened: String,
+        more: Plural,
+    }
+    UnreadablePhrases {
+        rows: Plural,
+        rows_why: String,
+        bodies: Plural,
+        bodies_why: String,
+        reason: String,
+        size: Plural,
+        shortened: String,
+        more: Plural,
+    }
+    ReducedPhrases { leads: Plural, rows: Plural, why: String }
+    FooterPhrases { attached: Plural, zone: String, digest: String }
+    SilencePhrases { subject: Plural, last: String, never: String, maybe: String, checks: Vec<String>, once: String }
+}

@@ -1,0 +1,95 @@
+//! The reduced form of a mail: it says which leads there are, and nothing of what they say.
+
+use super::detail::{Cut, Detail, KEYS};
+use super::view::{EntryView, SectionView, TextDigest, View};
+use super::{RenderSettings, Rendered, Writer, headers};
+use crate::mail::digest::{Digest, DigestLead};
+use jiff::Timestamp;
+
+/// Writes a mail for a digest whose texts the mail service does not take, or which is too large. It has the keys and
+/// times of the rows, and says which leads are tests or must not be contacted. It has no text of a lead, no attached
+/// file and no address for answers.
+///
+/// If not all rows fit into the HTML, it shows the newest ones. The text has all of them.
+pub fn render_reduced(digest: &Digest, settings: &RenderSettings) -> Rendered {
+    let writer = Writer::new(digest, settings);
+    let heading = match digest.leads.len() {
+        0 => writer.heading(),
+        leads => settings.language.counted(&writer.phrases.reduced.leads, leads),
+    };
+    let subject = writer.subject(&heading, &[]);
+    let view = |detail| writer.reduced_view(&heading, &subject, detail);
+    let (html, _, detail) = writer.fitting_html(&KEYS, view);
+    let text = TextDigest { v: &view(Detail { entries: usize::MAX, ..detail }) }.to_string();
+    Rendered { subject, html, text, csv: None, headers: headers(&digest.id), reply_to: None }
+}
+
+impl Writer<'_> {
+    fn reduced_view(&self, heading: &str, subject: &str, detail: Detail) -> View {
+        let Digest { leads, unreadable, quarantined, .. } = self.digest;
+        let (reduced, unread) = (&self.phrases.reduced, &self.phrases.unreadable);
+        let entry = |partition_key: &str, row_key: &str, time: Option<Timestamp>, badges: &[&str]| EntryView {
+            row: Cut::to_detail(detail).row(partition_key, row_key),
+            reason: String::new(),
+            about: [&[self.time(time).as_str()], badges].concat().join(" · "),
+            columns: Vec::new(),
+            excerpt: Vec::new(),
+            shortened: false,
+        };
+        let lead = |DigestLead { stored, .. }: &DigestLead| {
+            let words = &self.phrases.lead;
+            let badges =
+                [(stored.lead.is_do_not_contact(), &words.do_not_contact), (stored.lead.is_test(), &words.test)];
+            let badges: Vec<_> = badges.into_iter().filter(|(is, _)| *is).map(|(_, badge)| badge.as_str()).collect();
+            entry(&stored.partition_key, &stored.row_key, stored.time(), &badges)
+        };
+        let groups = self.groups();
+        let newest_first = groups.iter().flat_map(|group| &group.leads);
+        let language = self.settings.language;
+        let sections: [Option<SectionView>; 3] = [
+            self.section(
+                language.counted(&reduced.rows, leads.len()),
+                &reduced.why,
+                newest_first.take(detail.entries).map(|digest_lead| lead(digest_lead)).collect(),
+                leads.len(),
+            ),
+            self.section(
+                language.counted(&unread.rows, unreadable.len()),
+                &unread.rows_why,
+                unreadable
+                    .iter()
+                    .take(detail.entries)
+                    .map(|row| entry(&row.partition_key, &row.row_key, row.timestamp, &[]))
+                    .collect(),
+                unreadable.len(),
+            ),
+            self.section(
+                language.counted(&unread.bodies, quarantined.len()),
+                &unread.bodies_why,
+                quarantined
+                    .iter()
+                    .take(detail.entries)
+                    .map(|body| entry(&body.partition_key, &body.row_key, body.received, &[]))
+                    .collect(),
+                quarantined.len(),
+            ),
+        ];
+        let (start, end) = language.sides();
+        View {
+            language,
+            p: self.phrases,
+            start,
+            end,
+            title: subject.to_owned(),
+            heading: heading.to_owned(),
+            flags: self.flags(),
+            preheader: String::new(),
+            notices: self.notices(),
+            brief: detail.brief,
+            groups: Vec::new(),
+            more: None,
+            sections: sections.into_iter().flatten().collect(),
+            footer: self.footer(),
+        }
+    }
+}

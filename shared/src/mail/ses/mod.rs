@@ -1,0 +1,22 @@
+//! Mail by Amazon SES (API v2): sending, and what SES says about the account.
+//!
+//! Sending is not idempotent: a mail whose answer was lost may have been accepted. So a mail is tried again here only
+//! after failures which show that it was not accepted: throttling, 503, and connections that were never made. All other
+//! failures that may pass become [`MailError::Unavailable`](super::MailError::Unavailable), so that the caller can mark
+//! the mail as a possible repeat when it sends it again.
+
+mod account;
+mod refusals;
+mod send;
+#[cfg(test)]
+mod tests;
+
+pub use account::{Account, Identity, SesAccount, SesError};
+pub use send::SesMailer;
+
+/// The largest mail in bytes that SES takes through this interface, encoded for transport.
+///
+/// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>
+pub const SES_MAX_MESSAGE_BYTES: usize = 40_000_000;
+
+const _: () = assert!(super::MAX_MESSAGE_BYTES < SES_MAX_MESSAGE_BYTES);
