@@ -58,9 +58,14 @@ impl StubQueue {
         Self { queue: Queue::new(sdk_config(&endpoint), url), messages }
     }
 
+    /// The messages on the queue, as they were sent.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        self.messages.lock().unwrap().clone()
+    }
+
     /// The bodies on the queue.
     pub(crate) fn bodies(&self) -> Vec<QueuedBody> {
-        self.messages.lock().unwrap().iter().map(|message| QueuedBody::from_json(message).unwrap()).collect()
+        self.messages().iter().map(|message| QueuedBody::from_json(message).unwrap()).collect()
     }
 }
 
