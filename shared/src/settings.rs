@@ -5,45 +5,15 @@
 //! variables at once, says what is expected, and repeats no value: any of them may be a secret pasted into the wrong
 //! place.
 
-use crate::intake::IntakeKeys;
-use crate::secret::Secret;
+use crate::function::Function;
+use crate::intake_keys::IntakeKeys;
+use crate::secret::{Secret, SecretSource};
 use crate::table::ConnectionString;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use url::Url;
-
-/// A deployed function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Function {
-    /// `lead-intake`
-    Intake,
-    /// `lead-redelivery`
-    Redelivery,
-    /// `lead-notifier`
-    Notifier,
-    /// `lead-validation`
-    Validation,
-    /// `lead-export`
-    Export,
-}
-
-impl Function {
-    /// Every function.
-    pub const ALL: [Self; 5] = [Self::Intake, Self::Redelivery, Self::Notifier, Self::Validation, Self::Export];
-
-    /// The function's short name, such as `lead-intake`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Intake => "lead-intake",
-            Self::Redelivery => "lead-redelivery",
-            Self::Notifier => "lead-notifier",
-            Self::Validation => "lead-validation",
-            Self::Export => "lead-export",
-        }
-    }
-}
 
 /// An environment variable that a function reads. One that is empty counts as not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -437,15 +407,6 @@ pub enum MailOrDrop {
     Mail,
     /// They stay in the table only.
     Drop,
-}
-
-/// Where a secret is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
-    /// In the setting itself.
-    Inline(Secret),
-    /// In the SSM parameter of this name; see [`crate::aws::secrets`].
-    Parameter(String),
 }
 
 /// One thing that is wrong with the settings. Holds no value.

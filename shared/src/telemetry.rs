@@ -8,7 +8,7 @@
 //! [`NAMESPACE`] with the dimension `Function`, the name of the deployed function, which tells stacks apart. Dashboard and
 //! alarms of the template rest on the names in [`metric`].
 
-use crate::settings::Function;
+use crate::function::Function;
 use metrics::Unit;
 use metrics_cloudwatch_embedded::Collector;
 use std::fmt::Display;

@@ -1,6 +1,7 @@
 //! README.md says of the settings what the code says.
 
-use marketplace_leads::settings::{Fallback, Function, VARIABLES, Variable};
+use marketplace_leads::function::Function;
+use marketplace_leads::settings::{Fallback, VARIABLES, Variable};
 
 fn row(variable: &Variable) -> String {
     let functions: Vec<_> = variable.functions.iter().map(|function| function.name().replace("lead-", "")).collect();

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
+use marketplace_leads::function::Function;
 use marketplace_leads::mail::ses::SesMailer;
 use marketplace_leads::mail::{Language, Mailer};
 use marketplace_leads::notify::{Command, Notifier};
-use marketplace_leads::settings::{Function, NotifierSettings, environment};
+use marketplace_leads::settings::{NotifierSettings, environment};
 use marketplace_leads::table::azure::{AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Table};
 use marketplace_leads::telemetry::{Telemetry, exit_code};

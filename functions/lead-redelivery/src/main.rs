@@ -4,8 +4,9 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use futures::future::join_all;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
+use marketplace_leads::function::Function;
 use marketplace_leads::redelivery::Redelivery;
-use marketplace_leads::settings::{Function, RedeliverySettings, environment};
+use marketplace_leads::settings::{RedeliverySettings, environment};
 use marketplace_leads::table::azure::{AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Table};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
@@ -62,7 +63,7 @@ async fn handle<T: Table>(redelivery: &Redelivery<T>, event: SqsEvent) -> SqsBat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marketplace_leads::queue::QueuedBody;
+    use marketplace_leads::queued_body::QueuedBody;
     use marketplace_leads::table::memory::MemoryTable;
 
     fn event(bodies: &[&str]) -> SqsEvent {

@@ -4,16 +4,23 @@
 //! that Microsoft, or our intake, writes into the Azure table ([`StoredLead::from_entity`]). Texts are kept as they came;
 //! what they mean is asked through methods.
 
+mod day;
 mod parse;
 mod row;
 mod source;
+mod store;
 #[cfg(test)]
 mod tests;
+mod window;
 
+pub use day::Day;
 pub use parse::{MAX_BODY_BYTES, Unreadable, UnreadableKind};
 pub(crate) use row::to_millisecond;
-pub use row::{Day, Origin, StoredLead, UnreadableRow, column};
+pub use row::{Origin, StoredLead, UnreadableRow, column};
 pub use source::{Action, LeadSource, Marketplace};
+pub use store::RETRY_WINDOW;
+pub(crate) use store::{Stored, store};
+pub(crate) use window::{days, time_or_day};
 
 use sha2::{Digest as _, Sha256};
 use std::fmt;

@@ -5,8 +5,8 @@
 //! may pass ends as [`MailError::Unavailable`], so that the caller can send again with a mark.
 
 use super::{MailError, Mailer, Message};
+use crate::aws::SdkConfig;
 use crate::aws::error_code;
-use aws_config::SdkConfig;
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::config::http::HttpResponse;
 use aws_sdk_sesv2::config::interceptors::InterceptorContext;

@@ -1,8 +1,8 @@
 //! Which rows are new: read at a cost that does not grow with the table.
 
 use crate::lead::Day;
+pub(crate) use crate::lead::days;
 use crate::table::{Entity, Query, Table, TableError};
-pub(crate) use crate::window::days;
 use futures::Stream;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};

@@ -22,6 +22,7 @@ pub use erase::Address;
 pub use state::{Checkpoint, DigestRecord, DigestStatus, Outcome, PARTITION, RunRecord, State};
 pub use waiting::{Waiting, waiting};
 
+use crate::lead::days;
 use crate::lead::{Day, Origin, StoredLead};
 use crate::mail::{
     Digest, DigestLead, Language, MailError, Mailer, Occasion, QuarantinedBody, RenderSettings, Rendered, Silence,
@@ -30,7 +31,6 @@ use crate::mail::{
 use crate::quarantine::{self, Quarantined};
 use crate::settings::NotifierSettings;
 use crate::table::{Entity, MAX_BATCH_OPERATIONS, Operation, Query, Table, TableError, Value};
-use crate::window::days;
 use contacts::Contacts;
 use find::KnownRows;
 pub(crate) use find::{pages, queries};

@@ -2,11 +2,11 @@
 
 use super::findings::{Findings, count};
 use super::test_lead::test_row;
+use crate::aws::SdkConfig;
 use crate::mail::ses::SesMailer;
 use crate::mail::ses_account::{Account, Identity, SesAccount, SesError};
 use crate::mail::{Digest, DigestLead, Language, Mailer as _, Occasion, RenderSettings, render};
 use crate::settings::ValidationSettings;
-use aws_config::SdkConfig;
 use jiff::Timestamp;
 
 /// SES answers such questions about once a second.

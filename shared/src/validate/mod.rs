@@ -20,10 +20,10 @@ mod test_lead;
 pub use findings::{Check, Report, Status};
 pub use request::{InvalidRequest, Leads, Request};
 
+use crate::aws::SdkConfig;
 use crate::aws::{self, SecretError};
-use crate::secret::Secret;
-use crate::settings::{SecretSource, ValidationSettings};
-use aws_config::SdkConfig;
+use crate::secret::{Secret, SecretSource};
+use crate::settings::ValidationSettings;
 use findings::Runner;
 use futures::future::BoxFuture;
 use futures::join;

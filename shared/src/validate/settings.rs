@@ -3,7 +3,7 @@
 use super::findings::{Findings, count};
 use super::secret_problem;
 use crate::aws::SecretError;
-use crate::intake::IntakeKeys;
+use crate::intake_keys::IntakeKeys;
 use crate::secret::Secret;
 use crate::settings::{MailOrDrop, ValidationSettings};
 use std::time::Duration;
