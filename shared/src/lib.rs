@@ -8,6 +8,7 @@
     reason = "logs go through tracing; nothing from outside may cause a panic"
 )]
 
+pub mod address;
 pub mod aws;
 pub mod columns;
 mod display;

@@ -26,14 +26,14 @@ async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Intake)?;
     let settings = IntakeSettings::from_pairs(environment())?;
     let config = aws::sdk_config().await;
-    let [storage, keys] = aws::secrets(&config, [&settings.storage, &settings.keys]).await?;
+    let [storage, keys] = aws::secrets(&config, [&settings.storage.connection_string, &settings.keys]).await?;
     // One attempt must leave time for another within the table's share of the budget.
     let limits = Limits { connect: Duration::from_secs(1), request: settings.budget / 4, retries: 2 };
     let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, limits)?;
     let intake = Intake {
         keys: IntakeKeys::parse(&keys)?,
-        leads: tables.table(&settings.table),
-        state: tables.table(&settings.state_table),
+        leads: tables.table(&settings.storage.table),
+        state: tables.table(&settings.storage.state_table),
         queue: Queue::new(config, settings.queue_url),
         budget: settings.budget,
     };

@@ -23,11 +23,12 @@ async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Redelivery)?;
     let settings = RedeliverySettings::from_pairs(environment())?;
     let config = aws::sdk_config().await;
-    let [storage] = aws::secrets(&config, [&settings.storage]).await?;
+    let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
     // The queue tries again anyway: what fails is given up in time for an answer that names the failed messages.
     let limits = Limits { request: Duration::from_secs(4), retries: 1, ..Limits::default() };
     let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, limits)?;
-    let redelivery = Redelivery { leads: tables.table(&settings.table), state: tables.table(&settings.state_table) };
+    let redelivery =
+        Redelivery { leads: tables.table(&settings.storage.table), state: tables.table(&settings.storage.state_table) };
     lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
         let (telemetry, redelivery) = (&telemetry, &redelivery);
         async move {

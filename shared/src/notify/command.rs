@@ -6,6 +6,7 @@ use super::find::{days, pages, queries};
 use super::routing::Destination;
 use super::waiting::new_items;
 use super::{Contacts, Item, Notifier, NotifyError, Outcome, RunRecord, empty_digest, item};
+use crate::address::{MailAddress, texts};
 use crate::lead::time_or_day;
 use crate::mail::{Digest, Mailer, Occasion, Rendered};
 use crate::table::{Table, TableError};
@@ -63,7 +64,7 @@ pub enum Command {
 
 /// Mail addresses that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Recipients(pub Vec<String>);
+pub struct Recipients(pub Vec<MailAddress>);
 
 impl std::fmt::Debug for Recipients {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -157,24 +158,18 @@ fn time(event: &Map<String, Value>, field: &str) -> Result<Timestamp, CommandErr
 
 /// `to`: a text of addresses with semicolons between them, or a list of addresses.
 fn addresses(event: &Map<String, Value>) -> Result<Option<Recipients>, CommandError> {
-    let addresses: Vec<String> = match event.get("to") {
+    let texts: Vec<&str> = match event.get("to") {
         None => return Ok(None),
-        Some(Value::String(text)) => text.split(';').map(|address| address.trim().to_owned()).collect(),
-        Some(Value::Array(list)) => {
-            list.iter().map(|item| item.as_str().unwrap_or_default().trim().to_owned()).collect()
-        }
+        Some(Value::String(text)) => text.split(';').collect(),
+        Some(Value::Array(list)) => list.iter().map(|item| item.as_str().unwrap_or_default()).collect(),
         Some(_) => Vec::new(),
     };
-    let addresses: Vec<_> = addresses.into_iter().filter(|address| !address.is_empty()).collect();
-    let is_address = |address: &String| {
-        let parts = address.split_once('@');
-        parts.is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
-            && !address.chars().any(|c| c.is_whitespace() || c.is_control() || c == ',')
-    };
-    if addresses.is_empty() || !addresses.iter().all(is_address) {
-        return Err(CommandError("`to` is no list of mail addresses, separated by semicolons".to_owned()));
+    let texts = texts.into_iter().filter(|text| !text.trim().is_empty());
+    let addresses: Result<Vec<_>, _> = texts.map(MailAddress::parse_ascii).collect();
+    match addresses {
+        Ok(addresses) if !addresses.is_empty() => Ok(Some(Recipients(addresses))),
+        _ => Err(CommandError("`to` is no list of mail addresses, separated by semicolons".to_owned())),
     }
-    Ok(Some(Recipients(addresses)))
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -243,7 +238,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 "unreadable": digest.unreadable.len(),
                 "quarantined": digest.quarantined.len(),
                 "status": record.status,
-                "recipients": self.recipients(record),
+                "recipients": texts(self.recipients(record)),
             });
             if number < SHOWN_DIGESTS {
                 let Rendered { text, html, .. } = rendered;
@@ -293,7 +288,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 let batch = std::mem::take(&mut items);
                 let contacts = self.contacts(&mut known_people, &batch).await?;
                 for (digest, recipients) in self.again(batch, to.as_ref(), &contacts, (since, until), id, digests) {
-                    for message in self.render(&digest).messages(&self.settings.mail_from, &recipients) {
+                    for message in self.render(&digest).messages(&self.settings.mail.from.header(), &texts(&recipients))
+                    {
                         self.mailer.send(&message).await?;
                         mails += 1;
                     }
@@ -315,7 +311,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         (since, until): (Timestamp, Timestamp),
         id: &str,
         number: usize,
-    ) -> Vec<(Digest, Vec<String>)> {
+    ) -> Vec<(Digest, Vec<MailAddress>)> {
         let occasion = Occasion::Backfill { since, until };
         if let Some(Recipients(to)) = to {
             let mut digest = empty_digest(super::digest_id((self.clock)(), id, number + 1), occasion);
@@ -363,7 +359,8 @@ mod tests {
             Ok(Command::Resume { full_reads: Some(false) })
         );
         let backfill = json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04T12:00:00+01:00", "to": "a@b.example; c@d.example"});
-        let to = Some(Recipients(vec!["a@b.example".into(), "c@d.example".into()]));
+        let to =
+            Some(Recipients(["a@b.example", "c@d.example"].map(|text| MailAddress::parse(text).unwrap()).to_vec()));
         let (since, until) = ("2026-11-03T00:00:00Z".parse().unwrap(), "2026-11-04T11:00:00Z".parse().unwrap());
         assert_eq!(parse(backfill), Ok(Command::Backfill { since, until, to }));
         let address = Address::parse("ann@contoso.example").unwrap();

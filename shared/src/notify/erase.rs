@@ -2,6 +2,7 @@
 
 use super::contacts;
 use super::{DEADLINE_MARGIN, Notifier, NotifyError};
+use crate::address::MailAddress;
 use crate::lead::StoredLead;
 use crate::mail::Mailer;
 use crate::quarantine::{self, Quarantined};
@@ -21,26 +22,21 @@ const QUARANTINE_PAGE_SIZE: u32 = 50;
 /// How often a text is unescaped: a JSON text can stand in a JSON text, as Microsoft's `CustomerInfo` does.
 const ESCAPES: usize = 4;
 
-/// The longest address that is looked for: RFC 5321 allows 254 bytes.
-const MAX_ADDRESS_BYTES: usize = 254;
-
-/// The address of the person to erase, normalised as [`crate::lead::Lead::normalized_email`] is. `Debug` does not show it.
+/// The address of the person to erase, in every form in which it may stand somewhere: as it was given, with its domain in
+/// ASCII, and with its domain in its own letters; each normalised as [`crate::lead::Lead::normalized_email`] is. `Debug`
+/// does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Address(String);
+pub struct Address(Vec<String>);
 
 impl Address {
     /// An address, as far as one can be told from its form; `None` for anything else, and for the quoted form.
     pub fn parse(text: &str) -> Option<Self> {
-        let address = text.trim().to_lowercase();
-        let (name, host) = address.rsplit_once('@')?;
-        let is_address = !name.is_empty()
-            && !name.contains(['@', ',', ';', ':', '<', '>', '(', ')', '[', ']', '"', '\\'])
-            && host.contains('.')
-            && host.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '-')
-            && host.split('.').all(|label| !label.is_empty())
-            && !address.chars().any(|c| c.is_whitespace() || c.is_control())
-            && address.len() <= MAX_ADDRESS_BYTES;
-        is_address.then_some(Self(address))
+        let address = MailAddress::parse(text).ok()?;
+        let in_own_letters = format!("{}@{}", address.local(), address.unicode_domain());
+        let mut forms = [text.trim(), address.as_str(), &in_own_letters].map(str::to_lowercase).to_vec();
+        forms.sort();
+        forms.dedup();
+        Some(Self(forms))
     }
 
     /// Whether a text holds this address, and not only as a part of a longer one: as it is, or escaped as in JSON or in a
@@ -60,11 +56,15 @@ impl Address {
     }
 
     fn stands_in(&self, text: &str) -> bool {
+        self.0.iter().any(|address| Self::is_whole_in(address, text))
+    }
+
+    fn is_whole_in(address: &str, text: &str) -> bool {
         // Languages without spaces put an address right behind a word.
         let joins = |c: char| c.is_alphanumeric() && u32::from(c) < 0x2E80;
-        text.match_indices(&self.0).any(|(at, _)| {
+        text.match_indices(address).any(|(at, _)| {
             let before = text[..at].chars().next_back();
-            let mut after = text[at + self.0.len()..].chars();
+            let mut after = text[at + address.len()..].chars();
             let continues = match after.next() {
                 // The full stop of a sentence, or another label of the host's name.
                 Some('.') => after.next().is_some_and(joins),
@@ -77,7 +77,8 @@ impl Address {
 
     /// Whether a row of the leads table is about this person, or names the address anywhere.
     fn is_in_row(&self, row: &Entity) -> bool {
-        let is_customer = StoredLead::from_entity(row).is_ok_and(|stored| stored.lead.normalized_email() == self.0);
+        let is_customer =
+            StoredLead::from_entity(row).is_ok_and(|stored| self.0.contains(&stored.lead.normalized_email()));
         is_customer
             || [&row.partition_key, &row.row_key].into_iter().any(|key| self.is_in(key))
             || row.properties.iter().any(|(name, value)| match value {
@@ -158,7 +159,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let count = |partition| found.state.get(partition).copied().unwrap_or_default();
         let (quarantined, contacts) = (count(quarantine::PARTITION), count(contacts::PARTITION));
         tracing::info!(confirm, leads, quarantined, contacts, complete = found.is_complete, "a person was looked for");
-        let rows = json!({ &self.settings.table: found.leads, &self.settings.state_table: found.state });
+        let rows =
+            json!({ &self.settings.storage.table: found.leads, &self.settings.storage.state_table: found.state });
         Ok(json!({
             (if confirm { "removed" } else { "would_remove" }): rows,
             "rows_read": found.rows_read,
@@ -175,15 +177,15 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         found: &mut Found,
     ) -> Result<(), NotifyError> {
         let is_in_time = || (self.clock)() + DEADLINE_MARGIN < deadline;
-        let contact = contacts::key(&address.0);
-        let there = match self.state.get(contacts::PARTITION, &contact).await {
-            Ok(_) => true,
-            Err(TableError::NotFound | TableError::TableNotFound) => false,
-            Err(error) => return Err(error.into()),
-        };
-        if there {
+        for form in &address.0 {
+            let contact = contacts::key(form);
+            match self.state.get(contacts::PARTITION, &contact).await {
+                Ok(_) => {}
+                Err(TableError::NotFound | TableError::TableNotFound) => continue,
+                Err(error) => return Err(error.into()),
+            }
             found.rows_read += 1;
-            found.state.insert(contacts::PARTITION, 1);
+            *found.state.entry(contacts::PARTITION).or_default() += 1;
             if delete {
                 remove(&self.state, contacts::PARTITION, &contact).await?;
             }
@@ -279,6 +281,17 @@ mod tests {
             "100%",
         ] {
             assert!(!address.is_in(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_found_with_its_domain_in_its_own_letters_and_in_ascii() {
+        for given in ["Ann@Bücher.example", "ann@xn--bcher-kva.example"] {
+            let address = Address::parse(given).unwrap();
+            for text in ["ann@bücher.example", "ANN@BÜCHER.example", r#"{"Email":"ann@xn--bcher-kva.example"}"#] {
+                assert!(address.is_in(text), "{given}: {text}");
+            }
+            assert!(!address.is_in("joann@bücher.example"), "{given}");
         }
     }
 

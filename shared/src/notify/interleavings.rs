@@ -367,7 +367,7 @@ impl Exploration {
         let (state, mailer) = (gated.with(self.world.state.clone()), gated.with(self.world.mailer.clone()));
         let mut notifier = Notifier { clock, ..self.world.notifier_on(gated, state, mailer) };
         if self.scenario.variant == Variant::NoOverlap {
-            notifier.settings.overlap = std::time::Duration::ZERO;
+            notifier.settings.schedule.overlap = std::time::Duration::ZERO;
         }
         let deadline = self.world.now() + TIMEOUT;
         let id = format!("run{}", number - usize::from(is_same));

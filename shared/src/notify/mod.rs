@@ -22,6 +22,7 @@ pub use erase::Address;
 pub use state::{Checkpoint, DigestRecord, DigestStatus, Outcome, PARTITION, RunRecord, State};
 pub use waiting::{Waiting, waiting};
 
+use crate::address::{MailAddress, texts};
 use crate::lead::days;
 use crate::lead::{Day, Origin, StoredLead};
 use crate::mail::{
@@ -298,11 +299,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let from = self.window_start(&run.checkpoint, run.began);
         run.checkpoint.newest_lead.get_or_insert(run.began);
         let full_reads = run.checkpoint.full_reads;
-        let sweep = self.settings.sweep.filter(|_| !full_reads).and_then(|interval| match run.checkpoint.swept {
-            Some(swept) if run.began < swept + span(interval) => None,
-            Some(swept) => Some(swept - span(self.settings.overlap)),
-            None => Some(from),
-        });
+        let sweep =
+            self.settings.schedule.sweep.filter(|_| !full_reads).and_then(|interval| match run.checkpoint.swept {
+                Some(swept) if run.began < swept + span(interval) => None,
+                Some(swept) => Some(swept - span(self.settings.schedule.overlap)),
+                None => Some(from),
+            });
         let mut known = self.memory().known_rows(sweep.unwrap_or(from).min(from)).await?;
         let days = days(from, run.began);
         let mut chunk = Chunk::default();
@@ -342,7 +344,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             // What a full read saw needs no sweep; where sweeps are off, the first one later begins with the window.
             if full_reads {
                 run.checkpoint.swept = Some(run.began);
-            } else if self.settings.sweep.is_none() {
+            } else if self.settings.schedule.sweep.is_none() {
                 run.checkpoint.swept = None;
             }
             self.watch_silence(run).await?;
@@ -355,13 +357,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     fn window_start(&self, checkpoint: &Checkpoint, now: Timestamp) -> Timestamp {
-        window_start(checkpoint, now, self.settings.overlap, self.settings.first_lookback)
+        window_start(checkpoint, now, self.settings.schedule.overlap, self.settings.schedule.first_lookback)
     }
 
     /// The watermark of the very first checkpoint: from then on the notifier is answerable for every lead, also where
     /// that run is cut short, fails or is paused.
     fn first_watermark(&self, now: Timestamp) -> Timestamp {
-        now - span(self.settings.first_lookback) + span(self.settings.overlap.min(self.settings.first_lookback))
+        now - span(self.settings.schedule.first_lookback)
+            + span(self.settings.schedule.overlap.min(self.settings.schedule.first_lookback))
     }
 
     /// Searches the whole table for rows under keys of another form.
@@ -517,7 +520,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if run.refused.contains(&record.route) {
             return Ok(());
         }
-        let messages = self.render(digest).messages(&self.settings.mail_from, self.recipients(&record));
+        let messages =
+            self.render(digest).messages(&self.settings.mail.from.header(), &texts(self.recipients(&record)));
         let count = messages.len();
         for (number, message) in messages.iter().enumerate().skip(record.messages.len()) {
             match self.mailer.send(message).await {
@@ -595,14 +599,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         Ok(digest)
     }
 
-    fn recipients(&self, record: &DigestRecord) -> &[String] {
+    fn recipients(&self, record: &DigestRecord) -> &[MailAddress] {
         recipients(record.route.as_deref(), &self.settings)
     }
 
     fn render_settings(&self) -> RenderSettings {
         RenderSettings {
             language: self.language,
-            time_zone: self.settings.time_zone.clone(),
+            time_zone: self.settings.mail.time_zone.clone(),
             contact_window_days: whole_days(self.settings.contact_window),
         }
     }
@@ -613,7 +617,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// Sends one alert when no lead has come for too long.
     async fn watch_silence(&self, run: &mut Run) -> Result<(), NotifyError> {
-        let Some(limit) = self.settings.silence else { return Ok(()) };
+        let Some(limit) = self.settings.schedule.silence else { return Ok(()) };
         let newest = run.checkpoint.newest_lead.unwrap_or(run.began);
         if run.checkpoint.silence_alerted || run.began < newest + span(limit) {
             return Ok(());
@@ -621,7 +625,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let days = whole_days(limit);
         let silence = Silence { id: format!("silence-{}", run.id), days, last_lead: run.checkpoint.newest_lead };
         let rendered = render_silence(&silence, &self.render_settings());
-        for message in rendered.messages(&self.settings.mail_from, &self.settings.mail_to) {
+        for message in rendered.messages(&self.settings.mail.from.header(), &texts(&self.settings.mail.to)) {
             if let Err(error) = self.mailer.send(&message).await {
                 tracing::error!(run = run.id, error = %error, "the alert about the silence was not sent");
                 run.failure.get_or_insert(error);
@@ -646,7 +650,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let retained = run.began - span(self.settings.retention);
         // A digest is kept as long as a read can find its rows.
         let read_from = [run.checkpoint.watermark, run.checkpoint.swept].into_iter().flatten();
-        let needed = read_from.map(|time| time - span(self.settings.overlap) - CLOCK_MARGIN).fold(retained, Ord::min);
+        let needed =
+            read_from.map(|time| time - span(self.settings.schedule.overlap) - CLOCK_MARGIN).fold(retained, Ord::min);
         let quarantined = Query { written_before: Some(retained), ..Query::partition(quarantine::PARTITION) };
         let people = Contacts::expired(span(self.settings.contact_window), run.began);
         for query in [state::digests_before(needed), state::runs_before(retained), quarantined, people] {

@@ -124,11 +124,11 @@ impl Validation {
         let runner = Runner::new(request.wanted(), CHECK_LIMIT);
         let settings = &self.settings;
         let storage = async {
-            let found = connection_string::check(self.secret(settings.storage.as_ref()), now);
+            let found = connection_string::check(self.secret(settings.storage.connection_string.as_ref()), now);
             let connection = runner.run("connection-string", found).await;
             let account = match connection {
                 Some(connection) => {
-                    let tables = (settings.table.clone(), settings.state_table.clone());
+                    let tables = (settings.storage.table.clone(), settings.storage.state_table.clone());
                     runner.run("storage", storage::check(connection, tables, now)).await
                 }
                 None => runner.skip("storage", "connection-string"),

@@ -66,12 +66,12 @@ async fn look(
         }
         other => other?,
     };
-    let interval = settings.interval.unwrap_or(Duration::from_secs(3_600));
+    let schedule = settings.schedule.clone().or_defaults();
     let is_at_work = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_leased(now));
     match &checkpoint {
         None => never_ran(findings),
         Some(checkpoint) => {
-            runs(findings, &state.runs(RUNS).await?, interval, now);
+            runs(findings, &state.runs(RUNS).await?, schedule.interval, now);
             if is_at_work {
                 findings.saw("a run is at work");
             }
@@ -94,7 +94,7 @@ async fn look(
         }
     }
     quarantined(findings, tables, now).await?;
-    let window = (settings.overlap.unwrap_or(Duration::from_secs(600)), settings.first_lookback.unwrap_or(interval));
+    let window = (schedule.overlap, schedule.first_lookback);
     let known = checkpoint.clone().unwrap_or_default();
     let waiting = waiting(&tables.leads, &tables.state, &known, window, now, MOST_WAITING).await?;
     let Waiting { leads, tests, unreadable, quarantined, .. } = &waiting;
@@ -216,7 +216,7 @@ pub(super) fn silence(memory: &Memory, settings: &ValidationSettings, now: Times
             let age = since(newest, now);
             // Before the first lead the notifier counts from its first run.
             let seen = format!("the newest lead (or else the first run) was {}", ago(newest));
-            match settings.silence.flatten() {
+            match settings.schedule.silence.flatten() {
                 Some(limit) if age >= limit => findings.warn(
                     seen,
                     "see in Partner Center that its lead destination is this table or the intake URL, and click Validate there; \

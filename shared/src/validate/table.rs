@@ -64,7 +64,7 @@ pub(super) async fn check(account: Account, create: bool, settings: &ValidationS
             }
         }
     }
-    clock(&mut findings, account.clock_offset(), settings.overlap);
+    clock(&mut findings, account.clock_offset(), settings.schedule.overlap);
     let tables = Tables { account, leads, state };
     (findings, are_there.then_some(tables))
 }
@@ -150,8 +150,8 @@ async fn is_found(
     settings: &ValidationSettings,
     now: Timestamp,
 ) -> Result<bool, TableError> {
-    let overlap = settings.overlap.and_then(|overlap| SignedDuration::try_from(overlap).ok());
-    let from = now - overlap.unwrap_or(SignedDuration::from_mins(10));
+    let overlap = settings.schedule.clone().or_defaults().overlap;
+    let from = now - overlap;
     let checkpoint = State::new(tables.state.clone()).checkpoint().await;
     let full_reads = checkpoint.is_ok_and(|checkpoint| checkpoint.is_some_and(|checkpoint| checkpoint.full_reads));
     let mut pages = pin!(pages(&tables.leads, queries(from, None, &days(from, now), full_reads)));
