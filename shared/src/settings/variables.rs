@@ -163,14 +163,14 @@ variables! {
         functions: &[Notifier, Validation],
         default: Required,
         meaning: "the digest's sender, an identity that SES has verified",
-        expected: Phrase("a mail address with nothing but ASCII before its @, or Name <address>"),
+        expected: Phrase("an ASCII mail address, or Name <address>"),
     }
     MAIL_TO {
         name: "LEADS_MAIL_TO",
         functions: &[Notifier, Validation],
         default: Required,
         meaning: "who gets the digests",
-        expected: Phrase("mail addresses with semicolons between, each with nothing but ASCII before its @"),
+        expected: Phrase("ASCII mail addresses with semicolons between"),
     }
     MAIL_CONFIGURATION_SET {
         name: "LEADS_MAIL_CONFIGURATION_SET",
