@@ -36,8 +36,7 @@ fn shortened(text: &str) -> String {
     if text.len() <= LONGEST_TEXT {
         return text.to_owned();
     }
-    let digest: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("({} bytes with the SHA-256 {digest})", text.len())
+    format!("({} bytes with the SHA-256 {})", text.len(), hex::encode(Sha256::digest(text)))
 }
 
 /// A row as JSON: its keys, and each column with its type.
