@@ -3,7 +3,7 @@
 use super::day::Day;
 use super::parse::Fields;
 use super::{Customer, Lead, UnknownField};
-use crate::table::{Entity, Value};
+use crate::table::{Entity, Keys, Value};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -91,6 +91,11 @@ impl StoredLead {
             received: Some(received),
             origin: Origin::Https,
         }
+    }
+
+    /// The keys under which the lead is stored.
+    pub fn keys(&self) -> Keys {
+        Keys::new(&self.partition_key, &self.row_key)
     }
 
     /// When the lead came about: when it was received, or else Microsoft's `CreatedTime`, or else when the row was

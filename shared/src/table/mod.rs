@@ -4,6 +4,7 @@
 pub mod azure;
 mod connection_string;
 mod entity;
+mod keys;
 mod limits;
 pub mod memory;
 mod pages;
@@ -12,6 +13,7 @@ mod transport;
 pub use connection_string::{ConnectionString, Credential, InvalidConnectionString};
 pub(crate) use entity::part_name;
 pub use entity::{ETag, Entity, Value};
+pub use keys::Keys;
 pub use limits::{
     MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS, MAX_PAGE_ROWS,
     MAX_PROPERTIES, MAX_STRING_UNITS,

@@ -38,8 +38,7 @@ pub(super) async fn check(
     match look(&mut findings, tables, settings, now).await {
         Ok(memory) => (findings, Some(memory)),
         Err(NotifyError::Table(error)) => {
-            let (seen, cure) = tables.account.explain(&error);
-            findings.fail(seen, cure);
+            findings.fault(tables.account.explain(&error));
             (findings, None)
         }
         Err(error) => {

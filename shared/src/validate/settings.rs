@@ -69,8 +69,7 @@ fn intake_keys(findings: &mut Findings, keys: Option<&Result<Secret, SecretError
     match keys {
         None => {}
         Some(Err(error)) => {
-            let (seen, cure) = secret_problem(error);
-            findings.fail(format!("the intake keys: {seen}"), cure);
+            findings.fault(secret_problem(error).of("the intake keys"));
         }
         Some(Ok(secret)) => match IntakeKeys::parse(secret) {
             Err(error) => findings.fail(

@@ -29,10 +29,10 @@ pub(super) struct Tables {
 
 pub(super) async fn check(account: Account, create: bool, settings: &ValidationSettings) -> (Findings, Option<Tables>) {
     let mut findings = Findings::default();
-    let (leads, state) = (account.tables.table(&account.names.0), account.tables.table(&account.names.1));
+    let (leads, state) = (account.tables.table(&account.leads_table), account.tables.table(&account.state_table));
     let mut are_there = true;
     for (table, name, variable) in
-        [(&leads, &account.names.0, "LEADS_TABLE"), (&state, &account.names.1, "LEADS_STATE_TABLE")]
+        [(&leads, &account.leads_table, "LEADS_TABLE"), (&state, &account.state_table, "LEADS_STATE_TABLE")]
     {
         let mut found = exists(table).await;
         if create && found == Err(TableError::TableNotFound) {
@@ -59,8 +59,7 @@ pub(super) async fn check(account: Account, create: bool, settings: &ValidationS
             }
             Err(error) => {
                 are_there = false;
-                let (seen, cure) = account.explain(&error);
-                findings.fail(format!("{name}: {seen}"), cure);
+                findings.fault(account.explain(&error).of("{name}"));
             }
         }
     }
@@ -95,13 +94,9 @@ pub(super) async fn round_trip(
 ) -> (Findings, Option<()>) {
     let mut findings = Findings::default();
     let row = test_row(now);
-    let explain = |error: &TableError, doing: &str| {
-        let (seen, cure) = tables.account.explain(error);
-        (format!("{doing}: {seen}"), cure)
-    };
+    let explain = |error: &TableError, doing: &str| tables.account.explain(error).of(doing);
     if let Err(error) = tables.leads.insert(&row.to_entity()).await {
-        let (seen, cure) = explain(&error, "the test lead could not be written");
-        findings.fail(seen, cure);
+        findings.fault(explain(&error, "the test lead could not be written"));
         return (findings, None);
     }
     let read = tables.leads.get(&row.partition_key, &row.row_key).await;
@@ -114,8 +109,7 @@ pub(super) async fn round_trip(
             "see what else writes to the table: something changes rows",
         ),
         Err(error) => {
-            let (seen, cure) = explain(error, "the test lead could not be read");
-            findings.fail(seen, cure);
+            findings.fault(explain(error, "the test lead could not be read"));
         }
     }
     match is_found(tables, &row, settings, now).await {
@@ -125,18 +119,16 @@ pub(super) async fn round_trip(
             "set LEADS_OVERLAP_MINUTES higher than the clocks differ: see `table`",
         ),
         Err(error) => {
-            let (seen, cure) = explain(&error, "the notifier's query failed");
-            findings.fail(seen, cure);
+            findings.fault(explain(&error, "the notifier's query failed"));
         }
     }
     if leave {
-        findings.saw(format!("left in partition {}, row {}", row.partition_key, row.row_key));
+        findings.saw(format!("left in {}", row.keys()));
     } else {
         match tables.leads.delete(&row.partition_key, &row.row_key).await {
             Ok(()) | Err(TableError::NotFound) => findings.saw("deleted"),
             Err(error) => {
-                let (seen, cure) = explain(&error, "the test lead could not be deleted; no mail ever holds it");
-                findings.fail(seen, cure);
+                findings.fault(explain(&error, "the test lead could not be deleted; no mail ever holds it"));
             }
         }
     }
