@@ -8,21 +8,24 @@
     reason = "logs go through tracing; nothing from outside may cause a panic"
 )]
 
+pub mod address;
 pub mod aws;
 pub mod columns;
+pub mod cue;
 mod display;
 pub mod export;
+pub mod function;
 pub mod function_url;
 pub mod intake;
+pub mod intake_keys;
 pub mod lead;
 pub mod mail;
 pub mod notify;
 pub mod quarantine;
-pub mod queue;
+pub mod queued_body;
 pub mod redelivery;
 pub mod secret;
 pub mod settings;
 pub mod table;
 pub mod telemetry;
 pub mod validate;
-mod window;

@@ -1,5 +1,5 @@
-//! The quarantine: bodies that came with a valid key and that nobody could read as a lead. They are rows of the state
-//! table, until the notifier has named them in a digest and their time is over.
+//! The quarantine: bodies that came with a valid key and that could not be read as a lead. They are rows of the state
+//! table. The notifier names them in a digest, and deletes them when they are too old.
 
 use crate::lead::{Day, Unreadable, to_millisecond};
 use crate::table::{Entity, MAX_BINARY_BYTES, Table, TableError, Value, part_name};
@@ -32,7 +32,7 @@ pub struct Quarantined {
 impl Quarantined {
     /// A body that cannot be read, with the row under which it belongs.
     pub fn new(body: &[u8], unreadable: &Unreadable, received: Timestamp) -> Self {
-        let digest: String = Sha256::digest(body)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex::encode(&Sha256::digest(body)[..16]);
         Self {
             row_key: format!("{}-{digest}", Day::of(received)),
             received: Some(to_millisecond(received)),

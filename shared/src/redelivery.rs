@@ -1,9 +1,8 @@
 //! Redelivery: what intake had to queue gets to where intake would have put it.
 
-use crate::intake::{Stored, store};
-use crate::lead::{Lead, StoredLead};
+use crate::lead::{Lead, Stored, StoredLead, store};
 use crate::quarantine;
-use crate::queue::{ForeignMessage, QueuedBody};
+use crate::queued_body::{ForeignMessage, QueuedBody};
 use crate::table::{Table, TableError};
 use crate::telemetry::metric;
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! A secret text: it cannot be printed.
+//! Secret texts, which cannot be printed, and where they are kept.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text in.
+    /// Wraps a text, so that it can no longer be printed by mistake.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -22,4 +22,13 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
+}
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In the setting itself.
+    Inline(Secret),
+    /// In the SSM parameter of this name; see [`crate::aws::secrets`].
+    Parameter(String),
 }

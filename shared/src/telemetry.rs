@@ -8,7 +8,7 @@
 //! [`NAMESPACE`] with the dimension `Function`, the name of the deployed function, which tells stacks apart. Dashboard and
 //! alarms of the template rest on the names in [`metric`].
 
-use crate::settings::Function;
+use crate::function::Function;
 use metrics::Unit;
 use metrics_cloudwatch_embedded::Collector;
 use std::fmt::Display;
@@ -54,6 +54,12 @@ pub mod metric {
     pub const DIGESTS_SENT: &str = "DigestsSent";
     /// Mails that the mail service accepted.
     pub const MAILS_SENT: &str = "MailsSent";
+    /// Leads that the notifier gave up for a destination, because it refused even their keys.
+    pub const LEADS_PARKED: &str = "LeadsParked";
+    /// A gauge: for how many seconds the oldest lead is owed to somebody; 0 where none is.
+    pub const OLDEST_OWED_AGE: &str = "OldestOwedAge";
+    /// A gauge: how many seconds ago the last search through the whole table ended.
+    pub const PATROL_AGE: &str = "PatrolAge";
     /// Runs of the notifier that ended well.
     pub const NOTIFIER_RUNS: &str = "NotifierRuns";
     /// Rows of a table without readable keys, left out of the pages that they stood in.
@@ -61,7 +67,7 @@ pub mod metric {
     /// Starts of an execution environment.
     pub const COLD_STARTS: &str = "ColdStarts";
     /// Every name.
-    pub const ALL: [&str; 16] = [
+    pub const ALL: [&str; 19] = [
         LEADS_STORED,
         LEADS_DUPLICATE,
         LEADS_QUEUED,
@@ -75,6 +81,9 @@ pub mod metric {
         LEADS_MAILED,
         DIGESTS_SENT,
         MAILS_SENT,
+        LEADS_PARKED,
+        OLDEST_OWED_AGE,
+        PATROL_AGE,
         NOTIFIER_RUNS,
         ROWS_LEFT_OUT,
         COLD_STARTS,

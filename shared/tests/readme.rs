@@ -1,6 +1,7 @@
 //! README.md says of the settings what the code says.
 
-use marketplace_leads::settings::{Fallback, Function, VARIABLES, Variable};
+use marketplace_leads::function::Function;
+use marketplace_leads::settings::{Expected, Fallback, VARIABLES, Variable};
 
 fn row(variable: &Variable) -> String {
     let functions: Vec<_> = variable.functions.iter().map(|function| function.name().replace("lead-", "")).collect();
@@ -12,7 +13,11 @@ fn row(variable: &Variable) -> String {
         Fallback::Value(value) => format!("`{value}`"),
         Fallback::Same(other) => format!("`{other}`"),
     };
-    format!("| `{}` | {functions} | {default} | {} |", variable.name, variable.meaning)
+    let choices = match variable.expected {
+        Expected::OneOf(_) | Expected::Language => format!(": {}", variable.expected),
+        Expected::Phrase(_) | Expected::WholeNumber { .. } => String::new(),
+    };
+    format!("| `{}` | {functions} | {default} | {}{choices} |", variable.name, variable.meaning)
 }
 
 #[test]

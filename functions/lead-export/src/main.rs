@@ -9,8 +9,9 @@ use lambda_http::lambda_runtime::{self, MetadataPrelude, StreamResponse};
 use lambda_http::{Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
 use marketplace_leads::export::{Download, Export};
+use marketplace_leads::function::Function;
 use marketplace_leads::function_url::{Body, Request};
-use marketplace_leads::settings::{ExportSettings, Function, environment};
+use marketplace_leads::settings::{ExportSettings, environment};
 use marketplace_leads::table::azure::{AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Table};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
@@ -35,7 +36,7 @@ async fn run(broken: &Arc<Notify>) -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Export)?;
     let settings = ExportSettings::from_pairs(environment())?;
     let config = aws::sdk_config().await;
-    let [storage] = aws::secrets(&config, [&settings.storage]).await?;
+    let [storage] = aws::secrets(&config, [&settings.connection_string]).await?;
     let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, Limits::default())?;
     let export = Export { leads: tables.table(&settings.table) };
     lambda_runtime::run(service_fn(|event| handle(&telemetry, &export, broken, event))).await

@@ -3,14 +3,16 @@
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
+use marketplace_leads::function::Function;
+use marketplace_leads::mail::Mailer;
 use marketplace_leads::mail::ses::SesMailer;
-use marketplace_leads::mail::{Language, Mailer};
 use marketplace_leads::notify::{Command, Notifier};
-use marketplace_leads::settings::{Function, NotifierSettings, environment};
+use marketplace_leads::settings::{NotifierSettings, environment};
 use marketplace_leads::table::azure::{AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Table};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use serde_json::Value;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -22,18 +24,19 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Notifier)?;
     let settings = NotifierSettings::from_pairs(environment())?;
-    let language = Language::find(&settings.language).ok_or("LEADS_MAIL_LANGUAGE names no language")?;
     let config = aws::sdk_config().await;
-    let [storage] = aws::secrets(&config, [&settings.storage]).await?;
+    let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
     let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, Limits::default())?;
     let notifier = Notifier {
-        leads: tables.table(&settings.table),
-        state: tables.table(&settings.state_table),
-        mailer: SesMailer::new(&config, settings.configuration_set.clone()),
+        leads: tables.table(&settings.storage.table),
+        state: tables.table(&settings.storage.state_table),
+        mailer: SesMailer::new(&config, settings.mail.configuration_set.clone()),
+        language: settings.mail.language,
         settings,
-        language,
         clock: Arc::new(Timestamp::now),
+        chance: Arc::new(|| RandomState::new().build_hasher().finish()),
         requests: Arc::new(move || tables.requests()),
+        idle_runs: Arc::default(),
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let (telemetry, notifier) = (&telemetry, &notifier);

@@ -4,8 +4,9 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use futures::future::join_all;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
+use marketplace_leads::function::Function;
 use marketplace_leads::redelivery::Redelivery;
-use marketplace_leads::settings::{Function, RedeliverySettings, environment};
+use marketplace_leads::settings::{RedeliverySettings, environment};
 use marketplace_leads::table::azure::{AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Table};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
@@ -22,11 +23,12 @@ async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Redelivery)?;
     let settings = RedeliverySettings::from_pairs(environment())?;
     let config = aws::sdk_config().await;
-    let [storage] = aws::secrets(&config, [&settings.storage]).await?;
+    let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
     // The queue tries again anyway: what fails is given up in time for an answer that names the failed messages.
     let limits = Limits { request: Duration::from_secs(4), retries: 1, ..Limits::default() };
     let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, limits)?;
-    let redelivery = Redelivery { leads: tables.table(&settings.table), state: tables.table(&settings.state_table) };
+    let redelivery =
+        Redelivery { leads: tables.table(&settings.storage.table), state: tables.table(&settings.storage.state_table) };
     lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
         let (telemetry, redelivery) = (&telemetry, &redelivery);
         async move {
@@ -62,7 +64,7 @@ async fn handle<T: Table>(redelivery: &Redelivery<T>, event: SqsEvent) -> SqsBat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use marketplace_leads::queue::QueuedBody;
+    use marketplace_leads::queued_body::QueuedBody;
     use marketplace_leads::table::memory::MemoryTable;
 
     fn event(bodies: &[&str]) -> SqsEvent {

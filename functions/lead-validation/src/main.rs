@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
-use marketplace_leads::settings::{Function, ValidationSettings, environment};
+use marketplace_leads::function::Function;
+use marketplace_leads::settings::{ValidationSettings, environment};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use marketplace_leads::validate::{Report, Request, Validation};
 use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use crate::columns::Preset;
 use crate::lead::{Day, StoredLead, UnreadableRow};
+use crate::lead::{days, time_or_day};
 use crate::table::{Entity, Query};
-use crate::window::{days, time_or_day};
 use jiff::{SignedDuration, Timestamp};
 use url::form_urlencoded;
 

@@ -1,23 +1,19 @@
 //! Intake: every lead that is POSTed is stored, queued or kept, and the sender gets the right answer in time.
 
 mod http;
-mod keys;
 
-pub use keys::{IntakeKeys, InvalidIntakeKeys};
-
+use crate::aws::{Queue, QueueError};
 use crate::function_url::{Answer, Request};
-use crate::lead::{Day, Lead, MAX_BODY_BYTES, StoredLead, Unreadable, column};
+use crate::intake_keys::IntakeKeys;
+use crate::lead::{Lead, MAX_BODY_BYTES, Stored, StoredLead, Unreadable, store};
 use crate::quarantine;
-use crate::queue::{Queue, QueueError, QueuedBody};
+use crate::queued_body::QueuedBody;
 use crate::table::{Table, TableError};
 use crate::telemetry::metric;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use metrics::counter;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-
-/// How long after a lead the same lead counts as a retry, where the UTC day has changed in between.
-pub const RETRY_WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
 /// The share of the budget after which the table is given up.
 const TABLE_SHARE: f64 = 0.6;
@@ -183,42 +179,5 @@ impl Outcome {
             Self::NotFound => tracing::info!(outcome = "not found", status, latency_ms, "answered"),
             Self::MethodNotAllowed => tracing::info!(outcome = "method not allowed", status, latency_ms, "answered"),
         }
-    }
-}
-
-/// Whether a lead is a row since now, or was one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stored {
-    New,
-    Before,
-}
-
-/// Makes a row of a lead, unless it is one. Within a day the insert itself decides, so that of two at once one wins;
-/// across midnight a row of the neighbouring day within [`RETRY_WINDOW`] is the same lead.
-///
-/// The day after can hold it only where the lead comes from the queue (`now` is later than its reception), because a
-/// retry was faster.
-pub(crate) async fn store<T: Table>(leads: &T, lead: &StoredLead, now: Timestamp) -> Result<Stored, TableError> {
-    let received = lead.received.unwrap_or(now);
-    let day = Day::of(received);
-    let before = Some(day.before()).filter(|_| received.duration_since(day.start()) < RETRY_WINDOW);
-    let after =
-        Some(day.after()).filter(|after| after.start().duration_since(received) <= RETRY_WINDOW && Day::of(now) > day);
-    for neighbour in before.into_iter().chain(after) {
-        match leads.get(&neighbour.partition_key(), &lead.row_key).await {
-            Ok(row) => {
-                let other = row.time(column::RECEIVED_TIME);
-                if other.is_some_and(|other| received.duration_since(other).abs() <= RETRY_WINDOW) {
-                    return Ok(Stored::Before);
-                }
-            }
-            Err(TableError::NotFound) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    match leads.insert(&lead.to_entity()).await {
-        Ok(()) => Ok(Stored::New),
-        Err(TableError::Exists) => Ok(Stored::Before),
-        Err(error) => Err(error),
     }
 }

@@ -19,7 +19,7 @@ mod tests;
 mod times;
 mod upkeep;
 
-pub(crate) use collect::{window_days, window_query};
+pub(crate) use collect::window_query;
 pub use commands::{Command, CommandError, Recipients};
 pub use contacts::PARTITION as CONTACTS_PARTITION;
 pub use log::{ChannelId, MAX_CHANNELS, Outcome, PARTITION, Position, RunRecord, runs};
@@ -180,7 +180,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 run.is_stopped = true;
                 return Ok(false);
             }
-            run.log.move_on(span(self.settings.overlap), |label| self.route_of_label(label)).await?;
+            run.log.move_on(span(self.settings.schedule.overlap), |label| self.route_of_label(label)).await?;
         }
         Ok(true)
     }
@@ -228,7 +228,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let written = run.log.core().written;
         let mut progress = run.log.progress().clone();
         let watermark = *progress.watermark.get_or_insert_with(|| self.first_watermark(now));
-        let lag = HEARTBEAT + span(self.settings.overlap);
+        let lag = HEARTBEAT + span(self.settings.schedule.overlap);
         let is_due = written.is_none_or(|written| now >= later(written, HEARTBEAT) || written >= later(watermark, lag));
         if !is_due {
             return Ok(());
@@ -246,7 +246,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     fn render_settings(&self) -> RenderSettings {
         RenderSettings {
             language: self.language,
-            time_zone: self.settings.time_zone.clone(),
+            time_zone: self.settings.mail.time_zone.clone(),
             contact_window_days: whole_days(self.settings.contact_window),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::collect::Item;
 use super::{Notifier, NotifierSettings};
+use crate::address::MailAddress;
 use crate::lead::Lead;
 use crate::settings::MailOrDrop;
 
@@ -18,14 +19,14 @@ impl<T, M> Notifier<T, M> {
     }
 
     /// The recipients of a route, as the settings are now: those of a route that is gone are the default ones.
-    pub(super) fn recipients_of(&self, route: &str) -> &[String] {
-        let found = self.settings.routes.iter().find(|known| known.id() == route);
-        found.map_or(&self.settings.mail_to, |route| &route.to)
+    pub(super) fn recipients_of(&self, route: &str) -> &[MailAddress] {
+        let found = self.settings.mail.routes.iter().find(|known| known.id() == route);
+        found.map_or(&self.settings.mail.to, |route| &route.to)
     }
 
     /// The id of the route that the version before this one knew under a label: a name, or a place in the list.
     pub(super) fn route_of_label(&self, label: Option<&str>) -> String {
-        let routes = self.settings.routes.iter().enumerate();
+        let routes = self.settings.mail.routes.iter().enumerate();
         let mut labelled = routes.map(|(number, route)| {
             (route.name.clone().unwrap_or_else(|| format!("route {}", number + 1)), route.id())
         });
@@ -37,12 +38,12 @@ impl<T, M> Notifier<T, M> {
 /// Each route that takes the lead, or else the default one; none where the settings drop it.
 fn routes(lead: &Lead, settings: &NotifierSettings) -> Vec<String> {
     let is_dropped = lead.is_validation()
-        || lead.is_test() && settings.test_leads == MailOrDrop::Drop
-        || lead.is_do_not_contact() && settings.do_not_contact == MailOrDrop::Drop;
+        || lead.is_test() && settings.mail.test_leads == MailOrDrop::Drop
+        || lead.is_do_not_contact() && settings.mail.do_not_contact == MailOrDrop::Drop;
     if is_dropped {
         return Vec::new();
     }
-    let routes = settings.routes.iter().filter(|route| lead.is_of(&route.offers, &route.actions));
+    let routes = settings.mail.routes.iter().filter(|route| lead.is_of(&route.offers, &route.actions));
     let mut ids: Vec<_> = routes.map(|route| route.id()).collect();
     ids.sort();
     ids.dedup();

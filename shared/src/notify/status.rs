@@ -4,7 +4,7 @@ use super::NotifyError;
 use super::collect::{CLOCK_MARGIN, Item, KnownRows, window_days, window_query};
 use super::log::{self, ChannelId, Entry, Log, Parked, Position, log_key};
 use super::times::{earlier, span};
-use crate::table::{Query, Table, TableError};
+use crate::table::{Keys, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -244,7 +244,7 @@ pub async fn recorded_since<T: Table>(
     state: &T,
     time: Timestamp,
     now: Timestamp,
-) -> Result<HashMap<(String, String), Recorded>, NotifyError> {
+) -> Result<HashMap<Keys, Recorded>, NotifyError> {
     let log = match look_into(state, now).await {
         Err(NotifyError::Table(TableError::TableNotFound)) => return Ok(HashMap::new()),
         log => log?,
@@ -258,15 +258,14 @@ pub async fn recorded_since<T: Table>(
             for (index, entry) in row.entries.iter().enumerate() {
                 let Entry::Lead { partition_key, row_key } = entry else { continue };
                 let at = Position::new(&row.key, index);
-                let mut owing = row.owed_by.iter().filter(|(_, bits)| bits.has(index)).peekable();
-                let what = match owing.peek() {
-                    None => Recorded::Dropped,
-                    Some(_) if owing.any(|(id, _)| log.channel(id).is_some_and(|channel| at >= channel.cursor)) => {
-                        Recorded::Owed
-                    }
-                    Some(_) => Recorded::Sent,
+                let owing: Vec<_> = row.owed_by.iter().filter(|(_, bits)| bits.has(index)).map(|(id, _)| id).collect();
+                let is_owed = |id: &&ChannelId| log.channel(id).is_some_and(|channel| at >= channel.cursor);
+                let what = match owing.is_empty() {
+                    true => Recorded::Dropped,
+                    false if owing.iter().any(is_owed) => Recorded::Owed,
+                    false => Recorded::Sent,
                 };
-                recorded.insert((partition_key.clone(), row_key.clone()), what);
+                recorded.insert(Keys::new(partition_key, row_key), what);
             }
         }
         next = following;
@@ -277,7 +276,7 @@ pub async fn recorded_since<T: Table>(
     let parked = Query { page_size: Some(MOST_PARKED), ..log::parked_rows() };
     for row in log::page_of(state, &parked).await? {
         if let Some(Parked { entry: Entry::Lead { partition_key, row_key }, .. }) = Parked::from_entity(&row) {
-            recorded.insert((partition_key, row_key), Recorded::Parked);
+            recorded.insert(Keys::new(partition_key, row_key), Recorded::Parked);
         }
     }
     Ok(recorded)

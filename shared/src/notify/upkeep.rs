@@ -5,6 +5,7 @@ use super::log::{self, ChannelId, log_key};
 use super::run::{Run, SEND, TABLE_CALL};
 use super::times::{earlier, later, span, whole_days};
 use super::{Notifier, NotifyError};
+use crate::address::texts;
 use crate::lead::Day;
 use crate::mail::{MailError, Mailer, Silence, render_silence};
 use crate::quarantine;
@@ -31,7 +32,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// Sends one alert when no lead has come for too long.
     async fn watch_silence(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
-        let (Some(limit), Some(newest)) = (self.settings.silence, run.log.progress().newest_lead) else { return Ok(()) };
+        let (Some(limit), Some(newest)) = (self.settings.schedule.silence, run.log.progress().newest_lead) else { return Ok(()) };
         let now = self.now();
         if run.log.core().alerted_for == Some(newest) || now < later(newest, span(limit)) {
             return Ok(());
@@ -45,7 +46,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let days = whole_days(limit);
         let silence = Silence { id: format!("silence-{}", run.id), days, last_lead: Some(newest) };
         let rendered = render_silence(&silence, &self.render_settings());
-        for message in rendered.messages(&self.settings.mail_from, &self.settings.mail_to) {
+        for message in rendered.messages(&self.settings.mail.from.header(), &texts(&self.settings.mail.to)) {
             match self.mailer.send(&message).await {
                 Ok(_) => run.record.mails += 1,
                 Err(error) => {
@@ -71,13 +72,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let progress = run.log.progress();
         let owing = || run.log.channels().filter(|channel| channel.owes());
         let read_from = [
-            progress.watermark.map(|watermark| earlier(watermark, span(self.settings.overlap))),
+            progress.watermark.map(|watermark| earlier(watermark, span(self.settings.schedule.overlap))),
             progress.patrol.days_from,
             progress.patrol.others_from,
         ];
-        // As long as it is not known from where on rows are read, everything is kept.
+        // As long as it is not known from where on rows are read, everything is kept. Validation compares Partner Center's
+        // own list with the rest.
         let needed = read_from.into_iter().min().flatten().unwrap_or(Timestamp::MIN);
-        let needed = log_key(earlier(needed, MARGIN));
+        let needed = log_key(earlier(needed, MARGIN).min(retained));
         let cursor = owing().map(|channel| channel.cursor.row.clone()).min();
         let oldest = cursor.map_or_else(|| needed.clone(), |cursor| cursor.min(needed.clone()));
         let bodies_before = Day::of(owing().filter_map(|channel| channel.oldest).fold(retained, Ord::min)).to_string();
@@ -104,7 +106,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     fn is_route(&self, id: &str) -> bool {
-        id == super::routing::DEFAULT_ROUTE || self.settings.routes.iter().any(|route| route.id() == id)
+        id == super::routing::DEFAULT_ROUTE || self.settings.mail.routes.iter().any(|route| route.id() == id)
     }
 
     fn may_delete(&self, run: &Run<T>, until: Timestamp) -> bool {

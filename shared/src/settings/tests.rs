@@ -1,5 +1,10 @@
 use super::*;
-use std::collections::BTreeSet;
+use crate::address::{MailAddress, texts};
+use crate::function::Function;
+use crate::mail::Language;
+use crate::secret::SecretSource;
+use jiff::tz::TimeZone;
+use std::collections::{BTreeMap, BTreeSet};
 
 const CONNECTION: &str = "DefaultEndpointsProtocol=https;AccountName=contosoleads;AccountKey=c2VjcmV0LWtleQ==";
 const KEY: &str = "0123456789abcdef";
@@ -34,15 +39,20 @@ fn notifier(changed: &[(&str, &str)]) -> NotifierSettings {
 fn defaults_are_those_of_the_table_of_settings() {
     let settings = notifier(&[]);
     let minutes = |count: u64| Duration::from_secs(count * 60);
-    assert_eq!((settings.table.as_str(), settings.state_table.as_str()), ("MarketplaceLeads", "MarketplaceLeadsState"));
-    assert_eq!(settings.mail_to, ["sales@contoso.com", "boss@contoso.com"]);
-    assert_eq!((settings.configuration_set, settings.language.as_str()), (None, "en"));
-    assert_eq!(settings.time_zone, TimeZone::UTC);
-    assert!(settings.routes.is_empty());
-    assert_eq!((settings.test_leads, settings.do_not_contact), (MailOrDrop::Mail, MailOrDrop::Mail));
+    let days = |count: u64| minutes(count * 24 * 60);
+    let Storage { table, state_table, .. } = settings.storage;
+    assert_eq!((table.as_str(), state_table.as_str()), ("MarketplaceLeads", "MarketplaceLeadsState"));
+    let mail = settings.mail;
+    assert_eq!(mail.from.header(), "Marketplace leads <leads@contoso.com>");
+    assert_eq!(texts(&mail.to), ["sales@contoso.com", "boss@contoso.com"]);
+    assert_eq!((mail.configuration_set, mail.language.code()), (None, "en"));
+    assert_eq!(mail.time_zone, TimeZone::UTC);
+    assert!(mail.routes.is_empty());
+    assert_eq!((mail.test_leads, mail.do_not_contact), (MailOrDrop::Mail, MailOrDrop::Mail));
     assert_eq!(settings.digest_size, 100);
-    assert_eq!((settings.interval, settings.overlap, settings.first_lookback), (minutes(60), minutes(10), minutes(60)));
-    assert_eq!((settings.sweep, settings.silence), (Some(days(1)), Some(days(7))));
+    let schedule = settings.schedule;
+    assert_eq!((schedule.interval, schedule.overlap, schedule.first_lookback), (minutes(60), minutes(10), minutes(60)));
+    assert_eq!((schedule.sweep, schedule.silence), (Some(days(1)), Some(days(7))));
     assert_eq!((settings.contact_window, settings.retention), (days(180), days(90)));
     let intake = IntakeSettings::from_pairs(right()).unwrap();
     assert_eq!(intake.budget, Duration::from_secs(5));
@@ -59,9 +69,9 @@ fn an_empty_variable_counts_as_not_set_and_zero_switches_off() {
         ("LEADS_SILENCE_DAYS", "0"),
         ("LEADS_INTERVAL_MINUTES", "15"),
     ]);
-    assert_eq!((settings.table.as_str(), settings.configuration_set), ("MarketplaceLeads", None));
-    assert_eq!((settings.sweep, settings.silence), (None, None));
-    assert_eq!(settings.first_lookback, Duration::from_secs(15 * 60), "the first lookback is the interval");
+    assert_eq!((settings.storage.table.as_str(), settings.mail.configuration_set), ("MarketplaceLeads", None));
+    assert_eq!((settings.schedule.sweep, settings.schedule.silence), (None, None));
+    assert_eq!(settings.schedule.first_lookback, Duration::from_secs(15 * 60), "the first lookback is the interval");
 }
 
 #[test]
@@ -70,13 +80,14 @@ fn routes_are_read() {
                    {"to":["all@contoso.com"]}]"#;
     let route = |name: Option<&str>, offers: &[&str], actions: &[&str], to: &str| {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Route { name: name.map(str::to_owned), offers: owned(offers), actions: owned(actions), to: vec![to.to_owned()] }
+        let to = vec![MailAddress::parse(to).unwrap()];
+        Route { name: name.map(str::to_owned), offers: owned(offers), actions: owned(actions), to }
     };
     let expected = [
         route(Some("VM team"), &["Contoso VM", "contoso.vm"], &["PLT"], "vm@contoso.com"),
         route(None, &[], &[], "all@contoso.com"),
     ];
-    assert_eq!(notifier(&[("LEADS_ROUTES", json)]).routes, expected);
+    assert_eq!(notifier(&[("LEADS_ROUTES", json)]).mail.routes, expected);
 }
 
 #[test]
@@ -95,6 +106,10 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
         ("LEADS_MAIL_TO", "sales@contoso.com;boss", "no mail address at place 2"),
         ("LEADS_MAIL_TO", "sales@contoso.com,boss@contoso.com", "no mail address at place 1"),
         ("LEADS_MAIL_TO", " ; ", "has no mail address"),
+        ("LEADS_MAIL_TO", "a..b@x.example", "no mail address at place 1"),
+        ("LEADS_MAIL_TO", ".a@x.example", "no mail address at place 1"),
+        ("LEADS_MAIL_TO", "boss@contoso.com;a@-x.example", "no mail address at place 2"),
+        ("LEADS_MAIL_FROM", "Leads <a.@x.example>", "is not a mail address"),
         ("LEADS_MAIL_TO", "vertriebsbüro@contoso.com", "no mail address at place 1"),
         ("LEADS_MAIL_CONFIGURATION_SET", "my set", "no name of a configuration set"),
         ("LEADS_MAIL_LANGUAGE", "de", "none of the languages"),
@@ -130,7 +145,7 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
         assert_eq!(error.0.len(), 1, "{name}: {message}");
         assert!(message.contains(name) && message.contains(wrong), "{name}={value}: {message}");
         if let Some(variable) = VARIABLES.iter().find(|variable| variable.name == problem.variable) {
-            assert!(message.contains(variable.expected), "{message}");
+            assert!(message.contains(&variable.expected.to_string()), "{message}");
         }
     }
     for (name, value, wrong) in [
@@ -160,10 +175,48 @@ fn a_parameter_takes_the_place_of_an_inline_secret() {
         ("LEADS_STORAGE_CONNECTION_STRING_PARAMETER", "/leads/storage"),
     ]);
     let read = ExportSettings::from_pairs(settings.clone()).unwrap();
-    assert_eq!(read.storage, SecretSource::Parameter("/leads/storage".to_owned()));
+    assert_eq!(read.connection_string, SecretSource::Parameter("/leads/storage".to_owned()));
     settings.retain(|(name, _)| !name.contains("CONNECTION"));
     let message = ExportSettings::from_pairs(settings).unwrap_err().to_string();
     assert!(message.contains("is not set, and neither is LEADS_STORAGE_CONNECTION_STRING_PARAMETER"), "{message}");
+}
+
+#[test]
+fn a_language_is_one_of_those_in_the_folder_of_languages_in_any_casing() {
+    for code in Language::codes() {
+        for text in [code.to_owned(), code.to_uppercase()] {
+            assert_eq!(notifier(&[("LEADS_MAIL_LANGUAGE", &text)]).mail.language.code(), code);
+        }
+        assert!(Expected::Language.to_string().split(" or ").any(|listed| listed == code));
+    }
+}
+
+#[test]
+fn the_template_offers_every_language_and_no_other() {
+    let template = include_str!("../../../infra/aws/template.yaml");
+    let (_, parameter) = template.split_once("\n  MailLanguage:\n").unwrap();
+    let allowed = parameter.split("AllowedValues: [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+    assert_eq!(allowed.split(", ").collect::<Vec<_>>(), Language::codes());
+}
+
+#[test]
+fn a_schedule_that_is_wrong_in_part_has_defaults_for_the_rest() {
+    let settings = ValidationSettings::from_pairs(with(&[
+        ("LEADS_INTERVAL_MINUTES", "15"),
+        ("LEADS_OVERLAP_MINUTES", "much"),
+        ("LEADS_FIRST_LOOKBACK_MINUTES", "much"),
+        ("LEADS_SWEEP_HOURS", "much"),
+        ("LEADS_SILENCE_DAYS", "much"),
+    ]));
+    let (schedule, defaults) = (settings.schedule.or_defaults(), notifier(&[]).schedule);
+    assert_eq!(
+        (schedule.interval, schedule.first_lookback),
+        (Duration::from_secs(15 * 60), Duration::from_secs(15 * 60))
+    );
+    assert_eq!(
+        (schedule.overlap, schedule.sweep, schedule.silence),
+        (defaults.overlap, defaults.sweep, defaults.silence)
+    );
 }
 
 #[test]
@@ -209,7 +262,7 @@ fn no_error_and_no_debug_repeats_a_value() {
     let settings = NotifierSettings::from_pairs(values.clone()).unwrap();
     let shown = format!(
         "{settings:?} {:?} {:?} {:?}",
-        settings.routes,
+        settings.mail.routes,
         ValidationSettings::from_pairs(values),
         IntakeSettings::from_pairs(right()).unwrap()
     );
@@ -226,8 +279,9 @@ fn validation_sees_what_is_right_beside_what_is_wrong() {
         ("LEADS_MAIL_FROM", "leads@contoso.com"),
         ("LEADS_SWEEP_HOURS", "0"),
     ]));
-    assert!(settings.storage.is_some() && settings.mail_to.is_none() && settings.queue_url.is_none());
-    assert_eq!((settings.mail_from.as_deref(), settings.sweep), (Some("leads@contoso.com"), Some(None)));
+    assert!(settings.storage.connection_string.is_some() && settings.mail.to.is_none() && settings.queue_url.is_none());
+    let from = settings.mail.from.map(|from| from.header());
+    assert_eq!((from.as_deref(), settings.schedule.sweep), (Some("leads@contoso.com"), Some(None)));
     let mut wrong: Vec<_> = settings.problems.iter().map(|problem| problem.variable.as_str()).collect();
     wrong.sort_unstable();
     assert_eq!(wrong, ["LEADS_INTAKE_KEYS", "LEADS_MAIL_TO", "LEADS_QUEUE_URL"]);
@@ -238,10 +292,10 @@ fn every_function_reads_the_variables_that_the_table_of_settings_gives_it_and_no
     let reads = |function: Function| {
         let mut reader = Reader::new(right());
         match function {
-            Intake => drop(IntakeSettings::read(&mut reader)),
-            Redelivery => drop(RedeliverySettings::read(&mut reader)),
-            Notifier => drop(NotifierSettings::read(&mut reader)),
-            Validation => drop(ValidationSettings::read(&mut reader)),
+            Function::Intake => drop(IntakeSettings::read(&mut reader)),
+            Function::Redelivery => drop(RedeliverySettings::read(&mut reader)),
+            Function::Notifier => drop(NotifierSettings::read(&mut reader)),
+            Function::Validation => drop(ValidationSettings::read(&mut reader)),
             Function::Export => drop(ExportSettings::read(&mut reader)),
         }
         reader.read

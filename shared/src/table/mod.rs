@@ -5,6 +5,7 @@ pub mod azure;
 mod checks;
 mod connection_string;
 mod entity;
+mod keys;
 mod limits;
 pub mod memory;
 mod operation;
@@ -14,6 +15,7 @@ mod wire;
 pub use connection_string::{ConnectionString, Credential, InvalidConnectionString};
 pub(crate) use entity::part_name;
 pub use entity::{Damage, ETag, Entity, Value};
+pub use keys::Keys;
 pub use limits::{
     MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS, MAX_PAGE_ROWS,
     MAX_PROPERTIES, MAX_PROPERTY_NAME_UNITS, MAX_STRING_UNITS,
@@ -131,6 +133,19 @@ pub struct Continuation {
     row_key: Option<String>,
     /// How many rows the page is asked for where the page before it was too large with as many as the query says.
     page_size: Option<u32>,
+}
+
+impl Continuation {
+    /// The continuation as text, to go on later: the service keeps nothing of it.
+    pub fn to_text(&self) -> String {
+        serde_json::json!([self.partition_key, self.row_key, self.page_size]).to_string()
+    }
+
+    /// Reads such a text; `None` where it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (partition_key, row_key, page_size) = serde_json::from_str(text).ok()?;
+        Some(Self { partition_key, row_key, page_size })
+    }
 }
 
 /// Why a call on the table failed. Holds no key, no address and nothing of a row.

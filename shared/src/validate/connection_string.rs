@@ -69,8 +69,7 @@ pub(super) async fn check(
     let secret = match secret.await {
         Some(Ok(secret)) => secret,
         Some(Err(error)) => {
-            let (seen, cure) = secret_problem(&error);
-            findings.fail(format!("the connection string: {seen}"), cure);
+            findings.fault(secret_problem(&error).of("the connection string"));
             return (findings, None);
         }
         None => {

@@ -1,6 +1,6 @@
 //! What checks find, and the report that is made of it.
 
-use super::CHECKS;
+use super::checks::{CHECKS, CheckId};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,7 +37,7 @@ impl Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Stable id.
-    pub id: &'static str,
+    pub id: CheckId,
     /// How it ended.
     pub status: Status,
     /// What was seen.
@@ -65,7 +65,25 @@ pub struct Report {
     pub report: String,
 }
 
-/// What one check finds, bit by bit: the worst counts.
+/// What is wrong, and what to do about it. Both are phrases, which the report makes into sentences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) seen: String,
+    pub(super) cure: String,
+}
+
+impl Fault {
+    pub(super) fn new(seen: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { seen: seen.into(), cure: cure.into() }
+    }
+
+    /// The fault, with what it is a fault of.
+    pub(super) fn of(self, what: &str) -> Self {
+        Self { seen: format!("{what}: {}", self.seen), ..self }
+    }
+}
+
+/// What one check finds. The check ends as its worst finding does.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     status: Status,
@@ -88,7 +106,11 @@ impl Findings {
         self.note(Status::Failed, seen.into(), cure.into());
     }
 
-    /// Nothing to look at.
+    pub(super) fn fault(&mut self, fault: Fault) {
+        self.note(Status::Failed, fault.seen, fault.cure);
+    }
+
+    /// The findings of a check that cannot be made.
     pub(super) fn skip(seen: impl Into<String>, cure: impl Into<String>) -> Self {
         let status = Status::Skipped;
         Self { status, seen: vec![(status, seen.into())], cures: vec![(status, cure.into())], details: Vec::new() }
@@ -106,7 +128,7 @@ impl Findings {
         self.status == Status::Failed
     }
 
-    fn into_check(self, id: &'static str, duration: Duration) -> Check {
+    fn into_check(self, id: CheckId, duration: Duration) -> Check {
         Check {
             id,
             status: self.status,
@@ -141,26 +163,22 @@ pub(super) fn count(number: usize, what: &str) -> String {
 
 /// Runs checks, each within a limit, and gathers their results.
 pub(super) struct Runner {
-    wanted: Vec<&'static str>,
+    wanted: Vec<CheckId>,
     limit: Duration,
     done: Mutex<Vec<Check>>,
 }
 
 impl Runner {
-    pub(super) fn new(wanted: Vec<&'static str>, limit: Duration) -> Self {
+    pub(super) fn new(wanted: Vec<CheckId>, limit: Duration) -> Self {
         Self { wanted, limit, done: Mutex::default() }
     }
 
-    pub(super) fn wants(&self, id: &str) -> bool {
+    pub(super) fn wants(&self, id: CheckId) -> bool {
         self.wanted.contains(&id)
     }
 
     /// Runs a check if it is wanted, and gives what others go on with.
-    pub(super) async fn run<T>(
-        &self,
-        id: &'static str,
-        work: impl Future<Output = (Findings, Option<T>)>,
-    ) -> Option<T> {
+    pub(super) async fn run<T>(&self, id: CheckId, work: impl Future<Output = (Findings, Option<T>)>) -> Option<T> {
         if !self.wants(id) {
             return None;
         }
@@ -175,15 +193,15 @@ impl Runner {
             (findings, None)
         });
         let check = findings.into_check(id, started.elapsed());
-        tracing::info!(check = id, status = check.status.name(), duration_ms = check.duration_ms, "checked");
+        tracing::info!(check = id.name(), status = check.status.name(), duration_ms = check.duration_ms, "checked");
         self.done().push(check);
         found
     }
 
-    /// Notes that a check was skipped for want of another one.
-    pub(super) fn skip<T>(&self, id: &'static str, needs: &str) -> Option<T> {
+    /// Notes that a check was skipped, because another one that it needs did not succeed.
+    pub(super) fn skip<T>(&self, id: CheckId, needs: CheckId) -> Option<T> {
         if self.wants(id) {
-            let seen = format!("not looked at, for want of `{needs}`");
+            let seen = format!("not looked at, since `{needs}` did not succeed");
             let cure = format!("mend `{needs}` first");
             self.done().push(Findings::skip(seen, cure).into_check(id, Duration::ZERO));
         }
@@ -204,7 +222,7 @@ impl Runner {
 }
 
 fn summary(checks: &[Check]) -> String {
-    let of = |status| checks.iter().filter(move |check| check.status == status).map(|check| check.id);
+    let of = |status| checks.iter().filter(move |check| check.status == status).map(|check| check.id.name());
     let mut parts = vec![format!("{} of {} checks are ok", of(Status::Ok).count(), checks.len())];
     for (status, what) in
         [(Status::Failed, "failed"), (Status::Warning, "with a warning"), (Status::Skipped, "skipped")]
@@ -222,9 +240,9 @@ const WIDTH: usize = 110;
 
 fn text(summary: &str, checks: &[Check]) -> String {
     let mut text = String::new();
-    let id_width = checks.iter().map(|check| check.id.len()).max().unwrap_or_default();
+    let id_width = checks.iter().map(|check| check.id.name().len()).max().unwrap_or_default();
     for Check { id, status, seen, cure, details, duration_ms } in checks {
-        let start = format!("{:<7}  {id:<id_width$}  {duration_ms:>6} ms  ", status.name());
+        let start = format!("{:<7}  {:<id_width$}  {duration_ms:>6} ms  ", status.name(), id.name());
         let indent = " ".repeat(start.len());
         let cure = cure.iter().map(|cure| format!("→ {cure}"));
         let lines = std::iter::once(seen.clone()).chain(cure).chain(details.iter().map(|line| format!("- {line}")));

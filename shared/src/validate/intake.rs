@@ -1,6 +1,6 @@
 //! The check `intake`: the way of a lead by HTTPS, tried from outside.
 
-use super::findings::Findings;
+use super::findings::{Fault, Findings};
 use super::table::Tables;
 use super::test_lead::{next, test_lead};
 use crate::aws::SecretError;
@@ -67,8 +67,7 @@ pub(super) async fn check(
             "see that LEADS_INTAKE_URL is the stack's output IntakeUrl, and nothing in front of it adds a key",
         ),
         _ => {
-            let (seen, cure) = unexpected(status);
-            findings.fail(seen, cure);
+            findings.fault(unexpected(status));
             return (findings, None);
         }
     }
@@ -98,8 +97,7 @@ pub(super) async fn check(
              settings), and give Partner Center the URL with the key that counts",
         ),
         Ok((status, ..)) => {
-            let (seen, cure) = unexpected(status);
-            findings.fail(seen, cure);
+            findings.fault(unexpected(status));
         }
     }
     (findings, None)
@@ -148,7 +146,7 @@ fn reason(error: &reqwest::Error) -> &'static str {
 }
 
 /// Statuses that are not intake's answer to a lead. 403, 429 and 502 are the function URL's own.
-fn unexpected(status: u16) -> (String, String) {
+fn unexpected(status: u16) -> Fault {
     let (seen, cure) = match status {
         403 => (
             "the function URL lets nobody in (403)",
@@ -169,7 +167,7 @@ fn unexpected(status: u16) -> (String, String) {
         _ => ("intake answers otherwise than expected", "look at lead-intake's logs"),
     };
     let seen = if seen.contains('(') { seen.to_owned() } else { format!("{seen} ({status})") };
-    (seen, cure.to_owned())
+    Fault::new(seen, cure)
 }
 
 /// Looks for the lead's row, by the day on which intake received it, and deletes it.
@@ -188,8 +186,7 @@ async fn row(findings: &mut Findings, lead: &Lead, tables: Option<&Tables>, leav
             Ok(entity) => entity,
             Err(TableError::NotFound) => continue,
             Err(error) => {
-                let (seen, cure) = tables.account.explain(&error);
-                findings.fail(format!("its row could not be read: {seen}"), cure);
+                findings.fault(tables.account.explain(&error).of("its row could not be read"));
                 return;
             }
         };
@@ -201,8 +198,7 @@ async fn row(findings: &mut Findings, lead: &Lead, tables: Option<&Tables>, leav
         if leave {
             findings.saw("left");
         } else if let Err(error) = tables.leads.delete(&partition_key, &lead.id()).await {
-            let (seen, cure) = tables.account.explain(&error);
-            findings.fail(format!("its row could not be deleted; no mail ever holds it: {seen}"), cure);
+            findings.fault(tables.account.explain(&error).of("its row could not be deleted; no mail ever holds it"));
         }
         return;
     }

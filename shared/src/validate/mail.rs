@@ -2,10 +2,11 @@
 
 use super::findings::{Findings, count};
 use super::test_lead::test_row;
+use crate::address::{MailAddress, Sender, texts};
+use crate::aws::SdkConfig;
 use crate::mail::ses::{Account, Identity, SesAccount, SesError, SesMailer};
-use crate::mail::{Digest, DigestLead, Language, Mailer as _, Occasion, RenderSettings, render};
+use crate::mail::{Digest, DigestLead, Mailer as _, Occasion, RenderSettings, render};
 use crate::settings::ValidationSettings;
-use aws_config::SdkConfig;
 use jiff::Timestamp;
 
 /// SES answers such questions about once a second.
@@ -21,7 +22,7 @@ pub(super) async fn check(
     now: Timestamp,
 ) -> (Findings, Option<()>) {
     let mut findings = Findings::default();
-    let (Some(from), Some(to)) = (&settings.mail_from, &settings.mail_to) else {
+    let (Some(from), Some(to)) = (&settings.mail.from, &settings.mail.to) else {
         return (Findings::skip("LEADS_MAIL_FROM or LEADS_MAIL_TO is wrong", "see `settings`"), None);
     };
     let ses = SesAccount::new(aws);
@@ -39,7 +40,7 @@ pub(super) async fn check(
         }
     };
     look_at(&mut findings, &account);
-    sender(&mut findings, &ses, address(from)).await;
+    sender(&mut findings, &ses, from.address().as_str()).await;
     let recipients = recipients(settings);
     for recipient in recipients.iter().take(MOST_RECIPIENTS) {
         look_at_recipient(&mut findings, &ses, &account, recipient).await;
@@ -92,11 +93,6 @@ fn look_at(findings: &mut Findings, account: &Account) {
     }
 }
 
-/// The address within `Name <address>`.
-fn address(from: &str) -> &str {
-    from.rsplit_once('<').map_or(from, |(_, rest)| rest.trim_end_matches('>')).trim()
-}
-
 /// What SES knows of an address: by itself, its domain, or a domain above that one. Any that is verified counts, and any
 /// that is signed.
 async fn identity(ses: &SesAccount, address: &str) -> Result<Option<Identity>, SesError> {
@@ -145,9 +141,9 @@ async fn sender(findings: &mut Findings, ses: &SesAccount, address: &str) {
 
 /// Every recipient once, the default ones first.
 fn recipients(settings: &ValidationSettings) -> Vec<Recipient<'_>> {
-    let default = settings.mail_to.iter().flatten().enumerate();
+    let default = settings.mail.to.iter().flatten().enumerate();
     let default = default.map(|(at, address)| (format!("recipient {} of LEADS_MAIL_TO", at + 1), address.as_str()));
-    let routes = settings.routes.iter().flatten().enumerate().flat_map(|(route, to)| {
+    let routes = settings.mail.routes.iter().flatten().enumerate().flat_map(|(route, to)| {
         let name = move |at| format!("recipient {} of route {}", at + 1, route + 1);
         to.to.iter().enumerate().map(move |(at, address)| (name(at), address.as_str()))
     });
@@ -195,11 +191,10 @@ async fn send_test(
     findings: &mut Findings,
     aws: &SdkConfig,
     settings: &ValidationSettings,
-    (from, to): (&str, &[String]),
+    (from, to): (&Sender, &[MailAddress]),
     now: Timestamp,
 ) {
-    let language = settings.language.as_deref().and_then(Language::find);
-    let (Some(language), Some(time_zone)) = (language, settings.time_zone.clone()) else {
+    let (Some(language), Some(time_zone)) = (settings.mail.language, settings.mail.time_zone.clone()) else {
         findings.fail("no test digest without language and time zone", "see `settings`");
         return;
     };
@@ -212,8 +207,8 @@ async fn send_test(
         quarantined: Vec::new(),
     };
     let render_settings = RenderSettings { language, time_zone, contact_window_days: 1 };
-    let mailer = SesMailer::new(aws, settings.configuration_set.clone());
-    for message in render(&digest, &render_settings).messages(from, to) {
+    let mailer = SesMailer::new(aws, settings.mail.configuration_set.clone().flatten());
+    for message in render(&digest, &render_settings).messages(&from.header(), &texts(to)) {
         if let Err(error) = mailer.send(&message).await {
             findings.fail(
                 format!("the test digest was not sent: {error}"),

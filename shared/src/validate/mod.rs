@@ -1,9 +1,10 @@
 //! Validation: finds what is wrong with a deployment, and says what to do about it.
 //!
-//! Every check runs even where another one fails; what cannot work without another one is skipped and says so. Nothing
-//! is needed beforehand: settings may be wrong, secrets missing, services down. No result holds a secret, and none a person, but
-//! for those leads whose reconciliation was asked for.
+//! Every check runs even where another one fails; what cannot work without another one is skipped and says so. Validation
+//! needs nothing to be right: settings may be wrong, secrets missing, services down. No result holds a secret. Only the
+//! check `reconcile`, which is given a list of leads, names people: those of the list.
 
+mod checks;
 mod connection_string;
 mod findings;
 mod intake;
@@ -17,88 +18,19 @@ mod storage;
 mod table;
 mod test_lead;
 
+pub use checks::{CHECKS, CheckId, Description};
 pub use findings::{Check, Report, Status};
 pub use request::{InvalidRequest, Leads, Request};
 
+use crate::aws::SdkConfig;
 use crate::aws::{self, SecretError};
-use crate::secret::Secret;
-use crate::settings::{SecretSource, ValidationSettings};
-use aws_config::SdkConfig;
-use findings::Runner;
+use crate::secret::{Secret, SecretSource};
+use crate::settings::ValidationSettings;
+use findings::{Fault, Runner};
 use futures::future::BoxFuture;
 use futures::join;
 use jiff::Timestamp;
 use std::time::Duration;
-
-/// A check's stable id, and what it does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Description {
-    /// The id.
-    pub id: &'static str,
-    /// What it does, as a phrase.
-    pub does: &'static str,
-    /// The checks without which it is skipped. Asking for it asks for them.
-    pub needs: &'static [&'static str],
-}
-
-/// Every check, in the order of the report.
-pub const CHECKS: [Description; 11] = [
-    Description {
-        id: "settings",
-        does: "reads every setting that the function can see: whether it is right, and whether it fits the others",
-        needs: &[],
-    },
-    Description {
-        id: "connection-string",
-        does: "looks at the storage connection string: form, cloud, kind of credential, a shared access signature's \
-               expiry and permissions, and whether Partner Center would take it",
-        needs: &[],
-    },
-    Description {
-        id: "storage",
-        does: "reaches the storage account: name, TLS, credentials, firewall, clock",
-        needs: &["connection-string"],
-    },
-    Description {
-        id: "table",
-        does: "looks for both tables (creates them with `\"create\": true`), and compares the service's clock with ours",
-        needs: &["storage"],
-    },
-    Description {
-        id: "round-trip",
-        does: "writes a test lead as Microsoft does, reads it by its key and by the notifier's own query, compares every \
-               field, and deletes it (leaves it with `\"leave\": true`)",
-        needs: &["table"],
-    },
-    Description {
-        id: "intake",
-        does: "POSTs a test lead to the deployed URL with the key, finds its row and deletes it; without the key it \
-               expects 401; measures the latency",
-        needs: &[],
-    },
-    Description { id: "queue", does: "asks intake's queue and its dead-letter queue how many leads wait", needs: &[] },
-    Description {
-        id: "mail",
-        does: "asks SES about account, sender and recipients (sends a digest with a test lead with `\"send\": true`)",
-        needs: &[],
-    },
-    Description {
-        id: "notifier",
-        does: "looks at checkpoint, last runs, pending digests, quarantine, and the leads that wait for the next run",
-        needs: &["table"],
-    },
-    Description {
-        id: "silence",
-        does: "looks when the newest lead and the newest test lead came",
-        needs: &["notifier"],
-    },
-    Description {
-        id: "reconcile",
-        does: "compares Partner Center's export of leads with the table: what is missing, what was never mailed. Runs \
-               when its leads are given",
-        needs: &["table"],
-    },
-];
 
 /// How long one check may take. A client's own limits are narrower; this one is for what they add up to.
 const CHECK_LIMIT: Duration = Duration::from_secs(40);
@@ -124,60 +56,61 @@ impl Validation {
         let runner = Runner::new(request.wanted(), CHECK_LIMIT);
         let settings = &self.settings;
         let storage = async {
-            let found = connection_string::check(self.secret(settings.storage.as_ref()), now);
-            let connection = runner.run("connection-string", found).await;
+            let found = connection_string::check(self.secret(settings.storage.connection_string.as_ref()), now);
+            let connection = runner.run(CheckId::ConnectionString, found).await;
             let account = match connection {
                 Some(connection) => {
-                    let tables = (settings.table.clone(), settings.state_table.clone());
-                    runner.run("storage", storage::check(connection, tables, now)).await
+                    runner.run(CheckId::Storage, storage::check(connection, &settings.storage, now)).await
                 }
-                None => runner.skip("storage", "connection-string"),
+                None => runner.skip(CheckId::Storage, CheckId::ConnectionString),
             };
             let tables = match account {
-                Some(account) => runner.run("table", table::check(account, request.create, settings)).await,
-                None => runner.skip("table", "storage"),
+                Some(account) => runner.run(CheckId::Table, table::check(account, request.create, settings)).await,
+                None => runner.skip(CheckId::Table, CheckId::Storage),
             };
             match &tables {
-                Some(tables) => runner.run("round-trip", table::round_trip(tables, request.leave, settings, now)).await,
-                None => runner.skip("round-trip", "table"),
+                Some(tables) => {
+                    runner.run(CheckId::RoundTrip, table::round_trip(tables, request.leave, settings, now)).await
+                }
+                None => runner.skip(CheckId::RoundTrip, CheckId::Table),
             };
             tables
         };
         let keys = async {
-            let is_needed = ["settings", "intake"].iter().any(|id| runner.wants(id));
+            let is_needed = [CheckId::Settings, CheckId::Intake].into_iter().any(|id| runner.wants(id));
             let keys = if is_needed { self.secret(settings.intake_keys.as_ref()).await } else { None };
-            runner.run("settings", async { settings::check(settings, keys.as_ref()) }).await;
+            runner.run(CheckId::Settings, async { settings::check(settings, keys.as_ref()) }).await;
             keys
         };
         let (tables, keys, _, _) = join!(
             storage,
             keys,
-            runner.run("queue", queue::check(&self.aws, settings)),
-            runner.run("mail", mail::check(&self.aws, settings, request.send, now)),
+            runner.run(CheckId::Queue, queue::check(&self.aws, settings)),
+            runner.run(CheckId::Mail, mail::check(&self.aws, settings, request.send, now)),
         );
         let notifier = async {
             let memory = match &tables {
-                Some(tables) => runner.run("notifier", notifier::check(tables, settings, now)).await,
-                None => runner.skip("notifier", "table"),
+                Some(tables) => runner.run(CheckId::Notifier, notifier::check(tables, settings, now)).await,
+                None => runner.skip(CheckId::Notifier, CheckId::Table),
             };
             match memory {
                 Some(memory) => {
-                    runner.run("silence", async { notifier::silence(&memory, settings, now) }).await;
+                    runner.run(CheckId::Silence, async { notifier::silence(&memory, settings, now) }).await;
                 }
                 None => {
-                    runner.skip::<()>("silence", "notifier");
+                    runner.skip::<()>(CheckId::Silence, CheckId::Notifier);
                 }
             }
         };
-        let intake = runner.run("intake", intake::check(settings, keys, tables.as_ref(), request.leave, now));
+        let intake = runner.run(CheckId::Intake, intake::check(settings, keys, tables.as_ref(), request.leave, now));
         join!(notifier, intake);
         if let Some(leads) = &request.reconcile {
             match &tables {
                 Some(tables) => {
-                    runner.run("reconcile", reconcile::check(leads, tables, now)).await;
+                    runner.run(CheckId::Reconcile, reconcile::check(leads, tables, now)).await;
                 }
                 None => {
-                    runner.skip::<()>("reconcile", "table");
+                    runner.skip::<()>(CheckId::Reconcile, CheckId::Table);
                 }
             }
         }
@@ -192,7 +125,7 @@ impl Validation {
 
 /// What is wrong where a secret cannot be had from SSM, and what to do about it. Names no parameter: a secret that was
 /// pasted in place of its name is none.
-fn secret_problem(error: &SecretError) -> (String, String) {
+fn secret_problem(error: &SecretError) -> Fault {
     let (seen, cure) = match error {
         SecretError::Missing(_) => (
             "SSM has no parameter of this name".to_owned(),
@@ -208,5 +141,5 @@ fn secret_problem(error: &SecretError) -> (String, String) {
             "run this again; if it stays, look at AWS's health in this region, and at the function's network",
         ),
     };
-    (seen, cure.to_owned())
+    Fault::new(seen, cure)
 }

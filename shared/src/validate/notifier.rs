@@ -4,7 +4,7 @@ use super::findings::{Findings, count};
 use super::settings::span;
 use super::table::Tables;
 use crate::lead::Day;
-use crate::notify::{Checkpoint, NotifyError, Outcome, RunRecord, State, Waiting, waiting};
+use crate::notify::{ChannelStatus, NotifyError, Outcome, RunRecord, Status, Waiting, status, waiting};
 use crate::quarantine;
 use crate::settings::ValidationSettings;
 use crate::table::{Query, Table as _, TableError};
@@ -25,7 +25,7 @@ const HOW_TO_INVOKE: &str =
 
 /// What the notifier remembers.
 pub(super) struct Memory {
-    checkpoint: Option<Checkpoint>,
+    status: Option<Status>,
     waiting: Waiting,
 }
 
@@ -38,8 +38,7 @@ pub(super) async fn check(
     match look(&mut findings, tables, settings, now).await {
         Ok(memory) => (findings, Some(memory)),
         Err(NotifyError::Table(error)) => {
-            let (seen, cure) = tables.account.explain(&error);
-            findings.fail(seen, cure);
+            findings.fault(tables.account.explain(&error));
             (findings, None)
         }
         Err(error) => {
@@ -58,45 +57,32 @@ async fn look(
     settings: &ValidationSettings,
     now: Timestamp,
 ) -> Result<Memory, NotifyError> {
-    let state = State::new(tables.state.clone());
-    let checkpoint = match state.checkpoint().await {
-        Err(TableError::TableNotFound) => {
-            never_ran(findings);
-            return Ok(Memory { checkpoint: None, waiting: Waiting::default() });
-        }
-        other => other?,
+    let schedule = settings.schedule.clone().or_defaults();
+    let Some(status) = status(&tables.state, now).await? else {
+        never_ran(findings);
+        return Ok(Memory { status: None, waiting: Waiting::default() });
     };
-    let interval = settings.interval.unwrap_or(Duration::from_secs(3_600));
-    let is_at_work = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_leased(now));
-    match &checkpoint {
-        None => never_ran(findings),
-        Some(checkpoint) => {
-            runs(findings, &state.runs(RUNS).await?, interval, now);
-            if is_at_work {
-                findings.saw("a run is at work");
-            }
-            if checkpoint.paused {
-                findings.warn(
-                    "the notifier is paused: no mails, though nothing is lost",
-                    format!("resume it: {HOW_TO_INVOKE} --payload '{{\"command\":\"resume\"}}' /dev/stdout"),
-                );
-            }
-            pending(findings, checkpoint, is_at_work);
-            if checkpoint.full_reads {
-                findings.warn(
-                    "every run reads the whole table, since a sweep found leads under keys that are no days",
-                    format!(
-                        "see with which keys they come; if that was once, go back: {HOW_TO_INVOKE} --payload \
-                         '{{\"command\":\"resume\",\"full-reads\":false}}' /dev/stdout"
-                    ),
-                );
-            }
-        }
+    runs(findings, &crate::notify::runs(&tables.state, RUNS).await?, schedule.interval, now);
+    if status.is_at_work {
+        findings.saw("a run is at work");
     }
+    if status.is_paused {
+        findings.warn(
+            "the notifier is paused: no mails, though nothing is lost",
+            format!("resume it: {HOW_TO_INVOKE} --payload '{{\"command\":\"resume\"}}' /dev/stdout"),
+        );
+    }
+    status.channels.iter().for_each(|channel| owed(findings, channel, status.is_at_work, now));
+    if status.parked > 0 {
+        findings.fail(
+            format!("{}: the mail service refused even their keys", count(status.parked, "lead given up")),
+            format!("see which: {HOW_TO_INVOKE} --payload '{{\"command\":\"outbox\"}}' /dev/stdout; then `retry` or `discard`"),
+        );
+    }
+    patrol(findings, &status, schedule.sweep, now);
     quarantined(findings, tables, now).await?;
-    let window = (settings.overlap.unwrap_or(Duration::from_secs(600)), settings.first_lookback.unwrap_or(interval));
-    let known = checkpoint.clone().unwrap_or_default();
-    let waiting = waiting(&tables.leads, &tables.state, &known, window, now, MOST_WAITING).await?;
+    let window = (schedule.overlap, schedule.first_lookback);
+    let waiting = waiting(&tables.leads, &tables.state, window, now, MOST_WAITING).await?;
     let Waiting { leads, tests, unreadable, quarantined, .. } = &waiting;
     let counts = [
         (*leads, "lead"),
@@ -110,7 +96,7 @@ async fn look(
         [] => "nothing waits for the next run".to_owned(),
         counts => format!("waiting for the next run: {}", counts.join(", ")),
     });
-    Ok(Memory { checkpoint, waiting })
+    Ok(Memory { status: Some(status), waiting })
 }
 
 fn never_ran(findings: &mut Findings) {
@@ -129,7 +115,7 @@ fn since(earlier: Timestamp, now: Timestamp) -> Duration {
 }
 
 fn runs(findings: &mut Findings, runs: &[RunRecord], interval: Duration, now: Timestamp) {
-    let ended_well = |run: &&RunRecord| matches!(run.outcome, Outcome::Complete | Outcome::Stopped);
+    let ended_well = |run: &&RunRecord| matches!(run.outcome, Outcome::Complete | Outcome::Idle | Outcome::Stopped);
     let Some(last) = runs.first() else {
         findings.warn("no run is recorded", "see that the schedule is enabled, and its dead-letter queue");
         return;
@@ -170,19 +156,41 @@ fn runs(findings: &mut Findings, runs: &[RunRecord], interval: Duration, now: Ti
     }
 }
 
-fn pending(findings: &mut Findings, checkpoint: &Checkpoint, is_at_work: bool) {
-    let Some(oldest) = checkpoint.pending.first() else { return };
-    let recorded = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", oldest.get(..16).unwrap_or_default());
-    let recorded =
-        recorded.map(|time| format!(", the oldest of {}", time.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
-    let seen =
-        format!("{}: recorded, and not seen to be sent{recorded}", count(checkpoint.pending.len(), "pending digest"));
-    if is_at_work {
+/// What one channel owes, and why.
+fn owed(findings: &mut Findings, channel: &ChannelStatus, is_at_work: bool, now: Timestamp) {
+    let age = channel.oldest.map(|oldest| format!(", the oldest for {}", span(since(oldest, now)))).unwrap_or_default();
+    let reason = channel.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let seen = format!("route `{}` owes {}{age}{reason}", channel.route, count(channel.owed, "lead"));
+    if channel.owed != channel.counted && !is_at_work {
+        findings.fail(
+            format!("{seen}; by its rows it owes {}", channel.counted),
+            "report this: the state of the notifier contradicts itself; no lead is passed over because of it",
+        );
+    } else if channel.attempts == 0 {
         findings.saw(seen);
     } else {
         findings.fail(
             seen,
-            "see `mail`, and the error of the last run; the next run sends them again, marked as possible repeats",
+            "do what the reason says, and see `mail`; it is tried again by itself, after pauses of up to an hour",
+        );
+    }
+}
+
+/// When everything was searched last.
+fn patrol(findings: &mut Findings, status: &Status, interval: Option<Duration>, now: Timestamp) {
+    let interval = interval.unwrap_or(Duration::from_secs(7 * 86_400));
+    match status.last_full_patrol {
+        Some(last) if since(last, now) > interval * 3 => findings.warn(
+            format!("the whole table was searched {} ago, though that is due every {}", span(since(last, now)), span(interval)),
+            "see the errors of the last runs: `history`",
+        ),
+        Some(last) => findings.saw(format!("the whole table was searched {} ago", span(since(last, now)))),
+        None => findings.saw("the whole table has not been searched yet"),
+    }
+    if status.extra_partitions > 0 {
+        findings.warn(
+            format!("leads come under keys that are no days: {} read in every run", count(status.extra_partitions, "partition is")),
+            "nothing is lost; see who writes them, if it is not Microsoft",
         );
     }
 }
@@ -206,9 +214,9 @@ async fn quarantined(findings: &mut Findings, tables: &Tables, now: Timestamp) -
 
 pub(super) fn silence(memory: &Memory, settings: &ValidationSettings, now: Timestamp) -> (Findings, Option<()>) {
     let mut findings = Findings::default();
-    let checkpoint = memory.checkpoint.as_ref();
-    let newest = checkpoint.and_then(|checkpoint| checkpoint.newest_lead).max(memory.waiting.newest_lead);
-    let test = checkpoint.and_then(|checkpoint| checkpoint.newest_test_lead).max(memory.waiting.newest_test_lead);
+    let status = memory.status.as_ref();
+    let newest = status.and_then(|status| status.newest_lead).max(memory.waiting.newest_lead);
+    let test = status.and_then(|status| status.newest_test_lead).max(memory.waiting.newest_test_lead);
     let ago = |time: Timestamp| format!("{} ago", span(since(time, now)));
     match newest {
         None => findings.saw("no lead yet"),
@@ -216,7 +224,7 @@ pub(super) fn silence(memory: &Memory, settings: &ValidationSettings, now: Times
             let age = since(newest, now);
             // Before the first lead the notifier counts from its first run.
             let seen = format!("the newest lead (or else the first run) was {}", ago(newest));
-            match settings.silence.flatten() {
+            match settings.schedule.silence.flatten() {
                 Some(limit) if age >= limit => findings.warn(
                     seen,
                     "see in Partner Center that its lead destination is this table or the intake URL, and click Validate there; \

@@ -2,9 +2,9 @@
 
 use super::findings::Findings;
 use super::settings::span;
-use crate::queue::{Queue, QueueError};
+use crate::aws::SdkConfig;
+use crate::aws::{Queue, QueueError};
 use crate::settings::ValidationSettings;
-use aws_config::SdkConfig;
 use url::Url;
 
 pub(super) async fn check(aws: &SdkConfig, settings: &ValidationSettings) -> (Findings, Option<()>) {

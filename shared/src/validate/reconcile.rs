@@ -4,18 +4,21 @@
 //! id (or unknown on either side), and a day that is at most one off (the list's time zone is unknown). Several leads of the
 //! list may be the same row: intake stores a repeat on the same day once.
 
-use super::findings::{Findings, count};
+use super::findings::{Fault, Findings, count};
 use super::request::Leads;
 use super::table::Tables;
 use crate::lead::{Day, StoredLead, column};
-use crate::notify::{DigestStatus, NotifyError, State, pages};
-use crate::table::{Entity, Query};
+use crate::notify::{NotifyError, Recorded, recorded_since, status};
+use crate::table::{Entity, Keys, Query, pages};
 use futures::StreamExt as _;
 use jiff::civil::{Date, DateTime};
 use jiff::{Timestamp, ToSpan as _};
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::time::Duration;
+
+/// The most partitions that are read side by side.
+const QUERIES_AT_ONCE: usize = 8;
 
 /// The most leads that Partner Center exports.
 const MOST_ROWS: usize = 5_000;
@@ -77,8 +80,7 @@ struct Listed {
 
 /// A row of the table, as far as it is compared.
 struct Row {
-    partition_key: String,
-    row_key: String,
+    keys: Keys,
     offers: [String; 2],
     day: Option<Date>,
 }
@@ -91,55 +93,54 @@ pub(super) async fn check(leads: &Leads, tables: &Tables, now: Timestamp) -> (Fi
     };
     let text = match text {
         Ok(text) => text,
-        Err((seen, cure)) => {
-            findings.fail(seen, cure);
+        Err(fault) => {
+            findings.fault(fault);
             return (findings, None);
         }
     };
     let listed = match read(&text) {
         Ok(listed) => listed,
-        Err((seen, cure)) => {
-            findings.fail(seen, cure);
+        Err(fault) => {
+            findings.fault(fault);
             return (findings, None);
         }
     };
     match compare(&mut findings, &listed, tables, now).await {
         Ok(()) => {}
         Err(NotifyError::Table(error)) => {
-            let (seen, cure) = tables.account.explain(&error);
-            findings.fail(seen, cure);
+            findings.fault(tables.account.explain(&error));
         }
         Err(error) => findings.fail(error.to_string(), "see `notifier`"),
     }
     (findings, None)
 }
 
-async fn download(url: url::Url) -> Result<String, (String, String)> {
-    let again = || "presign it again (aws s3 presign s3://<bucket>/<key>) and run this soon".to_owned();
+async fn download(url: url::Url) -> Result<String, Fault> {
+    let again = "presign it again (aws s3 presign s3://<bucket>/<key>) and run this soon";
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(20))
         .redirect(reqwest::redirect::Policy::none())
         .build()
-        .map_err(|_| ("the TLS client could not be set up".to_owned(), "report this".to_owned()))?;
+        .map_err(|_| Fault::new("the TLS client could not be set up", "report this"))?;
     // Errors of the client name the URL, which is signed.
-    let failed = |_| ("S3 could not be reached".to_owned(), again());
+    let failed = |_| Fault::new("S3 could not be reached", again);
     let mut answer = client.get(url).send().await.map_err(failed)?;
     let status = answer.status();
     if !status.is_success() {
-        return Err((format!("S3 does not give the file ({})", status.as_u16()), again()));
+        return Err(Fault::new(format!("S3 does not give the file ({})", status.as_u16()), again));
     }
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(failed)? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MOST_BYTES {
-            return Err(("the file is larger than any list of leads".to_owned(), "name the right file".to_owned()));
+            return Err(Fault::new("the file is larger than any list of leads", "name the right file"));
         }
     }
     String::from_utf8(bytes).map_err(|_| not_utf8())
 }
 
-fn not_utf8() -> (String, String) {
-    ("the file is not UTF-8".to_owned(), "save it as CSV UTF-8".to_owned())
+fn not_utf8() -> Fault {
+    Fault::new("the file is not UTF-8", "save it as CSV UTF-8")
 }
 
 impl Leads {
@@ -148,19 +149,19 @@ impl Leads {
     /// # Errors
     /// Where it is none; the error says why and what to do, and holds nothing of it.
     pub fn count(csv: &str) -> Result<usize, String> {
-        read(csv).map(|listed| listed.len()).map_err(|(seen, cure)| format!("{seen}: {cure}"))
+        read(csv).map(|listed| listed.len()).map_err(|Fault { seen, cure }| format!("{seen}: {cure}"))
     }
 }
 
 /// Reads the list, whatever its headings are called and in whatever order they stand.
-fn read(text: &str) -> Result<Vec<Listed>, (String, String)> {
+fn read(text: &str) -> Result<Vec<Listed>, Fault> {
     let text = text.trim_start_matches('\u{feff}');
     let headings = text.lines().next().unwrap_or_default();
     let occurs = |delimiter: char| headings.matches(delimiter).count();
     let delimiter = [',', ';', '\t'].into_iter().max_by_key(|delimiter| (occurs(*delimiter), *delimiter == ','));
     let delimiter = u8::try_from(delimiter.unwrap_or(',')).unwrap_or(b',');
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
-    let malformed = |_| ("the file is no CSV".to_owned(), "give the file as Partner Center exported it".to_owned());
+    let malformed = |_| Fault::new("the file is no CSV", "give the file as Partner Center exported it");
     let headings: Vec<String> = reader.headers().map_err(malformed)?.iter().map(heading).collect();
     // The order of the names counts: the first one that there is.
     let column = |names: &[&str]| names.iter().find_map(|name| headings.iter().position(|heading| heading == name));
@@ -168,10 +169,9 @@ fn read(text: &str) -> Result<Vec<Listed>, (String, String)> {
         (0..headings.len()).filter(|at| names.contains(&headings[*at].as_str())).collect()
     };
     let Some(email) = column(EMAIL) else {
-        return Err((
-            "no column has the addresses".to_owned(),
-            "call the column with the addresses Email; further columns are Offer, Date and Name, each under any usual name"
-                .to_owned(),
+        return Err(Fault::new(
+            "no column has the addresses",
+            "call the column with the addresses Email; further columns are Offer, Date and Name, each under any usual name",
         ));
     };
     let (offer, time, names) = (column(OFFER), column(TIME), columns(NAME));
@@ -183,9 +183,9 @@ fn read(text: &str) -> Result<Vec<Listed>, (String, String)> {
             continue;
         }
         if listed.len() == MOST_ROWS {
-            return Err((
+            return Err(Fault::new(
                 format!("the file has more than {MOST_ROWS} leads"),
-                "give it in parts, each with the first line".to_owned(),
+                "give it in parts, each with the first line",
             ));
         }
         let name: Vec<_> = names.iter().map(|at| field(*at)).filter(|name| !name.is_empty()).collect();
@@ -226,18 +226,11 @@ async fn compare(
         findings.warn("the file has no leads", "give the file as Partner Center exported it, with its first line");
         return Ok(());
     }
-    let state = State::new(tables.state.clone());
-    let checkpoint = state.checkpoint().await?.unwrap_or_default();
-    let rows = rows(listed, tables, checkpoint.full_reads).await?;
+    let notifier = status(&tables.state, now).await?.unwrap_or_default();
+    let rows = rows(listed, tables, notifier.extra_partitions > 0).await?;
     let oldest = listed.iter().filter_map(|lead| lead.day).min();
     let since = oldest.map_or(Timestamp::UNIX_EPOCH, |day| start(day.saturating_sub(2.days())));
-    let digests = state.digests_since(since).await?;
-    let status: HashMap<(&str, &str), DigestStatus> = digests
-        .iter()
-        .flat_map(|digest| {
-            digest.leads.iter().map(|(partition, row)| ((partition.as_str(), row.as_str()), digest.status))
-        })
-        .collect();
+    let recorded = recorded_since(&tables.state, since, now).await?;
 
     let (mut missing, mut unmailed, mut waiting, mut dropped, mut no_address) = (Vec::new(), Vec::new(), 0, 0, 0);
     for lead in listed {
@@ -251,28 +244,25 @@ async fn compare(
             missing.push(lead.describe());
             continue;
         }
-        let of = |(row, _): &&(Row, Option<Timestamp>)| {
-            status.get(&(row.partition_key.as_str(), row.row_key.as_str())).copied()
-        };
-        let statuses: Vec<_> = matches.iter().copied().map(|found| of(&found)).collect();
+        let statuses: Vec<_> = matches.iter().map(|(row, _)| recorded.get(&row.keys).copied()).collect();
         let is_new = |(_, written): &&(Row, Option<Timestamp>)| {
-            checkpoint.watermark.is_none_or(|watermark| written.is_none_or(|written| written > watermark))
+            notifier.watermark.is_none_or(|watermark| written.is_none_or(|written| written > watermark))
         };
-        if statuses.contains(&Some(DigestStatus::Sent)) {
-        } else if statuses.contains(&Some(DigestStatus::Dropped)) {
+        if statuses.contains(&Some(Recorded::Sent)) {
+        } else if statuses.contains(&Some(Recorded::Dropped)) {
             dropped += 1;
-        } else if statuses.contains(&Some(DigestStatus::Pending)) || matches.iter().copied().any(|found| is_new(&found))
+        } else if statuses.contains(&Some(Recorded::Owed)) || matches.iter().copied().any(|found| is_new(&found))
         {
             waiting += 1;
         } else {
             unmailed.push(lead.describe());
         }
     }
-    tell(findings, listed.len(), &missing, &unmailed, (waiting, dropped, no_address), now);
+    report(findings, listed.len(), &missing, &unmailed, (waiting, dropped, no_address), now);
     Ok(())
 }
 
-fn tell(
+fn report(
     findings: &mut Findings,
     listed: usize,
     missing: &[String],
@@ -347,7 +337,7 @@ async fn rows(
     };
     let addresses: BTreeSet<&str> = listed.iter().map(|lead| lead.email.as_str()).collect();
     let mut rows: HashMap<String, Vec<(Row, Option<Timestamp>)>> = HashMap::new();
-    let mut pages = pin!(pages(&tables.leads, queries));
+    let mut pages = pin!(pages(&tables.leads, queries, QUERIES_AT_ONCE));
     while let Some(page) = pages.next().await {
         for (email, row, written) in page?.iter().filter_map(row) {
             if addresses.contains(email.as_str()) {
@@ -362,7 +352,7 @@ fn row(entity: &Entity) -> Option<(String, Row, Option<Timestamp>)> {
     let stored = StoredLead::from_entity(entity).ok()?;
     let offers = [stored.lead.offer_title.trim().to_lowercase(), stored.lead.source().offer.to_lowercase()];
     let day = stored.time().map(|time| time.to_zoned(jiff::tz::TimeZone::UTC).date());
-    let row = Row { partition_key: entity.partition_key.clone(), row_key: entity.row_key.clone(), offers, day };
+    let row = Row { keys: entity.keys(), offers, day };
     Some((stored.lead.normalized_email(), row, stored.timestamp))
 }
 

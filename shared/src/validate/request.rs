@@ -1,6 +1,6 @@
 //! What validation is asked for: the event of an invocation.
 
-use super::CHECKS;
+use super::checks::{CHECKS, CheckId};
 use serde_json::{Map, Value};
 use std::fmt;
 use url::Url;
@@ -9,7 +9,7 @@ use url::Url;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// Only these checks and those that they need; all where it is empty.
-    pub checks: Vec<&'static str>,
+    pub checks: Vec<CheckId>,
     /// Whether to create tables that are missing.
     pub create: bool,
     /// Whether to leave the test leads in the table, as Partner Center does. No mail ever holds them.
@@ -71,28 +71,28 @@ impl Request {
         }
         let wanted = request.wanted();
         for (is_asked, option, check) in [
-            (request.create, "create", "table"),
-            (request.leave, "leave", "round-trip"),
-            (request.send, "send", "mail"),
+            (request.create, "create", CheckId::Table),
+            (request.leave, "leave", CheckId::RoundTrip),
+            (request.send, "send", CheckId::Mail),
         ] {
             if is_asked && !wanted.contains(&check) {
                 return fail(format!("`{option}` belongs to the check `{check}`, which `checks` leaves out"));
             }
         }
-        if wanted.contains(&"reconcile") && !request.checks.is_empty() && request.reconcile.is_none() {
+        if wanted.contains(&CheckId::Reconcile) && !request.checks.is_empty() && request.reconcile.is_none() {
             return fail(format!("the check `reconcile` needs the field `reconcile` with {RECONCILE_FIELDS}"));
         }
         Ok(request)
     }
 
     /// The checks to run: those asked for with all that they need.
-    pub(super) fn wanted(&self) -> Vec<&'static str> {
+    pub(super) fn wanted(&self) -> Vec<CheckId> {
         let mut wanted = self.checks.clone();
         if wanted.is_empty() {
-            wanted = CHECKS.iter().map(|check| check.id).filter(|id| *id != "reconcile").collect();
+            wanted = CHECKS.iter().map(|check| check.id).filter(|id| *id != CheckId::Reconcile).collect();
         }
         if self.reconcile.is_some() {
-            wanted.push("reconcile");
+            wanted.push(CheckId::Reconcile);
         }
         let mut at = 0;
         while let Some(id) = wanted.get(at) {
@@ -105,8 +105,8 @@ impl Request {
     }
 }
 
-fn checks(value: &Value) -> Result<Vec<&'static str>, InvalidRequest> {
-    let known = |value: &Value| CHECKS.iter().map(|check| check.id).find(|id| value.as_str() == Some(id));
+fn checks(value: &Value) -> Result<Vec<CheckId>, InvalidRequest> {
+    let known = |value: &Value| CHECKS.iter().map(|check| check.id).find(|id| value.as_str() == Some(id.name()));
     let names = value.as_array().and_then(|names| names.iter().map(known).collect::<Option<Vec<_>>>());
     names.ok_or_else(|| {
         let valid: Vec<_> = CHECKS.iter().map(|check| format!("`{}`", check.id)).collect();
@@ -160,9 +160,15 @@ mod tests {
 
     #[test]
     fn a_check_brings_those_that_it_needs() {
-        let request = Request::parse(&json!({"checks": ["silence"], "create": true})).unwrap();
-        assert_eq!(request.wanted(), ["silence", "notifier", "table", "storage", "connection-string"]);
-        assert_eq!(Request::parse(&json!({"checks": ["queue"]})).unwrap().wanted(), ["queue"]);
+        let wanted = |event| {
+            let wanted = Request::parse(&event).unwrap().wanted();
+            wanted.into_iter().map(CheckId::name).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            wanted(json!({"checks": ["silence"], "create": true})),
+            ["silence", "notifier", "table", "storage", "connection-string"]
+        );
+        assert_eq!(wanted(json!({"checks": ["queue"]})), ["queue"]);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::findings::{Findings, count};
 use super::secret_problem;
 use crate::aws::SecretError;
-use crate::intake::IntakeKeys;
+use crate::intake_keys::IntakeKeys;
 use crate::secret::Secret;
-use crate::settings::{MailOrDrop, ValidationSettings};
+use crate::settings::{MailOrDrop, ValidationSettings, Variable, variables};
 use std::time::Duration;
 
 /// Below this, clocks of the service's servers and late writes may take a lead out of the window.
@@ -25,16 +25,18 @@ pub(super) fn check(
     recipients(&mut findings, settings);
     intake_keys(&mut findings, keys);
     schedule(&mut findings, settings);
-    for (name, value) in [("LEADS_TEST_LEADS", settings.test_leads), ("LEADS_DO_NOT_CONTACT", settings.do_not_contact)]
+    for (variable, value) in
+        [(variables::TEST_LEADS, settings.mail.test_leads), (variables::DO_NOT_CONTACT, settings.mail.do_not_contact)]
     {
         if value == Some(MailOrDrop::Drop) {
-            findings.saw(format!("{name} keeps such leads out of the mails"));
+            findings.saw(format!("{} keeps such leads out of the mails", variable.name));
         }
     }
-    for (name, is_set) in [
-        ("LEADS_INTAKE_URL", settings.intake_url.is_some()),
-        ("LEADS_DEAD_LETTER_QUEUE_URL", settings.dead_letter_queue_url.is_some()),
+    for (variable, is_set) in [
+        (variables::INTAKE_URL, settings.intake_url.is_some()),
+        (variables::DEAD_LETTER_QUEUE_URL, settings.dead_letter_queue_url.is_some()),
     ] {
+        let name = variable.name;
         let is_wrong = settings.problems.iter().any(|problem| problem.variable == name);
         if !is_set && !is_wrong {
             findings.warn(
@@ -47,19 +49,19 @@ pub(super) fn check(
 }
 
 fn recipients(findings: &mut Findings, settings: &ValidationSettings) {
-    if let Some(to) = &settings.mail_to {
-        let routes = settings.routes.as_ref().filter(|routes| !routes.is_empty());
+    if let Some(to) = &settings.mail.to {
+        let routes = settings.mail.routes.as_ref().filter(|routes| !routes.is_empty());
         let routes = routes.map(|routes| format!(" and {}", count(routes.len(), "route"))).unwrap_or_default();
         findings.saw(format!("{}{routes}", count(to.len(), "recipient")));
     }
-    let names: Vec<_> = settings.routes.iter().flatten().filter_map(|route| route.name.as_deref()).collect();
+    let names: Vec<_> = settings.mail.routes.iter().flatten().filter_map(|route| route.name.as_deref()).collect();
     let is_twice = names.iter().enumerate().any(|(at, name)| names[..at].contains(name));
     if is_twice {
         findings.fail("two routes have the same name", "give each route in LEADS_ROUTES a name of its own");
     }
-    if let (Some(language), Some(zone)) = (&settings.language, &settings.time_zone) {
+    if let (Some(language), Some(zone)) = (&settings.mail.language, &settings.mail.time_zone) {
         let zone = zone.iana_name().unwrap_or("UTC");
-        findings.saw(format!("mails in {language}, times in {zone}"));
+        findings.saw(format!("mails in {}, times in {zone}", language.code()));
     }
 }
 
@@ -67,14 +69,12 @@ fn intake_keys(findings: &mut Findings, keys: Option<&Result<Secret, SecretError
     match keys {
         None => {}
         Some(Err(error)) => {
-            let (seen, cure) = secret_problem(error);
-            findings.fail(format!("the intake keys: {seen}"), cure);
+            findings.fault(secret_problem(error).of("the intake keys"));
         }
         Some(Ok(secret)) => match IntakeKeys::parse(secret) {
             Err(error) => findings.fail(
                 format!("the setting with the intake keys {error}"),
-                "one or two keys with a comma between, each of 16 or more of A-Z a-z 0-9 - _ . ~: see the guide on \
-                 rotating the intake key",
+                format!("{}: see the guide on rotating the intake key", IntakeKeys::EXPECTED),
             ),
             Ok(_) => {
                 let lengths: Vec<_> = secret.expose().split(',').map(|key| key.trim().len()).collect();
@@ -93,7 +93,7 @@ fn intake_keys(findings: &mut Findings, keys: Option<&Result<Secret, SecretError
 
 fn schedule(findings: &mut Findings, settings: &ValidationSettings) {
     let (Some(interval), Some(overlap), Some(lookback)) =
-        (settings.interval, settings.overlap, settings.first_lookback)
+        (settings.schedule.interval, settings.schedule.overlap, settings.schedule.first_lookback)
     else {
         return;
     };
@@ -101,7 +101,10 @@ fn schedule(findings: &mut Findings, settings: &ValidationSettings) {
     if overlap < SAFE_OVERLAP {
         findings.warn(
             format!("the overlap is only {}", span(overlap)),
-            "set LEADS_OVERLAP_MINUTES to 10: the service's clocks differ, and a write can become visible late",
+            format!(
+                "{}: the service's clocks differ, and a write can become visible late",
+                set_to_default(variables::OVERLAP_MINUTES)
+            ),
         );
     }
     if lookback < interval {
@@ -110,17 +113,16 @@ fn schedule(findings: &mut Findings, settings: &ValidationSettings) {
             "set LEADS_FIRST_LOOKBACK_MINUTES to at least LEADS_INTERVAL_MINUTES, or clear it, before the first run",
         );
     }
-    match settings.sweep {
+    match settings.schedule.sweep {
         Some(None) => findings.warn(
             "the sweep is off: leads under keys of an unknown form are never found",
-            "set LEADS_SWEEP_HOURS to 24",
+            set_to_default(variables::SWEEP_HOURS),
         ),
-        Some(Some(sweep)) if sweep < interval => {
-            findings.warn("the sweep is due in every run: each reads the whole table", "set LEADS_SWEEP_HOURS to 24")
-        }
+        Some(Some(sweep)) if sweep < interval => findings
+            .warn("the sweep is due in every run: each reads the whole table", set_to_default(variables::SWEEP_HOURS)),
         _ => {}
     }
-    match settings.silence {
+    match settings.schedule.silence {
         Some(None) => findings.saw("no alert about silence"),
         Some(Some(silence)) if silence < interval.max(DAY) => findings.warn(
             "the alert about silence comes sooner than a run can see a lead",
@@ -128,6 +130,11 @@ fn schedule(findings: &mut Findings, settings: &ValidationSettings) {
         ),
         _ => {}
     }
+}
+
+/// The cure of a setting whose default is better.
+fn set_to_default(variable: Variable) -> String {
+    format!("set {} to {}", variable.name, variable.default_text())
 }
 
 /// A time as people say it: `90 minutes`, `2 hours`, `3 days`.

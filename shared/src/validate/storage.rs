@@ -2,7 +2,8 @@
 //! every check that meets one.
 
 use super::connection_string::Connection;
-use super::findings::Findings;
+use super::findings::{Fault, Findings};
+use crate::settings::PartialStorage;
 use crate::table::azure::{AzureTables, Limits};
 use crate::table::{Credential, Query, Table as _, TableError};
 use jiff::{SignedDuration, Timestamp};
@@ -25,18 +26,20 @@ const LIMITS: Limits = Limits {
 pub(super) struct Account {
     pub(super) connection: Connection,
     pub(super) tables: AzureTables,
-    /// The names of the table with the leads and of the state table.
-    pub(super) names: (String, String),
+    /// The name of the table with the leads.
+    pub(super) leads_table: String,
+    /// The name of the state table.
+    pub(super) state_table: String,
     pub(super) now: Timestamp,
 }
 
 pub(super) async fn check(
     connection: Connection,
-    names: (Option<String>, Option<String>),
+    storage: &PartialStorage,
     now: Timestamp,
 ) -> (Findings, Option<Account>) {
     let mut findings = Findings::default();
-    let (Some(leads), Some(state)) = names else {
+    let (Some(leads_table), Some(state_table)) = (storage.table.clone(), storage.state_table.clone()) else {
         return (Findings::skip("LEADS_TABLE or LEADS_STATE_TABLE is wrong", "see `settings`"), None);
     };
     let tables = match AzureTables::new(&connection.string, LIMITS) {
@@ -46,10 +49,10 @@ pub(super) async fn check(
             return (findings, None);
         }
     };
-    let account = Account { connection, tables, names: (leads, state), now };
+    let account = Account { connection, tables, leads_table, state_table, now };
     let started = Instant::now();
     let query = Query { page_size: Some(1), select: vec!["PartitionKey"], ..Query::default() };
-    match account.tables.table(&account.names.0).page(&query, None).await {
+    match account.tables.table(&account.leads_table).page(&query, None).await {
         Ok(_) | Err(TableError::TableNotFound) => {
             let credential = match account.connection.string.credential {
                 Credential::AccountKey(_) => "account key",
@@ -74,8 +77,7 @@ pub(super) async fn check(
                     "use a storage account of the kind StorageV2 (general purpose v2) with standard performance",
                 );
             } else {
-                let (seen, cure) = account.explain(&error);
-                findings.fail(seen, cure);
+                findings.fault(account.explain(&error));
             }
             (findings, None)
         }
@@ -101,45 +103,42 @@ impl Account {
     }
 
     /// What an error means here, and what to do about it.
-    pub(super) fn explain(&self, error: &TableError) -> (String, String) {
+    pub(super) fn explain(&self, error: &TableError) -> Fault {
         let place = &self.connection.place;
-        let (seen, cure) = match error {
+        match error {
             TableError::Unavailable { reason } => self.unavailable(reason),
             TableError::Refused { status, code } => self.refused(*status, code),
-            TableError::Throttled { code } => (
+            TableError::Throttled { code } => Fault::new(
                 format!("{place} is over its limits and asks to slow down ({code})"),
                 "run this again in some minutes; if it stays, the metrics of the account in the Azure portal show who uses \
-                 it up: give the leads an account of their own"
-                    .to_owned(),
+                 it up: give the leads an account of their own",
             ),
-            TableError::TableNotFound => (
-                "the table does not exist".to_owned(),
-                "run this with {\"create\":true}, or correct LEADS_TABLE and LEADS_STATE_TABLE".to_owned(),
+            TableError::TableNotFound => Fault::new(
+                "the table does not exist",
+                "run this with {\"create\":true}, or correct LEADS_TABLE and LEADS_STATE_TABLE",
             ),
-            TableError::NotFound => (
+            TableError::NotFound => Fault::new(
                 format!("{place} does not know what it was asked for"),
-                "correct the path of TableEndpoint in the connection string".to_owned(),
+                "correct the path of TableEndpoint in the connection string",
             ),
             TableError::Exists | TableError::Precondition => {
-                (error.to_string(), "run this again: another wrote at the same moment".to_owned())
+                Fault::new(error.to_string(), "run this again: another wrote at the same moment")
             }
-            TableError::Rejected { status, code } => (
+            TableError::Rejected { status, code } => Fault::new(
                 format!("{place} does not understand the request ({status} {code})"),
-                "correct TableEndpoint in the connection string: it is to be a storage account's table service".to_owned(),
+                "correct TableEndpoint in the connection string: it is to be a storage account's table service",
             ),
-        };
-        (seen, cure)
+        }
     }
 
-    fn unavailable(&self, reason: &str) -> (String, String) {
+    fn unavailable(&self, reason: &str) -> Fault {
         let place = &self.connection.place;
         let cure = match reason {
             "the account's name does not resolve" => {
-                return (
+                return Fault::new(
                     format!("there is no such account: the name {place} does not resolve"),
                     "correct AccountName and EndpointSuffix (copy the connection string again from the Azure portal); if \
-                     the account was deleted, create one and give its connection string to Partner Center too"
-                        .to_owned(),
+                     the account was deleted, create one and give its connection string to Partner Center too",
                 );
             }
             "the connection was refused" | "no connection" => {
@@ -155,23 +154,22 @@ impl Account {
             }
             _ => "run this again; if it stays, see Azure's status page for Storage in the account's region",
         };
-        (format!("{place}: {reason}"), cure.to_owned())
+        Fault::new(format!("{place}: {reason}"), cure)
     }
 
-    fn refused(&self, status: u16, code: &str) -> (String, String) {
+    fn refused(&self, status: u16, code: &str) -> Fault {
         let offset = self.clock_offset();
         if offset.abs() >= REFUSED_OFFSET {
-            return (
+            return Fault::new(
                 format!("the service refuses the request ({code}), and its clock is {} ours", describe(offset)),
-                "set the clock right where this runs: Azure refuses requests that are 15 minutes off".to_owned(),
+                "set the clock right where this runs: Azure refuses requests that are 15 minutes off",
             );
         }
         let sas = self.connection.sas.as_ref();
         if sas.is_some_and(|sas| sas.has_expired(self.now)) {
-            return (
+            return Fault::new(
                 format!("the service refuses the request ({code}): the shared access signature has expired"),
-                "make another shared access signature, and put it into the SSM parameter: see `connection-string`"
-                    .to_owned(),
+                "make another shared access signature, and put it into the SSM parameter: see `connection-string`",
             );
         }
         let wrong_credential = || {
@@ -236,7 +234,7 @@ impl Account {
                 "look the code up in Microsoft's list of table service error codes",
             ),
         };
-        (seen, cure.to_owned())
+        Fault::new(seen, cure)
     }
 }
 

@@ -4,11 +4,11 @@ use super::findings::Findings;
 use super::storage::{Account, describe};
 use super::test_lead::test_row;
 use crate::lead::StoredLead;
-use crate::notify::{State, pages, queries};
+use crate::lead::days;
+use crate::notify::window_query;
 use crate::settings::ValidationSettings;
 use crate::table::azure::AzureTable;
-use crate::table::{Query, Table, TableError};
-use crate::window::days;
+use crate::table::{Query, Table, TableError, pages};
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use std::pin::pin;
@@ -16,6 +16,9 @@ use std::time::Duration;
 
 /// Clocks that are kept right differ by less.
 const NOTABLE_OFFSET: SignedDuration = SignedDuration::from_mins(1);
+
+/// The most partitions that are read side by side.
+const QUERIES_AT_ONCE: usize = 8;
 
 /// From here on Azure may refuse requests, and windows miss rows.
 const WRONG_OFFSET: SignedDuration = SignedDuration::from_mins(10);
@@ -29,10 +32,10 @@ pub(super) struct Tables {
 
 pub(super) async fn check(account: Account, create: bool, settings: &ValidationSettings) -> (Findings, Option<Tables>) {
     let mut findings = Findings::default();
-    let (leads, state) = (account.tables.table(&account.names.0), account.tables.table(&account.names.1));
+    let (leads, state) = (account.tables.table(&account.leads_table), account.tables.table(&account.state_table));
     let mut are_there = true;
     for (table, name, variable) in
-        [(&leads, &account.names.0, "LEADS_TABLE"), (&state, &account.names.1, "LEADS_STATE_TABLE")]
+        [(&leads, &account.leads_table, "LEADS_TABLE"), (&state, &account.state_table, "LEADS_STATE_TABLE")]
     {
         let mut found = exists(table).await;
         if create && found == Err(TableError::TableNotFound) {
@@ -59,12 +62,11 @@ pub(super) async fn check(account: Account, create: bool, settings: &ValidationS
             }
             Err(error) => {
                 are_there = false;
-                let (seen, cure) = account.explain(&error);
-                findings.fail(format!("{name}: {seen}"), cure);
+                findings.fault(account.explain(&error).of("{name}"));
             }
         }
     }
-    clock(&mut findings, account.clock_offset(), settings.overlap);
+    clock(&mut findings, account.clock_offset(), settings.schedule.overlap);
     let tables = Tables { account, leads, state };
     (findings, are_there.then_some(tables))
 }
@@ -95,13 +97,9 @@ pub(super) async fn round_trip(
 ) -> (Findings, Option<()>) {
     let mut findings = Findings::default();
     let row = test_row(now);
-    let explain = |error: &TableError, doing: &str| {
-        let (seen, cure) = tables.account.explain(error);
-        (format!("{doing}: {seen}"), cure)
-    };
+    let explain = |error: &TableError, doing: &str| tables.account.explain(error).of(doing);
     if let Err(error) = tables.leads.insert(&row.to_entity()).await {
-        let (seen, cure) = explain(&error, "the test lead could not be written");
-        findings.fail(seen, cure);
+        findings.fault(explain(&error, "the test lead could not be written"));
         return (findings, None);
     }
     let read = tables.leads.get(&row.partition_key, &row.row_key).await;
@@ -114,8 +112,7 @@ pub(super) async fn round_trip(
             "see what else writes to the table: something changes rows",
         ),
         Err(error) => {
-            let (seen, cure) = explain(error, "the test lead could not be read");
-            findings.fail(seen, cure);
+            findings.fault(explain(error, "the test lead could not be read"));
         }
     }
     match is_found(tables, &row, settings, now).await {
@@ -125,18 +122,16 @@ pub(super) async fn round_trip(
             "set LEADS_OVERLAP_MINUTES higher than the clocks differ: see `table`",
         ),
         Err(error) => {
-            let (seen, cure) = explain(&error, "the notifier's query failed");
-            findings.fail(seen, cure);
+            findings.fault(explain(&error, "the notifier's query failed"));
         }
     }
     if leave {
-        findings.saw(format!("left in partition {}, row {}", row.partition_key, row.row_key));
+        findings.saw(format!("left in {}", row.keys()));
     } else {
         match tables.leads.delete(&row.partition_key, &row.row_key).await {
             Ok(()) | Err(TableError::NotFound) => findings.saw("deleted"),
             Err(error) => {
-                let (seen, cure) = explain(&error, "the test lead could not be deleted; no mail ever holds it");
-                findings.fail(seen, cure);
+                findings.fault(explain(&error, "the test lead could not be deleted; no mail ever holds it"));
             }
         }
     }
@@ -150,11 +145,10 @@ async fn is_found(
     settings: &ValidationSettings,
     now: Timestamp,
 ) -> Result<bool, TableError> {
-    let overlap = settings.overlap.and_then(|overlap| SignedDuration::try_from(overlap).ok());
-    let from = now - overlap.unwrap_or(SignedDuration::from_mins(10));
-    let checkpoint = State::new(tables.state.clone()).checkpoint().await;
-    let full_reads = checkpoint.is_ok_and(|checkpoint| checkpoint.is_some_and(|checkpoint| checkpoint.full_reads));
-    let mut pages = pin!(pages(&tables.leads, queries(from, None, &days(from, now), full_reads)));
+    let overlap = settings.schedule.clone().or_defaults().overlap;
+    let from = now - overlap;
+    let queries = days(from, now).iter().map(|day| window_query(&day.partition_key(), from)).collect();
+    let mut pages = pin!(pages(&tables.leads, queries, QUERIES_AT_ONCE));
     while let Some(page) = pages.next().await {
         if page?.iter().any(|found| found.partition_key == row.partition_key && found.row_key == row.row_key) {
             return Ok(true);

@@ -6,7 +6,8 @@ use crate::stubs::{
 use futures::future::join_all;
 use jiff::Timestamp;
 use marketplace_leads::function_url::{Body, Request};
-use marketplace_leads::intake::{Intake, IntakeKeys};
+use marketplace_leads::intake::Intake;
+use marketplace_leads::intake_keys::IntakeKeys;
 use marketplace_leads::secret::Secret;
 use marketplace_leads::table::memory::{FaultKind, MemoryTable};
 use marketplace_leads::table::{Table, TableError};

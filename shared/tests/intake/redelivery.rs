@@ -2,7 +2,7 @@
 
 use crate::stubs::{Sqs, StubQueue, at, failing_table, intake, post_text};
 use marketplace_leads::quarantine::Quarantined;
-use marketplace_leads::queue::QueuedBody;
+use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::redelivery::{Redelivery, RedeliveryError};
 use marketplace_leads::table::TableError;
 use marketplace_leads::table::memory::MemoryTable;

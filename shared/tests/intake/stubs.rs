@@ -6,9 +6,11 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::post;
 use jiff::Timestamp;
+use marketplace_leads::aws::Queue;
 use marketplace_leads::function_url::{Answer, Body, Request};
-use marketplace_leads::intake::{Intake, IntakeKeys};
-use marketplace_leads::queue::{Queue, QueuedBody};
+use marketplace_leads::intake::Intake;
+use marketplace_leads::intake_keys::IntakeKeys;
+use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::secret::Secret;
 use marketplace_leads::table::memory::{FaultKind, MemoryTable};
 use marketplace_leads::table::{Continuation, Entity, Operation, Page, Query, Table, TableError};
@@ -58,9 +60,14 @@ impl StubQueue {
         Self { queue: Queue::new(sdk_config(&endpoint), url), messages }
     }
 
+    /// The messages on the queue, as they were sent.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        self.messages.lock().unwrap().clone()
+    }
+
     /// The bodies on the queue.
     pub(crate) fn bodies(&self) -> Vec<QueuedBody> {
-        self.messages.lock().unwrap().iter().map(|message| QueuedBody::from_json(message).unwrap()).collect()
+        self.messages().iter().map(|message| QueuedBody::from_json(message).unwrap()).collect()
     }
 }
 

@@ -296,7 +296,11 @@ fn break_table(table: &MemoryTable, error: TableError) {
 }
 
 fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
-    report.checks.iter().find(|check| check.id == id).unwrap_or_else(|| panic!("no check {id}: {}", report.report))
+    report
+        .checks
+        .iter()
+        .find(|check| check.id.name() == id)
+        .unwrap_or_else(|| panic!("no check {id}: {}", report.report))
 }
 
 /// Nothing of these may ever be in a result.
@@ -312,8 +316,8 @@ async fn where_all_is_well_every_check_is_ok_and_nothing_is_left_behind() {
     let cloud = Cloud::well().await;
     let before = cloud.state.rows();
     let report = cloud.validate(json!({})).await;
-    let ids: Vec<_> = report.checks.iter().map(|check| check.id).collect();
-    let known: Vec<_> = CHECKS.iter().map(|check| check.id).filter(|id| *id != "reconcile").collect();
+    let ids: Vec<_> = report.checks.iter().map(|check| check.id.name()).collect();
+    let known: Vec<_> = CHECKS.iter().map(|check| check.id.name()).filter(|id| *id != "reconcile").collect();
     assert_eq!(ids, known);
     assert!(report.checks.iter().all(|check| check.status == Status::Ok && check.cure.is_none()), "{}", report.report);
     assert!(report.ok, "{}", report.summary);
@@ -333,8 +337,8 @@ async fn every_fault_is_found_by_its_check_with_a_cure_as_the_documentation_says
         assert_eq!(found.status, fault.status, "{}\n{}", fault.what, report.report);
         assert!(found.cure.as_ref().is_some_and(|cure| cure.len() > 20), "{}\n{}", fault.what, report.report);
         assert_eq!(report.ok, report.checks.iter().all(|check| check.status != Failed));
-        let others = report.checks.iter().filter(|other| other.id != fault.check && other.status == Failed);
-        let others: Vec<_> = others.map(|other| other.id).collect();
+        let others = report.checks.iter().filter(|other| other.id.name() != fault.check && other.status == Failed);
+        let others: Vec<_> = others.map(|other| other.id.name()).collect();
         assert_eq!(others, fault.also, "{}\n{}", fault.what, report.report);
         assert_no_secret(&report);
         let cell = |text: &str| text.replace('|', "\\|");

@@ -11,7 +11,7 @@ use local_cloud::proxy::{Fault, Proxy, Reply, Seen};
 use local_cloud::{FunctionProcesses, Invocation, LocalCloud, Mail, MicrosoftLead, Options};
 use marketplace_leads::lead::{Lead, StoredLead};
 use marketplace_leads::quarantine::{self, Quarantined};
-use marketplace_leads::queue::QueuedBody;
+use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Entity, Operation, Table as _, TableError};
 use reqwest::{Client, Method};

@@ -1,7 +1,7 @@
 //! What Amazon SES says about its account, identities and suppressed addresses, for `lead-validation`.
 
+use crate::aws::SdkConfig;
 use crate::aws::error_code;
-use aws_config::SdkConfig;
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::types::DkimStatus;
 

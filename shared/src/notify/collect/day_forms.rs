@@ -9,9 +9,8 @@ const FORMS: [&str; 6] = ["%m:2F%d:2F%Y", "%Y-%m-%d", "%Y%m%d", "%m-%d-%Y", "%Y:
 
 /// The keys of these days in the forms that some of these partitions have.
 pub(super) fn alike(partitions: &[String], days: &[Day]) -> Vec<String> {
-    let is_in = |form: &&str| partitions.iter().any(|key| is_day(form, key));
-    let forms = FORMS.iter().filter(is_in);
-    let mut keys: Vec<_> = forms.flat_map(|form| days.iter().map(|day| day.strftime(form))).collect();
+    let forms = FORMS.into_iter().filter(|form| partitions.iter().any(|key| is_day(form, key)));
+    let mut keys: Vec<_> = forms.flat_map(|form| days.iter().map(move |day| day.in_form(form))).collect();
     keys.retain(|key| !partitions.contains(key) && Day::from_partition_key(key).is_none());
     keys.dedup();
     keys

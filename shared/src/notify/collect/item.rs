@@ -5,7 +5,6 @@ use crate::mail::{QuarantinedBody, UnreadableLead};
 use crate::notify::log::Entry;
 use crate::quarantine::{self, Quarantined};
 use crate::table::{Entity, Value};
-use jiff::Timestamp;
 
 /// How much of a quarantined body stands in a digest.
 const EXCERPT_CHARACTERS: usize = 500;
@@ -72,15 +71,6 @@ impl Item {
         match self {
             Self::Lead(stored) => Some(stored),
             Self::Unreadable(_) | Self::Quarantined(_) => None,
-        }
-    }
-
-    /// When the service wrote the row.
-    pub(crate) fn written(&self) -> Option<Timestamp> {
-        match self {
-            Self::Lead(stored) => stored.timestamp,
-            Self::Unreadable(row) => row.timestamp,
-            Self::Quarantined(_) => None,
         }
     }
 

@@ -41,11 +41,6 @@ impl KnownRows {
     pub(crate) fn insert(&mut self, entry: &Entry) -> bool {
         key(entry).is_none_or(|key| self.0.insert(key))
     }
-
-    /// Whether a row is noted.
-    pub(crate) fn has(&self, entry: &Entry) -> bool {
-        key(entry).is_some_and(|key| self.0.contains(&key))
-    }
 }
 
 /// `None` for what was erased: nobody can find it again.

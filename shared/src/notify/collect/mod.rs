@@ -93,7 +93,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let mut progress = run.log.progress().clone();
         let watermark = *progress.watermark.get_or_insert_with(|| self.first_watermark(now));
         progress.newest_lead.get_or_insert(now);
-        let from = earlier(watermark, span(self.settings.overlap));
+        let from = earlier(watermark, span(self.settings.schedule.overlap));
         let known_from = log_key(earlier(from, CLOCK_MARGIN));
         let began = match &progress.resume {
             Some(resume) => resume.began,
@@ -122,8 +122,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// The watermark of the very first run: from then on the notifier is answerable for every lead.
     pub(super) fn first_watermark(&self, now: Timestamp) -> Timestamp {
-        let first = span(self.settings.first_lookback);
-        earlier(now, first - span(self.settings.overlap).min(first))
+        let first = span(self.settings.schedule.first_lookback);
+        earlier(now, first - span(self.settings.schedule.overlap).min(first))
     }
 
     /// Fetches the rows that cues name. Says whether all of them were followed.
@@ -188,7 +188,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let fresh = || Resume { began, done: Vec::new(), partition_key: String::new(), next: None };
         let mut resume = reading.progress.resume.take().unwrap_or_else(fresh);
         // A partition that was read to its end in an earlier run is only asked for what came since this window began.
-        let since = began.map_or(from, |began| earlier(began, span(self.settings.overlap)).max(from));
+        let since = began.map_or(from, |began| earlier(began, span(self.settings.schedule.overlap)).max(from));
         let (done, mut open): (Vec<_>, Vec<_>) =
             self.partitions(&reading.progress, from).into_iter().partition(|key| resume.done.contains(key));
         open.sort_by_key(|key| *key != resume.partition_key);

@@ -42,7 +42,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if progress.patrol.pass.is_none() {
             let Some(is_full) = self.due_pass(&progress, now) else { return Ok(()) };
             let watermark = progress.watermark.unwrap_or(written);
-            let before = earlier(watermark, span(self.settings.overlap));
+            let before = earlier(watermark, span(self.settings.schedule.overlap));
             let patrol = &mut progress.patrol;
             patrol.days_from.get_or_insert(before);
             patrol.others_from.get_or_insert(before);
@@ -50,7 +50,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             let at = String::new();
             patrol.pass = Some(Pass { is_full, began: written, at, next: None, is_at_quarantine: false });
         }
-        let slice = SLICE.min(span(self.settings.interval) / 12);
+        let slice = SLICE.min(span(self.settings.schedule.interval) / 12);
         let until = later(now, slice);
         let mut batch = Batch::default();
         let mut is_first = true;
@@ -74,7 +74,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     fn due_pass(&self, progress: &Progress, now: Timestamp) -> Option<bool> {
         let patrol = &progress.patrol;
         let is_due = |last: Option<Timestamp>, interval| last.is_none_or(|last| now >= later(last, interval));
-        let last_full = patrol.days_from.map(|from| later(from, span(self.settings.overlap)));
+        let last_full = patrol.days_from.map(|from| later(from, span(self.settings.schedule.overlap)));
         if patrol.last_full.is_none() || is_due(last_full, self.patrol_interval()) {
             return Some(true);
         }
@@ -83,7 +83,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// How often everything is searched.
     fn patrol_interval(&self) -> SignedDuration {
-        self.settings.sweep.map_or(SignedDuration::from_hours(7 * 24), span)
+        self.settings.schedule.sweep.map_or(SignedDuration::from_hours(7 * 24), span)
     }
 
     /// One page of a partition, or one hop to the next partition.
@@ -96,7 +96,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             let Some(at) = self.hop(&pass.at).await? else {
                 pass.is_at_quarantine = true;
                 if !pass.is_full {
-                    end_pass(progress, &pass, self.now(), span(self.settings.overlap));
+                    end_pass(progress, &pass, self.now(), span(self.settings.schedule.overlap));
                 } else {
                     progress.patrol.pass = Some(pass);
                 }
@@ -203,7 +203,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 pass.next = Some(next.to_text());
                 progress.patrol.pass = Some(pass);
             }
-            None => end_pass(progress, &pass, self.now(), span(self.settings.overlap)),
+            None => end_pass(progress, &pass, self.now(), span(self.settings.schedule.overlap)),
         }
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! Sending the leads of a time again, on demand.
 
 use super::Recipients;
+use crate::address::texts;
 use crate::mail::{
     Digest, MAX_MESSAGE_BYTES, MailError, Mailer, Occasion, Rendered, leads_that_fit, render, render_reduced,
 };
 use crate::notify::collect::Item;
-use crate::notify::deliver::digest_of;
 use crate::notify::run::{Run, SEND, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
 use crate::table::{Query, Table};
@@ -89,7 +89,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
         }
         for (route, items) in groups {
-            let recipients = to.map_or_else(|| self.recipients_of(&route).to_vec(), |Recipients(to)| to.clone());
+            let recipients = texts(to.map_or_else(|| self.recipients_of(&route), |Recipients(to)| to));
             let digest = self.with_history(run, &items).await;
             let digest = Digest { id: run.ids.next(), occasion: occasion.clone(), ..digest };
             // Halves of halves, until the mail service takes each.
@@ -136,7 +136,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// Sends a mail to all of its recipients. Gives how many mails that took.
     async fn send_to(&self, rendered: &Rendered, recipients: &[String]) -> Result<usize, MailError> {
-        let messages = rendered.messages(&self.settings.mail_from, recipients);
+        let messages = rendered.messages(&self.settings.mail.from.header(), recipients);
         for message in &messages {
             self.mailer.send(message).await?;
         }

@@ -1,5 +1,6 @@
 //! What a run would send now, without lease, writes or mails.
 
+use crate::address::texts;
 use crate::mail::{Digest, Mailer, Occasion, Rendered, render};
 use crate::notify::collect::Item;
 use crate::notify::log;
@@ -29,7 +30,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let now = self.now();
         let watermark = run.log.progress().watermark.unwrap_or_else(|| self.first_watermark(now));
         let may_go_on = || run.has_time(self.now(), TABLE_CALL);
-        let from = earlier(watermark, span(self.settings.overlap));
+        let from = earlier(watermark, span(self.settings.schedule.overlap));
         let (new, is_whole) =
             new_items(&self.leads, &self.state, &run.log, (from, now), (MOST_LEADS, MOST_BYTES), &may_go_on).await?;
         let found = new.len();
@@ -54,7 +55,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     "leads": digest.leads.len(),
                     "unreadable": digest.unreadable.len(),
                     "quarantined": digest.quarantined.len(),
-                    "recipients": self.recipients_of(&route),
+                    "recipients": texts(self.recipients_of(&route)),
                 });
                 if shown.len() < SHOWN_DIGESTS {
                     digest["text"] = text.into();

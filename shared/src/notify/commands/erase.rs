@@ -86,7 +86,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let leads: usize = erasure.leads.values().sum();
         let complete = left.is_none();
         tracing::info!(confirm, leads, complete, "a person was looked for");
-        let rows = json!({ &self.settings.table: erasure.leads, &self.settings.state_table: erasure.state });
+        let rows = json!({ &self.settings.storage.table: erasure.leads, &self.settings.storage.state_table: erasure.state });
         let mut answer = json!({
             (if confirm { "removed" } else { "would_remove" }): rows,
             "rows_read": erasure.rows_read,
@@ -123,7 +123,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 }
             }
         }
-        self.erase_contact(&contacts::key(person.address()), erasure).await?;
+        for form in person.forms() {
+            self.erase_contact(&contacts::key(form), erasure).await?;
+        }
         Ok(None)
     }
 
@@ -165,7 +167,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             // A name may stand around the address, and then the index knows both together.
             contacts.extend(StoredLead::from_entity(row).ok().as_ref().and_then(contacts::person));
         }
-        contacts.remove(&contacts::key(person.address()));
+        contacts.retain(|contact| person.forms().iter().all(|form| contacts::key(form) != *contact));
         for contact in contacts {
             self.erase_contact(&contact, erasure).await?;
         }

@@ -8,10 +8,11 @@ mod person;
 
 use super::log::{ChannelId, Outcome, RunRecord, set_paused};
 use super::{Notifier, NotifyError, runs};
+use crate::address::MailAddress;
 use crate::mail::Mailer;
 use crate::table::{Table, TableError};
 use crate::telemetry::metric;
-use crate::window::time_or_day;
+use crate::lead::time_or_day;
 use jiff::Timestamp;
 use person::Person;
 use serde_json::{Map, Value, json};
@@ -69,7 +70,7 @@ pub enum Command {
 
 /// Mail addresses that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Recipients(pub Vec<String>);
+pub struct Recipients(pub Vec<MailAddress>);
 
 impl std::fmt::Debug for Recipients {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -175,24 +176,18 @@ fn time(event: &Map<String, Value>, field: &str) -> Result<Timestamp, CommandErr
 
 /// `to`: a text of addresses with semicolons between them, or a list of addresses.
 fn addresses(event: &Map<String, Value>) -> Result<Option<Recipients>, CommandError> {
-    let addresses: Vec<String> = match event.get("to") {
+    let texts: Vec<&str> = match event.get("to") {
         None => return Ok(None),
-        Some(Value::String(text)) => text.split(';').map(|address| address.trim().to_owned()).collect(),
-        Some(Value::Array(list)) => {
-            list.iter().map(|item| item.as_str().unwrap_or_default().trim().to_owned()).collect()
-        }
+        Some(Value::String(text)) => text.split(';').collect(),
+        Some(Value::Array(list)) => list.iter().map(|item| item.as_str().unwrap_or_default()).collect(),
         Some(_) => Vec::new(),
     };
-    let addresses: Vec<_> = addresses.into_iter().filter(|address| !address.is_empty()).collect();
-    let is_address = |address: &String| {
-        let parts = address.split_once('@');
-        parts.is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
-            && !address.chars().any(|c| c.is_whitespace() || c.is_control() || c == ',')
-    };
-    if addresses.is_empty() || !addresses.iter().all(is_address) {
-        return Err(CommandError("`to` is no list of mail addresses, separated by semicolons".to_owned()));
+    let texts = texts.into_iter().filter(|text| !text.trim().is_empty());
+    let addresses: Result<Vec<_>, _> = texts.map(MailAddress::parse_ascii).collect();
+    match addresses {
+        Ok(addresses) if !addresses.is_empty() => Ok(Some(Recipients(addresses))),
+        _ => Err(CommandError("`to` is no list of mail addresses, separated by semicolons".to_owned())),
     }
-    Ok(Some(Recipients(addresses)))
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -266,7 +261,8 @@ mod tests {
         assert_eq!(parse(json!({"command": "history"})), Ok(Command::History { last: DEFAULT_HISTORY }));
         assert_eq!(parse(json!({"command": "resume"})), Ok(Command::Resume));
         let backfill = json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04T12:00:00+01:00", "to": "a@b.example; c@d.example"});
-        let to = Some(Recipients(vec!["a@b.example".into(), "c@d.example".into()]));
+        let to =
+            Some(Recipients(["a@b.example", "c@d.example"].map(|text| MailAddress::parse(text).unwrap()).to_vec()));
         let (since, until) = ("2026-11-03T00:00:00Z".parse().unwrap(), "2026-11-04T11:00:00Z".parse().unwrap());
         assert_eq!(parse(backfill), Ok(Command::Backfill { since, until, to }));
         let channel = ChannelId::of("default");

@@ -1,5 +1,6 @@
-//! Finding one person: whether a text, a row or a body names a mail address, however it is written.
+//! Finding one person: whether a row or a body names a mail address, however it is written.
 
+use crate::address::MailAddress;
 use crate::lead::StoredLead;
 use crate::table::{Entity, Value};
 use std::borrow::Cow;
@@ -8,26 +9,21 @@ use std::fmt;
 /// How often a text is unescaped: a JSON text can stand in a JSON text, as Microsoft's `CustomerInfo` does.
 const ESCAPES: usize = 4;
 
-/// The longest address that is looked for: RFC 5321 allows 254 bytes.
-const MAX_ADDRESS_BYTES: usize = 254;
-
-/// The address of the person to erase, normalised as [`crate::lead::Lead::normalized_email`] is. `Debug` does not show it.
+/// The address of the person to erase, in every form in which it may stand somewhere: as it was given, with its domain in
+/// ASCII, and with its domain in its own letters; each normalised as [`crate::lead::Lead::normalized_email`] is. `Debug`
+/// does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Person(String);
+pub struct Person(Vec<String>);
 
 impl Person {
     /// An address, as far as one can be told from its form; `None` for anything else, and for the quoted form.
     pub fn parse(text: &str) -> Option<Self> {
-        let address = text.trim().to_lowercase();
-        let (name, host) = address.rsplit_once('@')?;
-        let is_address = !name.is_empty()
-            && !name.contains(['@', ',', ';', ':', '<', '>', '(', ')', '[', ']', '"', '\\'])
-            && host.contains('.')
-            && host.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '-')
-            && host.split('.').all(|label| !label.is_empty())
-            && !address.chars().any(|c| c.is_whitespace() || c.is_control())
-            && address.len() <= MAX_ADDRESS_BYTES;
-        is_address.then_some(Self(address))
+        let address = MailAddress::parse(text).ok()?;
+        let in_own_letters = format!("{}@{}", address.local(), address.unicode_domain());
+        let mut forms = [text.trim(), address.as_str(), &in_own_letters].map(str::to_lowercase).to_vec();
+        forms.sort();
+        forms.dedup();
+        Some(Self(forms))
     }
 
     /// Whether a text holds this address, and not only as a part of a longer one: as it is, or escaped as in JSON or in a
@@ -47,11 +43,15 @@ impl Person {
     }
 
     fn stands_in(&self, text: &str) -> bool {
+        self.0.iter().any(|address| Self::is_whole_in(address, text))
+    }
+
+    fn is_whole_in(address: &str, text: &str) -> bool {
         // Languages without spaces put an address right behind a word.
         let joins = |c: char| c.is_alphanumeric() && u32::from(c) < 0x2E80;
-        text.match_indices(&self.0).any(|(at, _)| {
+        text.match_indices(address).any(|(at, _)| {
             let before = text[..at].chars().next_back();
-            let mut after = text[at + self.0.len()..].chars();
+            let mut after = text[at + address.len()..].chars();
             let continues = match after.next() {
                 // The full stop of a sentence, or another label of the host's name.
                 Some('.') => after.next().is_some_and(joins),
@@ -64,26 +64,25 @@ impl Person {
 
     /// Whether a body names the address, in UTF-8 or in UTF-16.
     pub(super) fn is_in_body(&self, body: &[u8]) -> bool {
-        let units = |of: fn([u8; 2]) -> u16, from: usize| {
-            let pairs = body.get(from..).unwrap_or_default().chunks_exact(2);
-            char::decode_utf16(pairs.map(|pair| of([pair[0], pair[1]])))
-                .map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER))
-                .collect::<String>()
+        let utf_16 = |unit: fn([u8; 2]) -> u16| {
+            let units = body.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+            let letters = char::decode_utf16(units).map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER));
+            letters.collect::<String>()
         };
         self.is_in(&String::from_utf8_lossy(body))
-            || [(u16::from_le_bytes as fn([u8; 2]) -> u16, 0), (u16::from_be_bytes, 0)]
-                .into_iter()
-                .any(|(of, from)| self.is_in(&units(of, from)))
+            || self.is_in(&utf_16(u16::from_le_bytes))
+            || self.is_in(&utf_16(u16::from_be_bytes))
     }
 
-    /// The address as it is looked for.
-    pub(super) fn address(&self) -> &str {
+    /// The forms of the address.
+    pub(super) fn forms(&self) -> &[String] {
         &self.0
     }
 
     /// Whether a row of the leads table is about this person, or names the address anywhere.
     pub(super) fn is_in_row(&self, row: &Entity) -> bool {
-        let is_customer = StoredLead::from_entity(row).is_ok_and(|stored| stored.lead.normalized_email() == self.0);
+        let is_customer =
+            StoredLead::from_entity(row).is_ok_and(|stored| self.0.contains(&stored.lead.normalized_email()));
         is_customer
             || [&row.partition_key, &row.row_key].into_iter().any(|key| self.is_in(key))
             || row.properties.iter().any(|(name, value)| match value {
@@ -167,13 +166,24 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_found_with_its_domain_in_its_own_letters_and_in_ascii() {
+        for given in ["Ann@Bücher.example", "ann@xn--bcher-kva.example"] {
+            let person = Person::parse(given).unwrap();
+            for text in ["ann@bücher.example", "ANN@BÜCHER.example", r#"{"Email":"ann@xn--bcher-kva.example"}"#] {
+                assert!(person.is_in(text), "{given}: {text}");
+            }
+            assert!(!person.is_in("joann@bücher.example"), "{given}");
+        }
+    }
+
+    #[test]
     fn a_body_in_utf_16_is_read_as_well() {
         let person = Person::parse("ann@contoso.com").unwrap();
         let text = "{\"Email\":\"Ann <ann@contoso.com>\"}";
         let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let big: Vec<u8> = [0xfe, 0xff].into_iter().chain(text.encode_utf16().flat_map(u16::to_be_bytes)).collect();
         assert!(person.is_in_body(&little) && person.is_in_body(&big) && person.is_in_body(text.as_bytes()));
-        assert!(!person.is_in_body("joann@contoso.com".as_bytes()));
+        assert!(!person.is_in_body(b"joann@contoso.com"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A channel's next mail, ready to be sent.
 
 use super::select::Selection;
+use crate::address::texts;
 use crate::mail::{
     Digest, DigestLead, MAX_MESSAGE_BYTES, MAX_RECIPIENTS, Mailer, Message, Occasion, Rendered, leads_that_fit,
     render, render_reduced,
@@ -55,10 +56,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let digest = Digest { id: id.clone(), occasion, ..self.with_history(run, &items).await };
         let (rendered, leads) = self.fit(digest, &channel, &mut selection);
         let done: &[String] = channel.flight.as_ref().map_or(&[], |flight| &flight.done);
-        let recipients = self.recipients_of(&channel.route).iter().filter(|to| !done.contains(&recipient_hash(to)));
-        let recipients: Vec<_> = recipients.cloned().collect();
+        let mut recipients = texts(self.recipients_of(&channel.route));
+        recipients.retain(|to| !done.contains(&recipient_hash(to)));
         let first = &recipients[..recipients.len().min(MAX_RECIPIENTS)];
-        let message = rendered.messages(&self.settings.mail_from, first).into_iter().next();
+        let message = rendered.messages(&self.settings.mail.from.header(), first).into_iter().next();
         let remaining = recipients.len();
         Ok(Some(Parcel { channel, selection, leads, id, message, remaining }))
     }

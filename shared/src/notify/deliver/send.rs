@@ -28,7 +28,6 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let Some(message) = &parcel.message else {
             return Sent { recipients: Vec::new(), mails: 0, error: None };
         };
-        let hashes = |message: &Message| message.to.iter().map(|to| recipient_hash(to)).collect();
         match self.mailer.send(message).await {
             Ok(_) => {
                 Sent { recipients: message.to.iter().map(|to| recipient_hash(to)).collect(), mails: 1, error: None }

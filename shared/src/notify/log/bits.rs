@@ -18,11 +18,6 @@ impl Bits {
         self.0.get(index / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
     }
 
-    /// How many numbers there are.
-    pub(crate) fn count(&self) -> usize {
-        self.0.iter().map(|byte| byte.count_ones() as usize).sum()
-    }
-
     /// The set as bytes, the lowest number first.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.0.clone()

@@ -12,7 +12,7 @@ mod rows;
 pub use history::{Outcome, RunRecord, runs};
 pub(crate) use history::{run_key_before, run_operation};
 pub(crate) use rows::{
-    Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Patrol, Progress, Resume, log_key,
+    Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, log_key,
 };
 pub use rows::{ChannelId, PARTITION, Position};
 

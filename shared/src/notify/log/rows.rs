@@ -444,11 +444,6 @@ impl LogRow {
         })
     }
 
-    /// When it was recorded, by the clock of the run that did so.
-    pub(crate) fn recorded(&self) -> Option<Timestamp> {
-        time_of(&self.key)
-    }
-
     /// The places behind a place of what a channel owes.
     pub(crate) fn owed<'a>(&'a self, channel: &ChannelId, from: &'a Position) -> impl Iterator<Item = usize> + 'a {
         let first = match self.key.cmp(&from.row) {

@@ -1,6 +1,6 @@
-//! Windows of time, and the partitions that can hold the rows of one.
+//! Windows of time, and the partitions that can hold their rows.
 
-use crate::lead::Day;
+use super::day::Day;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;

@@ -1,18 +1,13 @@
 //! The SQS queue for leads that the table did not take.
 
-use crate::aws::error_code;
-use aws_config::SdkConfig;
+use super::{SdkConfig, error_code};
+use crate::queued_body::QueuedBody;
 use aws_sdk_sqs::types::QueueAttributeName;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::Url;
 
-/// A queue. Clones share one client, which is built when it is needed for the first time: mostly never.
+/// A queue. Clones share one client. It is built with the first request, since most instances never need it.
 #[derive(Clone)]
 pub struct Queue {
     config: SdkConfig,
@@ -20,31 +15,10 @@ pub struct Queue {
     client: Arc<OnceLock<aws_sdk_sqs::Client>>,
 }
 
-/// A body that intake received and could not store.
-#[derive(Clone, PartialEq, Eq)]
-pub struct QueuedBody {
-    /// When it was received, to the millisecond.
-    pub received: Timestamp,
-    /// The body as it came.
-    pub body: Vec<u8>,
-}
-
 /// Why the queue did not take a message: SQS's error code, or what happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct QueueError(pub String);
-
-/// A message that intake did not write. Holds nothing of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the message is not one of intake's")]
-pub struct ForeignMessage;
-
-/// A message on the queue: `{"received":"2026-11-22T10:00:00.000Z","body":"<Base64>"}`
-#[derive(Serialize, Deserialize)]
-struct Message {
-    received: String,
-    body: String,
-}
 
 impl Queue {
     /// The queue at this URL. Nothing is sent yet.
@@ -62,7 +36,8 @@ impl Queue {
         request.send().await.map(drop).map_err(|error| QueueError(error_code(&error)))
     }
 
-    /// How many messages are on it, and for how long. Its oldest message's age is no attribute, but a metric.
+    /// How many messages are on it, and how long it keeps them. SQS gives the age of the oldest message as a metric only,
+    /// not as an attribute.
     ///
     /// # Errors
     /// Where SQS does not say.
@@ -100,32 +75,4 @@ pub struct QueueState {
     pub arn: Option<String>,
     /// The name of its dead-letter queue.
     pub dead_letter_arn: Option<String>,
-}
-
-impl QueuedBody {
-    /// The message's text.
-    pub fn to_json(&self) -> String {
-        let message = Message { received: format!("{:.3}", self.received), body: BASE64_STANDARD.encode(&self.body) };
-        // Two texts always make JSON.
-        serde_json::to_string(&message).unwrap_or_default()
-    }
-
-    /// Reads a message's text.
-    ///
-    /// # Errors
-    /// Where it is no such message.
-    pub fn from_json(text: &str) -> Result<Self, ForeignMessage> {
-        let message: Message = serde_json::from_str(text).map_err(|_| ForeignMessage)?;
-        Ok(Self {
-            received: message.received.parse().map_err(|_| ForeignMessage)?,
-            body: BASE64_STANDARD.decode(message.body).map_err(|_| ForeignMessage)?,
-        })
-    }
-}
-
-/// Shows nothing of the body.
-impl fmt::Debug for QueuedBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueuedBody").field("received", &self.received).finish_non_exhaustive()
-    }
 }

@@ -30,6 +30,9 @@ impl IntakeKeys {
     /// The fewest characters of a key.
     pub const MIN_LENGTH: usize = 16;
 
+    /// What a text with keys looks like, as a phrase.
+    pub const EXPECTED: &str = "one or two keys with a comma between, each of 16 or more of A-Z a-z 0-9 - _ . ~";
+
     /// Reads one or two keys with a comma between.
     ///
     /// # Errors
@@ -53,16 +56,15 @@ impl IntakeKeys {
         Ok(Self(keys.iter().map(|key| Sha256::digest(key).into()).collect()))
     }
 
-    /// Whether this is one of the keys. Takes the same time whichever it is, and whether it is one or not: digests of the
-    /// same length are compared, all of them, each in constant time. What time the digest takes depends on the key that is
-    /// asked about alone.
+    /// Whether this is one of the keys. The time that the answer takes tells nothing of the keys: the digest of what is
+    /// asked about is compared with the digest of every key, each time in constant time.
     pub fn open_for(&self, key: &str) -> bool {
         let digest: [u8; 32] = Sha256::digest(key).into();
         is_any(self.0.iter().map(<[u8; 32]>::as_slice), &digest[..]).into()
     }
 }
 
-/// Whether any of the known is this one. Compares with every one of them, and branches on no result.
+/// Whether one of the known values is this one. Compares with every one of them, and branches on no result.
 fn is_any<'a, K: ConstantTimeEq + ?Sized + 'a>(known: impl Iterator<Item = &'a K>, asked: &K) -> Choice {
     known.fold(Choice::from(0), |found, known| found | known.ct_eq(asked))
 }
@@ -98,6 +100,11 @@ mod tests {
             assert_eq!(bool::from(is_any(known.iter(), &Counting(asked, &count))), found);
             assert_eq!(count.get(), 2, "{asked}");
         }
+    }
+
+    #[test]
+    fn what_is_expected_names_the_fewest_characters() {
+        assert!(IntakeKeys::EXPECTED.contains(&format!("each of {} or more", IntakeKeys::MIN_LENGTH)));
     }
 
     #[test]

@@ -1,105 +1,8 @@
-//! AWS: the configuration that all its clients share, and the secrets that SSM keeps.
+//! The secrets that SSM keeps.
 
-use crate::secret::Secret;
-use crate::settings::SecretSource;
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
-use aws_sdk_ssm::config::http::{HttpRequest, HttpResponse};
-use aws_sdk_ssm::config::{HttpClient, RuntimeComponents, SharedHttpClient};
-use aws_sdk_ssm::error::{ConnectorError, ProvideErrorMetadata, SdkError};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
+use super::{SdkConfig, error_code};
+use crate::secret::{Secret, SecretSource};
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The configuration of all AWS clients: region, credentials and endpoints come from the environment, and no single
-/// attempt takes longer than ten seconds.
-pub async fn sdk_config() -> SdkConfig {
-    // Lambda gives each function its role's credentials in the environment. The SDK's search for others is set up only
-    // elsewhere: it would take a third of intake's start.
-    match std::env::var_os("AWS_ACCESS_KEY_ID") {
-        Some(_) => loader().credentials_provider(EnvironmentVariableCredentialsProvider::new()).load().await,
-        None => loader().load().await,
-    }
-}
-
-fn loader() -> ConfigLoader {
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(10)).build();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client())
-        .timeout_config(timeouts)
-        // It watches bodies being streamed. Ours are sent whole, which it would take for a stall of five seconds.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-}
-
-/// What the AWS clients send their requests with: a client of the library that the tables' requests go through, too. It is
-/// built with the first request, and brings its certification authorities along, where the SDK's own would read those of
-/// the system at each start.
-pub fn http_client() -> SharedHttpClient {
-    SharedHttpClient::new(Http::default())
-}
-
-#[derive(Debug, Clone, Default)]
-struct Http(Arc<OnceLock<reqwest::Client>>);
-
-impl Http {
-    fn client(&self) -> Result<&reqwest::Client, ConnectorError> {
-        if self.0.get().is_none() {
-            let client = reqwest::Client::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .map_err(|error| ConnectorError::user(error.into()))?;
-            // Two at once: the first one stays.
-            let _ = self.0.set(client);
-        }
-        self.0.get().ok_or_else(|| ConnectorError::user("no HTTP client".into()))
-    }
-
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let user = |error: &str| ConnectorError::user(error.into());
-        let request = request.try_into_http1x().map_err(|_| user("the request could not be built"))?;
-        let (parts, body) = request.into_parts();
-        // None of our requests streams its body.
-        let body = body.bytes().ok_or_else(|| user("the request's body is not in memory"))?.to_vec();
-        let request = http::Request::from_parts(parts, body);
-        let request = request.try_into().map_err(|_| user("the request could not be built"))?;
-        let answer = self.client()?.execute(request).await.map_err(connector_error)?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = answer.bytes().await.map_err(connector_error)?;
-        let mut answer = http::Response::new(body);
-        (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
-        let answer = aws_smithy_runtime_api::http::Response::try_from(answer);
-        answer.map(|answer| answer.map(Into::into)).map_err(|error| ConnectorError::other(error.into(), None))
-    }
-}
-
-/// What the SDK has to know of a failure, to decide whether it tries again. The address is left out: it may be signed.
-fn connector_error(error: reqwest::Error) -> ConnectorError {
-    match error.is_timeout() {
-        true => ConnectorError::timeout(error.without_url().into()),
-        false => ConnectorError::io(error.without_url().into()),
-    }
-}
-
-impl HttpClient for Http {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-impl HttpConnector for Http {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let http = self.clone();
-        HttpConnectorFuture::new(async move { http.send(request).await })
-    }
-}
 
 /// Why a secret could not be had. Names parameters, and shows no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,26 +64,11 @@ async fn parameters(config: &SdkConfig, names: Vec<String>) -> Result<HashMap<St
         .collect())
 }
 
-/// What went wrong with an AWS call, for logs and errors: the service's error code, or a category. The services'
-/// messages are left out, because they repeat what was sent.
-pub fn error_code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
-    match error {
-        SdkError::ServiceError(context) => match context.err().code() {
-            Some(code) => code.to_owned(),
-            None => format!("HTTP {}", context.raw().status().as_u16()),
-        },
-        SdkError::TimeoutError(_) => "timed out".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => "timed out".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_io() => "not reached".to_owned(),
-        SdkError::DispatchFailure(_) => "not sent: no region, credentials or endpoint".to_owned(),
-        SdkError::ResponseError(_) => "answer not understood".to_owned(),
-        _ => "request not built".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::{http_client, loader};
+    use aws_config::BehaviorVersion;
     use aws_config::Region;
     use axum::Router;
     use axum::body::Bytes;
@@ -188,6 +76,7 @@ mod tests {
     use axum::routing::post;
     use serde_json::{Value, json};
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     /// A stub of SSM that knows two parameters, and the requests that it got.
     async fn ssm(status: StatusCode) -> (SdkConfig, Arc<Mutex<Vec<Value>>>) {

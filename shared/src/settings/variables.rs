@@ -1,0 +1,273 @@
+//! The table of variables: the only place that says which there are, who reads them, and what holds where one is not set.
+
+use super::values::MailOrDrop;
+use crate::function::Function;
+use crate::intake_keys::IntakeKeys;
+use crate::mail;
+use std::fmt;
+
+use Expected::{Language, OneOf, Phrase, WholeNumber};
+use Fallback::{Nothing, Required, Same, Value};
+use Function::{Intake, Notifier, Redelivery, Validation};
+
+/// An environment variable that a function reads. One that is empty counts as not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// Who reads it.
+    pub functions: &'static [Function],
+    /// What applies where it is not set.
+    pub default: Fallback,
+    /// What it is for, as a phrase.
+    pub meaning: &'static str,
+    /// Which values are right.
+    pub expected: Expected,
+}
+
+/// What applies where a variable is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// The function does not start. Where a secret can be in one of two variables, one of them must be set.
+    Required,
+    /// What it is for is left out.
+    Nothing,
+    /// This value.
+    Value(&'static str),
+    /// The value of another variable.
+    Same(&'static str),
+}
+
+/// Which values of a variable are right. `Display` writes it as a phrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// What the phrase says.
+    Phrase(&'static str),
+    /// A whole number in a range.
+    WholeNumber {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// One of these texts, in any casing.
+    OneOf(&'static [&'static str]),
+    /// The code of a language in which mails are written, in any casing.
+    Language,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Phrase(phrase) => f.write_str(phrase),
+            WholeNumber { min, max } => write!(f, "a whole number from {min} to {max}"),
+            OneOf(texts) => f.write_str(&texts.join(" or ")),
+            Language => f.write_str(&mail::Language::codes().join(" or ")),
+        }
+    }
+}
+
+impl Variable {
+    /// The value that applies where the variable is not set; empty where none does.
+    pub fn default_text(&self) -> &'static str {
+        match self.default {
+            Value(text) => text,
+            Required | Nothing | Same(_) => "",
+        }
+    }
+}
+
+/// Declares each variable as a constant, and [`VARIABLES`] with all of them.
+macro_rules! variables {
+    ($($constant:ident { $($field:ident: $value:expr,)* })*) => {
+        $(pub(crate) const $constant: Variable = Variable { $($field: $value),* };)*
+
+        /// Every variable that the functions read, in the order of the documentation.
+        pub const VARIABLES: &[Variable] = &[$($constant),*];
+    };
+}
+
+variables! {
+    STORAGE_CONNECTION_STRING {
+        name: "LEADS_STORAGE_CONNECTION_STRING",
+        functions: &Function::ALL,
+        default: Required,
+        meaning: "the storage account with the leads",
+        expected: Phrase("an Azure storage connection string"),
+    }
+    STORAGE_CONNECTION_STRING_PARAMETER {
+        name: "LEADS_STORAGE_CONNECTION_STRING_PARAMETER",
+        functions: &Function::ALL,
+        default: Required,
+        meaning: "the same, kept in an SSM SecureString",
+        expected: Phrase("the name of an SSM parameter"),
+    }
+    TABLE {
+        name: "LEADS_TABLE",
+        functions: &Function::ALL,
+        default: Value("MarketplaceLeads"),
+        meaning: "the table with the leads",
+        expected: Phrase("3 to 63 letters and digits, a letter first"),
+    }
+    STATE_TABLE {
+        name: "LEADS_STATE_TABLE",
+        functions: &[Intake, Redelivery, Notifier, Validation],
+        default: Value("MarketplaceLeadsState"),
+        meaning: "the table for checkpoint, digests, contacts, runs and quarantine",
+        expected: Phrase("3 to 63 letters and digits, a letter first, and another table than LEADS_TABLE"),
+    }
+    INTAKE_KEYS {
+        name: "LEADS_INTAKE_KEYS",
+        functions: &[Intake, Validation],
+        default: Required,
+        meaning: "the keys that open intake; two while one is rotated",
+        expected: Phrase(IntakeKeys::EXPECTED),
+    }
+    INTAKE_KEYS_PARAMETER {
+        name: "LEADS_INTAKE_KEYS_PARAMETER",
+        functions: &[Intake, Validation],
+        default: Required,
+        meaning: "the same, kept in an SSM SecureString",
+        expected: Phrase("the name of an SSM parameter"),
+    }
+    QUEUE_URL {
+        name: "LEADS_QUEUE_URL",
+        functions: &[Intake, Validation],
+        default: Required,
+        meaning: "the SQS queue for leads that the table did not take",
+        expected: Phrase("the URL of an SQS queue"),
+    }
+    DEAD_LETTER_QUEUE_URL {
+        name: "LEADS_DEAD_LETTER_QUEUE_URL",
+        functions: &[Validation],
+        default: Nothing,
+        meaning: "that queue's dead-letter queue",
+        expected: Phrase("the URL of an SQS queue"),
+    }
+    INTAKE_BUDGET_MS {
+        name: "LEADS_INTAKE_BUDGET_MS",
+        functions: &[Intake],
+        default: Value("5000"),
+        meaning: "within how many milliseconds intake answers, whatever the table does",
+        expected: WholeNumber { min: 500, max: 60_000 },
+    }
+    INTAKE_URL {
+        name: "LEADS_INTAKE_URL",
+        functions: &[Validation],
+        default: Nothing,
+        meaning: "intake's URL, without a key",
+        expected: Phrase("an http or https URL without a query"),
+    }
+    MAIL_FROM {
+        name: "LEADS_MAIL_FROM",
+        functions: &[Notifier, Validation],
+        default: Required,
+        meaning: "the digest's sender, an identity that SES has verified",
+        expected: Phrase("an ASCII mail address, or Name <address>"),
+    }
+    MAIL_TO {
+        name: "LEADS_MAIL_TO",
+        functions: &[Notifier, Validation],
+        default: Required,
+        meaning: "who gets the digests",
+        expected: Phrase("ASCII mail addresses with semicolons between"),
+    }
+    MAIL_CONFIGURATION_SET {
+        name: "LEADS_MAIL_CONFIGURATION_SET",
+        functions: &[Notifier, Validation],
+        default: Nothing,
+        meaning: "the SES configuration set to send with",
+        expected: Phrase("up to 64 of A-Z a-z 0-9 - _"),
+    }
+    MAIL_LANGUAGE {
+        name: "LEADS_MAIL_LANGUAGE",
+        functions: &[Notifier, Validation],
+        default: Value("en"),
+        meaning: "the language of the mails",
+        expected: Language,
+    }
+    TIME_ZONE {
+        name: "LEADS_TIME_ZONE",
+        functions: &[Notifier, Validation],
+        default: Value("UTC"),
+        meaning: "the time zone of the times in the mails",
+        expected: Phrase("a name of the IANA time zone database, such as Europe/Berlin"),
+    }
+    ROUTES {
+        name: "LEADS_ROUTES",
+        functions: &[Notifier, Validation],
+        default: Value("[]"),
+        meaning: "who gets the leads of which offers and actions; LEADS_MAIL_TO gets the rest",
+        expected: Phrase(r#"a JSON array of routes, such as [{"name":"sales","offers":["Contoso VM"],"actions":["PLT"],"to":["sales@example.com"]}]"#),
+    }
+    TEST_LEADS {
+        name: "LEADS_TEST_LEADS",
+        functions: &[Notifier, Validation],
+        default: Value("mail"),
+        meaning: "whether test leads are in the mails",
+        expected: OneOf(&MailOrDrop::NAMES),
+    }
+    DO_NOT_CONTACT {
+        name: "LEADS_DO_NOT_CONTACT",
+        functions: &[Notifier, Validation],
+        default: Value("mail"),
+        meaning: "whether leads that must not be contacted are in the mails",
+        expected: OneOf(&MailOrDrop::NAMES),
+    }
+    DIGEST_SIZE {
+        name: "LEADS_DIGEST_SIZE",
+        functions: &[Notifier],
+        default: Value("100"),
+        meaning: "the most leads in one digest",
+        expected: WholeNumber { min: 1, max: 200 },
+    }
+    INTERVAL_MINUTES {
+        name: "LEADS_INTERVAL_MINUTES",
+        functions: &[Notifier, Validation],
+        default: Value("60"),
+        meaning: "how often the schedule runs the notifier",
+        expected: WholeNumber { min: 1, max: 10_080 },
+    }
+    OVERLAP_MINUTES {
+        name: "LEADS_OVERLAP_MINUTES",
+        functions: &[Notifier, Validation],
+        default: Value("10"),
+        meaning: "how far before the newest lead of the last run the next one begins to read",
+        expected: WholeNumber { min: 1, max: 1_440 },
+    }
+    FIRST_LOOKBACK_MINUTES {
+        name: "LEADS_FIRST_LOOKBACK_MINUTES",
+        functions: &[Notifier, Validation],
+        default: Same("LEADS_INTERVAL_MINUTES"),
+        meaning: "how far the very first run looks back",
+        expected: WholeNumber { min: 1, max: 525_600 },
+    }
+    SWEEP_HOURS {
+        name: "LEADS_SWEEP_HOURS",
+        functions: &[Notifier, Validation],
+        default: Value("24"),
+        meaning: "how often the whole table is searched for leads in unknown partitions; 0: never",
+        expected: WholeNumber { min: 0, max: 8_760 },
+    }
+    SILENCE_DAYS {
+        name: "LEADS_SILENCE_DAYS",
+        functions: &[Notifier, Validation],
+        default: Value("7"),
+        meaning: "after how many days without any lead a mail says so; 0: never",
+        expected: WholeNumber { min: 0, max: 365 },
+    }
+    CONTACT_WINDOW_DAYS {
+        name: "LEADS_CONTACT_WINDOW_DAYS",
+        functions: &[Notifier],
+        default: Value("180"),
+        meaning: "how long a person's earlier actions are remembered",
+        expected: WholeNumber { min: 1, max: 3_650 },
+    }
+    RETENTION_DAYS {
+        name: "LEADS_RETENTION_DAYS",
+        functions: &[Notifier],
+        default: Value("90"),
+        meaning: "how long runs, sent digests and quarantined bodies are kept",
+        expected: WholeNumber { min: 2, max: 3_650 },
+    }
+}
