@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod aws;
+pub mod clock;
 pub mod columns;
 pub mod cue;
 mod display;

@@ -1,6 +1,7 @@
 //! The quarantine: bodies that came with a valid key and that could not be read as a lead. They are rows of the state
 //! table. The notifier names them in a digest, and deletes them when they are too old.
 
+use crate::cue::{self, Cued};
 use crate::lead::{Day, Unreadable, to_millisecond};
 use crate::table::{Entity, MAX_BINARY_BYTES, Table, TableError, Value, part_name};
 use jiff::Timestamp;
@@ -69,7 +70,8 @@ impl Quarantined {
     }
 }
 
-/// Keeps a body. The same body again on the same day is kept once.
+/// Keeps a body, and leaves a cue for the notifier before. The same body again on the same day is kept once. `random` tells
+/// this attempt from every other one.
 ///
 /// # Errors
 /// Where the state table does not take it.
@@ -78,8 +80,11 @@ pub async fn keep<T: Table>(
     body: &[u8],
     unreadable: &Unreadable,
     received: Timestamp,
+    random: u64,
 ) -> Result<(), TableError> {
-    match state.insert(&Quarantined::new(body, unreadable, received).to_entity()).await {
+    let quarantined = Quarantined::new(body, unreadable, received);
+    cue::leave(state, &Cued::Quarantined { row_key: quarantined.row_key.clone() }, random).await?;
+    match state.insert(&quarantined.to_entity()).await {
         Ok(()) | Err(TableError::Exists) => Ok(()),
         Err(error) => Err(error),
     }

@@ -1,6 +1,8 @@
 //! Redelivery: what intake had to queue gets to where intake would have put it.
 
-use crate::lead::{Lead, Stored, StoredLead, store};
+use crate::clock::Chance;
+use crate::cue::{self, Cued};
+use crate::lead::{Day, Lead, Stored, StoredLead, store};
 use crate::quarantine;
 use crate::queued_body::{ForeignMessage, QueuedBody};
 use crate::table::{Table, TableError};
@@ -13,8 +15,10 @@ use metrics::counter;
 pub struct Redelivery<T> {
     /// The table with the leads.
     pub leads: T,
-    /// The state table, where the quarantine is.
+    /// The state table, where quarantine and cues are.
     pub state: T,
+    /// Tells one attempt from another one.
+    pub chance: Chance,
 }
 
 /// Why a message stays on the queue.
@@ -69,11 +73,16 @@ impl<T: Table> Redelivery<T> {
         match Lead::from_json(&body) {
             Ok(lead) => {
                 let lead = StoredLead::received(lead, received);
+                // The notifier reads the days around now: it would not see the row under the day on which the lead came.
+                if Day::of(received) != Day::of(now) {
+                    let (partition_key, row_key) = (lead.partition_key.clone(), lead.row_key.clone());
+                    cue::leave(&self.state, &Cued::Lead { partition_key, row_key }, (self.chance)()).await?;
+                }
                 let stored = store(&self.leads, &lead, now).await?;
                 Ok((Some(stored), lead.row_key))
             }
             Err(unreadable) => {
-                quarantine::keep(&self.state, &body, &unreadable, received).await?;
+                quarantine::keep(&self.state, &body, &unreadable, received, (self.chance)()).await?;
                 Ok((None, unreadable.message))
             }
         }

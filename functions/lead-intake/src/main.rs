@@ -6,6 +6,7 @@ use function_url::{request, response};
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use marketplace_leads::aws::{self, Queue};
+use marketplace_leads::clock::chance;
 use marketplace_leads::function::Function;
 use marketplace_leads::intake::Intake;
 use marketplace_leads::intake_keys::IntakeKeys;
@@ -36,6 +37,7 @@ async fn run() -> Result<(), Error> {
         leads: tables.table(&settings.storage.table),
         state: tables.table(&settings.storage.state_table),
         queue: Queue::new(config, settings.queue_url),
+        chance: chance(),
         budget: settings.budget,
     };
     lambda_runtime::run(service_fn(|event| handle(&telemetry, &intake, event))).await

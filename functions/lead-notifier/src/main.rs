@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
+use marketplace_leads::clock::chance;
 use marketplace_leads::function::Function;
 use marketplace_leads::mail::Mailer;
 use marketplace_leads::mail::ses::SesMailer;
@@ -12,7 +13,6 @@ use marketplace_leads::table::azure::{AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Table};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use serde_json::Value;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ async fn run() -> Result<(), Error> {
         language: settings.mail.language,
         settings,
         clock: Arc::new(Timestamp::now),
-        chance: Arc::new(|| RandomState::new().build_hasher().finish()),
+        chance: chance(),
         requests: Arc::new(move || tables.requests()),
         idle_runs: Arc::default(),
     };

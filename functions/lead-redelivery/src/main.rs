@@ -4,6 +4,7 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use futures::future::join_all;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
+use marketplace_leads::clock::chance;
 use marketplace_leads::function::Function;
 use marketplace_leads::redelivery::Redelivery;
 use marketplace_leads::settings::{RedeliverySettings, environment};
@@ -27,8 +28,11 @@ async fn run() -> Result<(), Error> {
     // The queue tries again anyway: what fails is given up in time for an answer that names the failed messages.
     let limits = Limits { request: Duration::from_secs(4), retries: 1, ..Limits::default() };
     let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, limits)?;
-    let redelivery =
-        Redelivery { leads: tables.table(&settings.storage.table), state: tables.table(&settings.storage.state_table) };
+    let redelivery = Redelivery {
+        leads: tables.table(&settings.storage.table),
+        state: tables.table(&settings.storage.state_table),
+        chance: chance(),
+    };
     lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
         let (telemetry, redelivery) = (&telemetry, &redelivery);
         async move {
@@ -86,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_that_cannot_be_read_fails_alone() {
-        let redelivery = Redelivery { leads: MemoryTable::new(), state: MemoryTable::new() };
+        let redelivery = Redelivery { leads: MemoryTable::new(), state: MemoryTable::new(), chance: chance() };
         let messages = [queued(r#"{"LeadSource":"A"}"#), "no message".to_owned(), queued(r#"{"LeadSource":"B"}"#)];
         let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str))).await;
         assert_eq!(
@@ -98,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_message_fails_while_the_table_is_down() {
-        let redelivery = Redelivery { leads: MemoryTable::missing(), state: MemoryTable::new() };
+        let redelivery = Redelivery { leads: MemoryTable::missing(), state: MemoryTable::new(), chance: chance() };
         let messages = [queued(r#"{"LeadSource":"A"}"#), queued(r#"{"LeadSource":"B"}"#)];
         let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str))).await;
         assert_eq!(

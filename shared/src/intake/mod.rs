@@ -3,6 +3,7 @@
 mod http;
 
 use crate::aws::{Queue, QueueError};
+use crate::clock::Chance;
 use crate::function_url::{Answer, Request};
 use crate::intake_keys::IntakeKeys;
 use crate::lead::{Lead, MAX_BODY_BYTES, Stored, StoredLead, Unreadable, store};
@@ -32,6 +33,8 @@ pub struct Intake<T> {
     pub state: T,
     /// Takes what the tables do not.
     pub queue: Queue,
+    /// Tells one attempt from another one.
+    pub chance: Chance,
     /// Within which time the answer is given, whatever tables and queue do.
     pub budget: Duration,
 }
@@ -117,7 +120,9 @@ impl<T: Table> Intake<T> {
                 }
             }
             Err(unreadable) => {
-                match timeout_at(table_until, quarantine::keep(&self.state, &body, &unreadable, now)).await {
+                match timeout_at(table_until, quarantine::keep(&self.state, &body, &unreadable, now, (self.chance)()))
+                    .await
+                {
                     Ok(Ok(())) => return Outcome::Quarantined { unreadable, table: None },
                     Ok(Err(error)) => (Err(unreadable), Failure::Table(error)),
                     Err(_) => (Err(unreadable), Failure::Slow),

@@ -15,8 +15,8 @@ mod window;
 
 pub use day::Day;
 pub use parse::{MAX_BODY_BYTES, Unreadable, UnreadableKind};
-pub(crate) use row::{plausible, to_millisecond};
 pub use row::{Origin, StoredLead, UnreadableRow, column};
+pub(crate) use row::{plausible, to_millisecond};
 pub use source::{Action, LeadSource, Marketplace};
 pub use store::RETRY_WINDOW;
 pub(crate) use store::{Stored, store};

@@ -25,6 +25,7 @@ pub use contacts::PARTITION as CONTACTS_PARTITION;
 pub use log::{ChannelId, MAX_CHANNELS, Outcome, PARTITION, Position, RunRecord, runs};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
 
+use crate::clock::{Chance, Clock};
 use crate::mail::{Language, MailError, Mailer, RenderSettings};
 use crate::settings::NotifierSettings;
 use crate::table::{Table, TableError};
@@ -79,12 +80,6 @@ impl NotifyError {
         matches!(self, Self::LeaseLost | Self::Uncertain)
     }
 }
-
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// Gives random numbers, to tell one invocation from another one with the same id.
-pub type Chance = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The notifier. `T` is the table, `M` the mail service.
 #[derive(Clone)]
@@ -175,12 +170,13 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// Moves over what the version before this one remembers, in batches. Says whether all of it is moved.
     async fn move_over(&self, run: &mut Run<T>) -> Result<bool, NotifyError> {
+        let routes = self.labelled_routes();
         while run.log.is_to_be_moved() {
             if !run.has_time(self.now(), run::TABLE_CALL * 3) {
                 run.is_stopped = true;
                 return Ok(false);
             }
-            run.log.move_on(span(self.settings.schedule.overlap), |label| self.route_of_label(label)).await?;
+            run.log.move_on(span(self.settings.schedule.overlap), &routes).await?;
         }
         Ok(true)
     }

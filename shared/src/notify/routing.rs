@@ -1,10 +1,11 @@
 //! Who gets which lead.
 
 use super::collect::Item;
+use super::log::LabelledRoutes;
 use super::{Notifier, NotifierSettings};
 use crate::address::MailAddress;
 use crate::lead::Lead;
-use crate::settings::MailOrDrop;
+use crate::settings::{MailOrDrop, Route};
 
 /// The id of the route to the default recipients.
 pub(crate) const DEFAULT_ROUTE: &str = "default";
@@ -24,14 +25,14 @@ impl<T, M> Notifier<T, M> {
         found.map_or(&self.settings.mail.to, |route| &route.to)
     }
 
-    /// The id of the route that the version before this one knew under a label: a name, or a place in the list.
-    pub(super) fn route_of_label(&self, label: Option<&str>) -> String {
-        let routes = self.settings.mail.routes.iter().enumerate();
-        let mut labelled = routes.map(|(number, route)| {
-            (route.name.clone().unwrap_or_else(|| format!("route {}", number + 1)), route.id())
-        });
-        let found = label.and_then(|label| labelled.find(|(known, _)| known == label));
-        found.map_or_else(|| DEFAULT_ROUTE.to_owned(), |(_, id)| id)
+    /// The routes under the labels by which the version before this one knew them: a name, or a place in the list.
+    pub(super) fn labelled_routes(&self) -> LabelledRoutes {
+        let routes = (1..).zip(&self.settings.mail.routes);
+        let label = |number: usize, route: &Route| route.name.clone().unwrap_or_else(|| format!("route {number}"));
+        LabelledRoutes {
+            routes: routes.map(|(number, route)| (label(number, route), route.id())).collect(),
+            default: DEFAULT_ROUTE.to_owned(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::NotifyError;
 use super::collect::{CLOCK_MARGIN, Item, KnownRows, window_days, window_query};
 use super::log::{self, ChannelId, Entry, Log, Parked, Position, log_key};
 use super::times::{earlier, span};
+use crate::clock::Clock;
 use crate::table::{Keys, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -119,7 +120,7 @@ pub async fn status<T: Table>(state: &T, now: Timestamp) -> Result<Option<Status
 async fn look_into<T: Table>(state: &T, now: Timestamp) -> Result<Log<T>, NotifyError> {
     let first = Query { page_size: Some(1), select: vec!["RowKey"], ..Query::partition(log::PARTITION) };
     state.page(&first, None).await?;
-    let clock: super::Clock = Arc::new(move || now);
+    let clock: Clock = Arc::new(move || now);
     Ok(Log::open(state, &clock, String::new(), now).await?)
 }
 

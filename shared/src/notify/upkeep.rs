@@ -32,7 +32,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// Sends one alert when no lead has come for too long.
     async fn watch_silence(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
-        let (Some(limit), Some(newest)) = (self.settings.schedule.silence, run.log.progress().newest_lead) else { return Ok(()) };
+        let (Some(limit), Some(newest)) = (self.settings.schedule.silence, run.log.progress().newest_lead) else {
+            return Ok(());
+        };
         let now = self.now();
         if run.log.core().alerted_for == Some(newest) || now < later(newest, span(limit)) {
             return Ok(());
@@ -99,7 +101,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
         }
         let bodies = Query { row_key_before: Some(bodies_before), ..Query::partition(quarantine::PARTITION) };
-        if !self.delete_all(run, bodies, until, |_| true).await? || !self.delete_people(run, until).await? {
+        if self.delete_all(run, bodies, until, None).await?.is_some() || !self.delete_people(run, until).await? {
             return Ok(());
         }
         run.log.maintain(|core| core.maintained = Some(now), &[]).await
@@ -140,44 +142,50 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// Deletes people of the contact index who did nothing within the window, from where the last slice ended.
     async fn delete_people(&self, run: &mut Run<T>, until: Timestamp) -> Result<bool, NotifyError> {
         let before = earlier(self.now(), span(self.settings.contact_window));
-        let people = Query { row_key_from: run.log.core().people_at.clone(), ..Query::partition(contacts::PARTITION) };
-        let mut last = None;
-        let is_old = |row: &crate::table::Entity| {
-            last = Some(row.row_key.clone());
-            row.timestamp.is_some_and(|written| written < before)
-        };
-        let is_done = self.delete_all(run, people, until, is_old).await?;
-        run.log.maintain(|core| core.people_at = last.filter(|_| !is_done), &[]).await?;
-        Ok(is_done)
+        let from = run.log.core().people_at.clone();
+        let people = Query { row_key_from: from.clone(), ..Query::partition(contacts::PARTITION) };
+        let left = self.delete_all(run, people, until, Some(before)).await?;
+        if left != from {
+            let left = left.clone();
+            run.log.maintain(|core| core.people_at = left, &[]).await?;
+        }
+        Ok(left.is_none())
     }
 
-    /// Deletes those rows of a query of one partition that are to go. Says whether time sufficed.
+    /// Deletes the rows of a query of one partition, or those that were written before a time. Gives the row at which it
+    /// goes on, where time did not suffice.
     async fn delete_all(
         &self,
         run: &Run<T>,
         query: Query,
         until: Timestamp,
-        mut is_to_go: impl FnMut(&crate::table::Entity) -> bool,
-    ) -> Result<bool, NotifyError> {
+        written_before: Option<Timestamp>,
+    ) -> Result<Option<String>, NotifyError> {
         let query = Query { select: vec!["RowKey"], ..query };
         let partition_key = query.partition_key.clone().unwrap_or_default();
+        let mut at = query.row_key_from.clone();
         let mut next = None;
         loop {
             if !self.may_delete(run, until) {
-                return Ok(false);
+                return Ok(Some(at.unwrap_or_default()));
             }
             let page = self.state.page(&query, next.as_ref()).await?;
-            let keys: Vec<_> =
-                page.entities.iter().filter(|row| is_to_go(row)).map(|row| row.row_key.clone()).collect();
+            at = page.entities.last().map(|row| row.row_key.clone()).or(at);
+            let mut keys = Vec::new();
+            for row in page.entities {
+                if written_before.is_none_or(|before| row.timestamp.is_some_and(|written| written < before)) {
+                    keys.push(row.row_key);
+                }
+            }
             for keys in keys.chunks(MAX_BATCH_OPERATIONS) {
                 if !self.may_delete(run, until) {
-                    return Ok(false);
+                    return Ok(keys.first().cloned());
                 }
                 self.delete(&partition_key, keys).await?;
             }
             next = page.next;
             if next.is_none() {
-                return Ok(true);
+                return Ok(None);
             }
         }
     }
@@ -185,7 +193,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// Deletes rows of the state table, whether they are still there or not.
     async fn delete(&self, partition_key: &str, row_keys: &[String]) -> Result<(), TableError> {
         let delete = |row_key: &String| Operation::Delete { row_key: row_key.clone() };
-        match self.state.submit(partition_key, &row_keys.iter().map(delete).collect::<Vec<_>>()).await {
+        let operations: Vec<_> = row_keys.iter().map(delete).collect();
+        match self.state.submit(partition_key, &operations).await {
             Ok(_) => return Ok(()),
             Err(TableError::NotFound) => {}
             Err(error) => return Err(error),

@@ -181,7 +181,11 @@ fn patrol(findings: &mut Findings, status: &Status, interval: Option<Duration>, 
     let interval = interval.unwrap_or(Duration::from_secs(7 * 86_400));
     match status.last_full_patrol {
         Some(last) if since(last, now) > interval * 3 => findings.warn(
-            format!("the whole table was searched {} ago, though that is due every {}", span(since(last, now)), span(interval)),
+            format!(
+                "the whole table was searched {} ago, though that is due every {}",
+                span(since(last, now)),
+                span(interval)
+            ),
             "see the errors of the last runs: `history`",
         ),
         Some(last) => findings.saw(format!("the whole table was searched {} ago", span(since(last, now)))),
@@ -189,7 +193,10 @@ fn patrol(findings: &mut Findings, status: &Status, interval: Option<Duration>, 
     }
     if status.extra_partitions > 0 {
         findings.warn(
-            format!("leads come under keys that are no days: {} read in every run", count(status.extra_partitions, "partition is")),
+            format!(
+                "leads come under keys that are no days: {} read in every run",
+                count(status.extra_partitions, "partition is")
+            ),
             "nothing is lost; see who writes them, if it is not Microsoft",
         );
     }

@@ -251,8 +251,7 @@ async fn compare(
         if statuses.contains(&Some(Recorded::Sent)) {
         } else if statuses.contains(&Some(Recorded::Dropped)) {
             dropped += 1;
-        } else if statuses.contains(&Some(Recorded::Owed)) || matches.iter().copied().any(|found| is_new(&found))
-        {
+        } else if statuses.contains(&Some(Recorded::Owed)) || matches.iter().copied().any(|found| is_new(&found)) {
             waiting += 1;
         } else {
             unmailed.push(lead.describe());

@@ -14,7 +14,7 @@ fn unavailable() -> TableError {
 }
 
 fn redelivery(leads: &MemoryTable, state: &MemoryTable) -> Redelivery<MemoryTable> {
-    Redelivery { leads: leads.clone(), state: state.clone() }
+    Redelivery { leads: leads.clone(), state: state.clone(), chance: marketplace_leads::clock::chance() }
 }
 
 #[tokio::test]

@@ -130,6 +130,7 @@ pub(crate) fn intake<T: Table>(leads: T, state: T, queue: &StubQueue) -> Intake<
         leads,
         state,
         queue: queue.queue.clone(),
+        chance: marketplace_leads::clock::chance(),
         budget: Duration::from_secs(5),
     }
 }

@@ -151,6 +151,8 @@ impl Cloud {
             settings: NotifierSettings::from_pairs(settings).unwrap(),
             language: Language::find("en").unwrap(),
             clock: Arc::new(move || now),
+            chance: marketplace_leads::clock::chance(),
+            idle_runs: Default::default(),
             requests: Arc::new(|| 0),
         }
     }
@@ -330,7 +332,8 @@ async fn start_intake(
             let (parts, body) = request.into_parts();
             let body = to_bytes(body, usize::MAX).await.unwrap();
             let keys = IntakeKeys::parse(&Secret::new(say.intake_keys)).unwrap();
-            let intake = Intake { keys, leads: table, state, queue, budget: std::time::Duration::from_secs(5) };
+            let chance = marketplace_leads::clock::chance();
+            let intake = Intake { keys, leads: table, state, queue, chance, budget: std::time::Duration::from_secs(5) };
             let asked = marketplace_leads::function_url::Request {
                 method: parts.method.as_str(),
                 path: parts.uri.path(),

@@ -252,7 +252,7 @@ fn faults() -> Vec<Fault> {
             Box::pin(async {
                 let message = "The body is not JSON.".to_owned();
                 let unreadable = marketplace_leads::lead::Unreadable { kind: UnreadableKind::Syntax, message };
-                marketplace_leads::quarantine::keep(&cloud.state, b"{", &unreadable, cloud.now).await.unwrap();
+                marketplace_leads::quarantine::keep(&cloud.state, b"{", &unreadable, cloud.now, 0).await.unwrap();
             })
         }),
         fault("no lead for nine days", "silence", Warning, |cloud| {

@@ -133,8 +133,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             if !run.has_time(now, TABLE_CALL * 2) {
                 return Ok(false);
             }
-            let rows: Vec<_> =
-                stream::iter(cues).map(|cue| self.cued(cue)).buffered(READS_AT_ONCE).collect().await;
+            let reads: Vec<_> = cues.iter().map(|cue| self.cued(cue)).collect();
+            let rows: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
             for (cue, row) in cues.iter().zip(rows) {
                 let is_young = cue.left.is_some_and(|left| now < left.saturating_add(CUE_LIFE).unwrap_or(now));
                 match row? {
@@ -194,13 +194,17 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         open.sort_by_key(|key| *key != resume.partition_key);
         let next = resume.next.as_deref().and_then(Continuation::parse);
         let mut parts: Vec<_> = done.iter().map(|key| (window_query(key, since), None)).collect();
-        parts.extend(open.iter().map(|key| {
-            (window_query(key, from), next.clone().filter(|_| *key == resume.partition_key))
-        }));
+        parts.extend(
+            open.iter().map(|key| (window_query(key, from), next.clone().filter(|_| *key == resume.partition_key))),
+        );
         let mut is_complete = true;
         for parts in parts.chunks(PARTITIONS_AT_ONCE) {
             let pages = match run.has_time(self.now(), TABLE_CALL) {
-                true => join_all(parts.iter().map(|(query, next)| self.leads.page(query, next.as_ref()))).await,
+                true => {
+                    let reads: Vec<_> =
+                        parts.iter().map(|(query, next)| self.leads.page(query, next.as_ref())).collect();
+                    join_all(reads).await
+                }
                 false => Vec::new(),
             };
             if pages.is_empty() {
@@ -270,21 +274,19 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// Takes in the new rows of a page. Says whether there was time for all of it.
-    async fn read_page(
-        &self,
-        run: &mut Run<T>,
-        reading: &mut Reading,
-        rows: &[Entity],
-    ) -> Result<bool, NotifyError> {
+    async fn read_page(&self, run: &mut Run<T>, reading: &mut Reading, rows: &[Entity]) -> Result<bool, NotifyError> {
         for row in rows {
             let item = Item::of_row(row);
             let Some(known) = self.known(run, reading).await? else { return Ok(false) };
             if !known.insert(&item.entry()) {
                 continue;
             }
-            reading.progress.extras.iter_mut().filter(|extra| extra.partition_key == row.partition_key).for_each(
-                |extra| extra.newest = extra.newest.max(row.timestamp.unwrap_or(extra.newest)),
-            );
+            reading
+                .progress
+                .extras
+                .iter_mut()
+                .filter(|extra| extra.partition_key == row.partition_key)
+                .for_each(|extra| extra.newest = extra.newest.max(row.timestamp.unwrap_or(extra.newest)));
             reading.batch.push(item);
             if reading.batch.is_full() {
                 if !run.has_time(self.now(), TABLE_CALL) {
@@ -316,12 +318,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// Records what may be more than one batch holds. The progress stands in the last one.
-    async fn record_in_parts(
-        &self,
-        run: &mut Run<T>,
-        batch: Batch,
-        mut progress: Progress,
-    ) -> Result<(), NotifyError> {
+    async fn record_in_parts(&self, run: &mut Run<T>, batch: Batch, mut progress: Progress) -> Result<(), NotifyError> {
         let mut part = Batch::default();
         for item in batch.items {
             if part.is_full() {
@@ -334,12 +331,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// Records a batch with the progress that it stands for.
-    async fn record(
-        &self,
-        run: &mut Run<T>,
-        batch: &mut Batch,
-        progress: &mut Progress,
-    ) -> Result<(), NotifyError> {
+    async fn record(&self, run: &mut Run<T>, batch: &mut Batch, progress: &mut Progress) -> Result<(), NotifyError> {
         let Batch { items, cues, .. } = std::mem::take(batch);
         let now = self.now();
         progress.newest_lead = progress.newest_lead.max(run.log.progress().newest_lead);

@@ -113,7 +113,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let next = pass.next.take().and_then(|next| Continuation::parse(&next));
         match self.leads.page(&window_query(&pass.at, from), next.as_ref()).await {
             Ok(page) => {
-                if let (Place::Other(_), Some(newest)) = (&place, page.entities.iter().filter_map(|row| row.timestamp).max())
+                if let (Place::Other(_), Some(newest)) =
+                    (&place, page.entities.iter().filter_map(|row| row.timestamp).max())
                 {
                     remember(&mut progress.extras, &pass.at, newest);
                 }

@@ -158,7 +158,8 @@ fn halves(mut digest: Digest, id: String) -> Result<(Digest, Digest), Box<Digest
     if digest.leads.len() + others <= 1 {
         return Err(Box::new(digest));
     }
-    let mut second = Digest { id, leads: Vec::new(), unreadable: Vec::new(), quarantined: Vec::new(), ..digest.clone() };
+    let mut second =
+        Digest { id, leads: Vec::new(), unreadable: Vec::new(), quarantined: Vec::new(), ..digest.clone() };
     if others == 0 {
         second.leads = digest.leads.split_off(digest.leads.len() / 2);
     } else if !digest.leads.is_empty() {

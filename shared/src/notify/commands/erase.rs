@@ -86,7 +86,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let leads: usize = erasure.leads.values().sum();
         let complete = left.is_none();
         tracing::info!(confirm, leads, complete, "a person was looked for");
-        let rows = json!({ &self.settings.storage.table: erasure.leads, &self.settings.storage.state_table: erasure.state });
+        let rows =
+            json!({ &self.settings.storage.table: erasure.leads, &self.settings.storage.state_table: erasure.state });
         let mut answer = json!({
             (if confirm { "removed" } else { "would_remove" }): rows,
             "rows_read": erasure.rows_read,
@@ -151,10 +152,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         erasure.rows_read += page.entities.len();
         let theirs: Vec<&Entity> = page.entities.iter().filter(|row| person.is_in_row(row)).collect();
         if erasure.is_to_delete && !theirs.is_empty() {
-            let entry = |row: &&Entity| Entry::Lead {
-                partition_key: row.partition_key.clone(),
-                row_key: row.row_key.clone(),
-            };
+            let entry =
+                |row: &&Entity| Entry::Lead { partition_key: row.partition_key.clone(), row_key: row.row_key.clone() };
             self.erase_from_log(run, &theirs.iter().map(entry).collect::<Vec<_>>()).await?;
         }
         let mut contacts = BTreeSet::new();

@@ -58,15 +58,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         deadline: Timestamp,
     ) -> Result<Value, NotifyError> {
         let mut run = self.begin_command(id, deadline).await?;
-        let is_meant = |id: &ChannelId| channel.as_ref().is_none_or(|wanted| wanted == id);
         let channels: Vec<_> = run
             .log
             .channels()
-            .filter(|channel| is_meant(&channel.id) && channel.owes())
+            .filter(|known| is_meant(channel.as_ref(), &known.id) && known.owes())
             .map(|channel| Channel { attempts: 0, next_attempt: None, ..channel.clone() })
             .collect();
         let tried = channels.len();
-        let done = self.put_back(&mut run, channels, &is_meant).await;
+        let done = self.put_back(&mut run, channels, channel.as_ref()).await;
         run.log.release().await?;
         let returned = done?;
         tracing::info!(channels = tried, leads = returned, "channels are to be tried again");
@@ -77,14 +76,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         &self,
         run: &mut Run<T>,
         channels: Vec<Channel>,
-        is_meant: &impl Fn(&ChannelId) -> bool,
+        wanted: Option<&ChannelId>,
     ) -> Result<usize, NotifyError> {
         if !channels.is_empty() {
             run.log.deliver(channels, &[]).await?;
         }
         let mut returned = 0;
         let parked = self.parked(PARKED_NAMED).await?;
-        let parked: Vec<_> = parked.into_iter().filter(|parked| is_meant(&parked.channel)).collect();
+        let parked: Vec<_> = parked.into_iter().filter(|parked| is_meant(wanted, &parked.channel)).collect();
         for parked in parked.chunks(MAX_CUES) {
             if !run.has_time(self.now(), TABLE_CALL) {
                 break;
@@ -92,7 +91,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             let route = |id: &ChannelId| run.log.channel(id).map(|channel| channel.route.clone());
             let found: Vec<_> = parked
                 .iter()
-                .map(|parked| Found { entry: parked.entry.clone(), routes: route(&parked.channel).into_iter().collect() })
+                .map(|parked| Found {
+                    entry: parked.entry.clone(),
+                    routes: route(&parked.channel).into_iter().collect(),
+                })
                 .collect();
             let keys: Vec<_> = parked.iter().map(Parked::row_key).collect();
             let progress = run.log.progress().clone();
@@ -122,7 +124,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     async fn give_up(&self, run: &mut Run<T>, channel: &ChannelId) -> Result<Value, NotifyError> {
         let Some(channel) = run.log.channel(channel).cloned() else {
-            return Err(NotifyError::State("there is no channel of this id: `outbox` gives those that owe something".to_owned()));
+            return Err(NotifyError::State(
+                "there is no channel of this id: `outbox` gives those that owe something".to_owned(),
+            ));
         };
         let leads = self.owed_entries(run, &channel, DISCARDED_NAMED).await?;
         let leads: Vec<_> = leads.iter().map(Entry::json).collect();
@@ -182,4 +186,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let rows = log::page_of(&self.state, &query).await?;
         Ok(rows.iter().filter_map(Parked::from_entity).collect())
     }
+}
+
+/// Whether a command means a channel: the one that it names, or all where it names none.
+fn is_meant(wanted: Option<&ChannelId>, id: &ChannelId) -> bool {
+    wanted.is_none_or(|wanted| wanted == id)
 }

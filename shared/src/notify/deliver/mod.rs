@@ -84,7 +84,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 return Ok(());
             }
             let deadline = run.deadline;
-            let sent = join_all(parcels.iter().map(|parcel| self.send(parcel, deadline))).await;
+            let sends: Vec<_> = parcels.iter().map(|parcel| self.send(parcel, deadline)).collect();
+            let sent = join_all(sends).await;
             let again = self.note(run, parcels, sent).await?;
             queue.extend(again);
         }
@@ -171,10 +172,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         let Some(rows) = run.recent.rows_from(&channel.cursor.row) else { return };
         let size = channel.size(self.settings.digest_size);
-        let end = if channel.cursor < channel.maybe { channel.maybe.clone().min(channel.tail.clone()) } else { channel.tail.clone() };
-        let places = rows.into_iter().flat_map(|row| {
-            row.owed(&channel.id, &channel.cursor).map(|index| (row.key.clone(), index))
-        });
+        let end = if channel.cursor < channel.maybe {
+            channel.maybe.clone().min(channel.tail.clone())
+        } else {
+            channel.tail.clone()
+        };
+        let places = rows
+            .into_iter()
+            .flat_map(|row| row.owed(&channel.id, &channel.cursor).map(|index| (row.key.clone(), index)));
         let last = places.take(size).last();
         if let Some((row, index)) = last {
             let until = super::log::Position::new(row, index + 1).min(end);

@@ -3,8 +3,8 @@
 use super::select::Selection;
 use crate::address::texts;
 use crate::mail::{
-    Digest, DigestLead, MAX_MESSAGE_BYTES, MAX_RECIPIENTS, Mailer, Message, Occasion, Rendered, leads_that_fit,
-    render, render_reduced,
+    Digest, DigestLead, MAX_MESSAGE_BYTES, MAX_RECIPIENTS, Mailer, Message, Occasion, Rendered, leads_that_fit, render,
+    render_reduced,
 };
 use crate::notify::collect::Item;
 use crate::notify::log::{Channel, ChannelId};

@@ -82,12 +82,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     pub(super) async fn read_items(&self, run: &Run<T>, selection: &mut Selection) -> Result<(), NotifyError> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         {
-            let reads = selection.entries.iter().map(|(at, entry)| async move {
-                match run.recent.item(&at.row, at.index) {
-                    Some(item) if *entry != Entry::Erased => Ok(Some(item.clone())),
-                    _ => self.read_entry(entry).await,
-                }
-            });
+            let reads: Vec<_> =
+                selection.entries.iter().map(|(at, entry)| self.recent_or_read(run, at, entry)).collect();
             let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
             while let Some(item) = reads.next().await {
                 let item = item?;
@@ -101,6 +97,13 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         selection.items = items;
         selection.cut(selection.items.len());
         Ok(())
+    }
+
+    async fn recent_or_read(&self, run: &Run<T>, at: &Position, entry: &Entry) -> Result<Option<Item>, NotifyError> {
+        match run.recent.item(&at.row, at.index) {
+            Some(item) if *entry != Entry::Erased => Ok(Some(item.clone())),
+            _ => self.read_entry(entry).await,
+        }
     }
 
     async fn read_entry(&self, entry: &Entry) -> Result<Option<Item>, NotifyError> {

@@ -34,7 +34,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
             Err(error @ MailError::Destination { .. }) if message.to.len() > 1 => {
                 let sent = self.send_one_by_one(message, deadline).await;
-                if sent.mails == 0 && sent.error.is_none() { Sent { recipients: Vec::new(), mails: 0, error: Some(error) } } else { sent }
+                if sent.mails == 0 && sent.error.is_none() {
+                    Sent { recipients: Vec::new(), mails: 0, error: Some(error) }
+                } else {
+                    sent
+                }
             }
             Err(error) => Sent { recipients: Vec::new(), mails: 0, error: Some(error) },
         }

@@ -11,12 +11,12 @@ mod rows;
 
 pub use history::{Outcome, RunRecord, runs};
 pub(crate) use history::{run_key_before, run_operation};
-pub(crate) use rows::{
-    Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, log_key,
-};
+pub(crate) use moving::LabelledRoutes;
+pub(crate) use rows::{Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, log_key};
 pub use rows::{ChannelId, PARTITION, Position};
 
-use super::{Clock, NotifyError};
+use super::NotifyError;
+use crate::clock::Clock;
 use crate::cue::Cue;
 use crate::table::{Continuation, Entity, Operation, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
@@ -97,12 +97,7 @@ impl DigestIds {
 impl<T: Table> Log<T> {
     /// Reads everything that a run must know of the state, with one range of keys: channels, collect, control, core and
     /// cues. Creates the state table where it is missing, since it is ours alone.
-    pub(crate) async fn open(
-        table: &T,
-        clock: &Clock,
-        owner: String,
-        deadline: Timestamp,
-    ) -> Result<Self, TableError> {
+    pub(crate) async fn open(table: &T, clock: &Clock, owner: String, deadline: Timestamp) -> Result<Self, TableError> {
         let mut log = Self {
             table: table.clone(),
             clock: clock.clone(),
@@ -271,11 +266,8 @@ impl<T: Table> Log<T> {
             if is_first && channel.flight.is_none() && channel.attempts == 0 {
                 let size = channel.limit.unwrap_or(digest_size).max(1);
                 let last = row.owed(&channel.id, &channel.cursor).take(size).last();
-                channel.flight = last.map(|last| Flight {
-                    until: Position::new(&key, last + 1),
-                    id: ids.next(),
-                    done: Vec::new(),
-                });
+                channel.flight =
+                    last.map(|last| Flight { until: Position::new(&key, last + 1), id: ids.next(), done: Vec::new() });
             }
         }
         (Some(row), channels.into_values().collect(), key)
@@ -304,8 +296,7 @@ impl<T: Table> Log<T> {
 
     /// Once an hour, where there was nothing to do: moves the watermark and sums up the idle runs. Takes no lease.
     pub(crate) async fn heartbeat(&mut self, progress: Progress, idle: &RunRecord) -> Result<(), NotifyError> {
-        let operations =
-            vec![Operation::InsertOrReplace(progress.to_entity(&self.last_log)), run_operation(idle)];
+        let operations = vec![Operation::InsertOrReplace(progress.to_entity(&self.last_log)), run_operation(idle)];
         self.commit(operations, false).await?;
         self.progress = progress;
         Ok(())
@@ -362,8 +353,12 @@ impl<T: Table> Log<T> {
 
     /// The channels with a flight that this run planned and did not begin, without it.
     pub(crate) fn unbegun(&self) -> Vec<Channel> {
-        let planned = self.flights.iter().filter(|(_, is_begun)| !**is_begun).filter_map(|(id, _)| self.channels.get(id));
-        planned.filter(|channel| channel.flight.is_some()).map(|channel| Channel { flight: None, ..channel.clone() }).collect()
+        let planned =
+            self.flights.iter().filter(|(_, is_begun)| !**is_begun).filter_map(|(id, _)| self.channels.get(id));
+        planned
+            .filter(|channel| channel.flight.is_some())
+            .map(|channel| Channel { flight: None, ..channel.clone() })
+            .collect()
     }
 
     fn put(&mut self, channels: Vec<Channel>) {
@@ -386,7 +381,8 @@ impl<T: Table> Log<T> {
         }
         self.writes += 1;
         let mut core = Core { write_id: format!("{}-{}", self.owner, self.writes), ..self.core.clone() };
-        let until = ((self.clock)() + LEASE).min(self.deadline.saturating_add(LEASE_BEYOND_DEADLINE).unwrap_or(self.deadline));
+        let until =
+            ((self.clock)() + LEASE).min(self.deadline.saturating_add(LEASE_BEYOND_DEADLINE).unwrap_or(self.deadline));
         (core.lease_owner, core.lease_until) =
             if keep_lease { (Some(self.owner.clone()), Some(until)) } else { (None, None) };
         operations.push(match &core.etag {

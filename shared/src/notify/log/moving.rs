@@ -26,6 +26,21 @@ const CLOCK_MARGIN: SignedDuration = SignedDuration::from_hours(1);
 
 const OWNER: &str = "moved to a newer version";
 
+/// The routes under the labels by which the version before this one knew them.
+pub(crate) struct LabelledRoutes {
+    /// Label and id of each.
+    pub(crate) routes: Vec<(String, String)>,
+    /// The id of the route for everything else.
+    pub(crate) default: String,
+}
+
+impl LabelledRoutes {
+    fn id(&self, label: Option<&str>) -> String {
+        let found = label.and_then(|label| self.routes.iter().find(|(known, _)| known == label));
+        found.map_or_else(|| self.default.clone(), |(_, id)| id.clone())
+    }
+}
+
 /// The checkpoint, unless it was moved over before.
 pub(super) fn unmoved(row: &Entity) -> Option<Entity> {
     (row.string("LeaseOwner") != Some(OWNER)).then(|| row.clone())
@@ -45,18 +60,17 @@ impl<T: Table> Log<T> {
         self.previous.is_some()
     }
 
-    /// Moves one batch over; says whether everything is. `route_of` gives the id of the route that the version before
-    /// this one knew under a label.
+    /// Moves one batch over; says whether everything is.
     pub(crate) async fn move_on(
         &mut self,
         overlap: SignedDuration,
-        route_of: impl Fn(Option<&str>) -> String,
+        routes: &LabelledRoutes,
     ) -> Result<bool, NotifyError> {
         let Some(checkpoint) = self.previous.clone() else { return Ok(true) };
         let pending = checkpoint.text("Pending").unwrap_or_default();
         let pending: Vec<&str> = pending.split_whitespace().collect();
         if !pending.is_empty() {
-            return self.move_waiting(&checkpoint, &pending, route_of).await.map(|()| false);
+            return self.move_waiting(&checkpoint, &pending, routes).await.map(|()| false);
         }
         let moved = checkpoint.string("MovedTo").unwrap_or_default().to_owned();
         let read = [checkpoint.time("Watermark"), checkpoint.time("Swept")].into_iter().flatten().min();
@@ -78,7 +92,7 @@ impl<T: Table> Log<T> {
         &mut self,
         checkpoint: &Entity,
         pending: &[&str],
-        route_of: impl Fn(Option<&str>) -> String,
+        routes: &LabelledRoutes,
     ) -> Result<(), NotifyError> {
         let mut channels = self.channels.clone();
         let mut operations = Vec::new();
@@ -95,7 +109,7 @@ impl<T: Table> Log<T> {
                 Err(error) => return Err(error.into()),
             };
             bytes += bytes_of(&digest);
-            let route = route_of(digest.string("Route"));
+            let route = routes.id(digest.string("Route"));
             let mut row = self.log_row(&digest, &mut last_log);
             let id = ChannelId::of(&route);
             let channel = channels.entry(id.clone()).or_insert_with(|| Channel::new(&route));

@@ -376,10 +376,7 @@ impl Channel {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Entry {
     /// A row of the leads table.
-    Lead {
-        partition_key: String,
-        row_key: String,
-    },
+    Lead { partition_key: String, row_key: String },
     /// A quarantined body: its row key.
     Quarantined(String),
     /// What was erased: nothing is known of it any more.

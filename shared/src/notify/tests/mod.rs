@@ -1,0 +1,1 @@
+//! The notifier against tables and a mail service in memory.
