@@ -6,6 +6,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
+/// The most routes: the notifier writes what it knows of each, and of the default recipients, in one batch.
+const MAX_ROUTES: usize = 47;
+
 /// Who gets the leads of some offers and actions.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Route {
@@ -53,6 +56,16 @@ pub(super) fn routes(text: &str) -> Result<Vec<Route>, String> {
             }
         })
         .collect();
+    let routes: Vec<Route> = routes;
+    for (number, route) in (1..).zip(&routes) {
+        if let Some(same) = routes[..number - 1].iter().position(|other| other.id() == route.id()) {
+            let what = if route.name.is_some() { "the name" } else { "no name and the offers and actions" };
+            problems.push(format!("route {number} has {what} of route {}", same + 1));
+        }
+    }
+    if routes.len() > MAX_ROUTES {
+        problems.push(format!("there are {} routes, and {MAX_ROUTES} at most", routes.len()));
+    }
     if problems.is_empty() { Ok(routes) } else { Err(format!("does not fit: {}", problems.join(", "))) }
 }
 

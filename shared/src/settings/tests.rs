@@ -75,6 +75,28 @@ fn an_empty_variable_counts_as_not_set_and_zero_switches_off() {
 }
 
 #[test]
+fn routes_that_cannot_be_told_apart_are_refused() {
+    let route = |name: &str, offer: &str| format!(r#"{{{name}"offers":["{offer}"],"to":["a@contoso.com"]}}"#);
+    let named = |name: &str| format!(r#""name":"{name}","#);
+    for (routes, wrong) in [
+        (vec![route(&named("sales"), "a"), route(&named("Sales"), "b")], "route 2 has the name of route 1"),
+        (
+            vec![route("", "a"), route("", "b"), route("", "A")],
+            "route 3 has no name and the offers and actions of route 1",
+        ),
+        ((0..48).map(|number| route("", &number.to_string())).collect(), "48 routes, and 47 at most"),
+    ] {
+        let error = NotifierSettings::from_pairs(with(&[("LEADS_ROUTES", &format!("[{}]", routes.join(",")))]))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(wrong), "{error}");
+    }
+    let told_apart = format!("[{},{}]", route(&named("route 2"), "a"), route("", "a"));
+    let ids: Vec<_> = notifier(&[("LEADS_ROUTES", &told_apart)]).mail.routes.iter().map(Route::id).collect();
+    assert_ne!(ids[0], ids[1], "a name is never taken for a place in the list");
+}
+
+#[test]
 fn routes_are_read() {
     let json = r#"[{"name":"VM team","offers":["Contoso VM"," contoso.vm "],"actions":["PLT"],"to":["vm@contoso.com","VM@contoso.com"]},
                    {"to":["all@contoso.com"]}]"#;

@@ -232,7 +232,7 @@ variables! {
         name: "LEADS_OVERLAP_MINUTES",
         functions: &[Notifier, Validation],
         default: Value("10"),
-        meaning: "how far before the newest lead of the last run the next one begins to read",
+        meaning: "how far before the time up to which everything was read a run begins to read",
         expected: WholeNumber { min: 1, max: 1_440 },
     }
     FIRST_LOOKBACK_MINUTES {
@@ -246,7 +246,7 @@ variables! {
         name: "LEADS_SWEEP_HOURS",
         functions: &[Notifier, Validation],
         default: Value("24"),
-        meaning: "how often the whole table is searched for leads in unknown partitions; 0: never",
+        meaning: "how often the whole table is searched for leads in unknown partitions; 0: once a week",
         expected: WholeNumber { min: 0, max: 8_760 },
     }
     SILENCE_DAYS {

@@ -114,12 +114,10 @@ fn schedule(findings: &mut Findings, settings: &ValidationSettings) {
         );
     }
     match settings.schedule.sweep {
-        Some(None) => findings.warn(
-            "the sweep is off: leads under keys of an unknown form are never found",
-            set_to_default(variables::SWEEP_HOURS),
-        ),
-        Some(Some(sweep)) if sweep < interval => findings
-            .warn("the sweep is due in every run: each reads the whole table", set_to_default(variables::SWEEP_HOURS)),
+        Some(None) => findings.saw("the whole table is searched once a week"),
+        Some(Some(sweep)) if sweep < interval => {
+            findings.warn("the whole table is searched in every run", set_to_default(variables::SWEEP_HOURS))
+        }
         _ => {}
     }
     match settings.schedule.silence {
