@@ -151,6 +151,9 @@ impl DigestRecord {
 
     fn from_entity(entity: &Entity) -> Result<Self, NotifyError> {
         let unreadable = || NotifyError::State(format!("the digest in row {} cannot be read", entity.row_key));
+        if entity.damage.is_some() {
+            return Err(unreadable());
+        }
         let list = |name: &str| entity.text(name).unwrap_or_else(|| "[]".to_owned());
         Ok(Self {
             id: entity.row_key.strip_prefix(DIGEST_PREFIX).ok_or_else(unreadable)?.to_owned(),
@@ -240,7 +243,7 @@ impl<T: Table> State<T> {
     /// Where the table cannot be read.
     pub async fn checkpoint(&self) -> Result<Option<Checkpoint>, TableError> {
         match self.table.get(PARTITION, CHECKPOINT).await {
-            Ok(entity) => Ok(Some(Checkpoint::from_entity(&entity))),
+            Ok(entity) => Ok(Some(Checkpoint::from_entity(&entity.undamaged()?))),
             Err(TableError::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
