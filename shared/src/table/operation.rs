@@ -3,7 +3,7 @@
 use super::wire::json_bytes;
 use super::{ETag, Entity, MAX_KEY_UNITS};
 
-/// A write within [`Table::submit`].
+/// A write within [`Table::submit`](super::Table::submit).
 #[derive(Debug, Clone)]
 pub enum Operation {
     /// Writes a new row.
