@@ -1,7 +1,7 @@
 //! What must hold for every lead.
 
 use super::*;
-use crate::table::{Entity, Value};
+use crate::table::{Damage, Entity, Value};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -210,6 +210,17 @@ fn a_row_that_is_no_lead_is_told_apart() {
         let row = row.clone().with("LeadSource", "A").with("CustomerInfo", customer);
         assert!(StoredLead::from_entity(&row).is_ok(), "{customer:?}");
     }
+}
+
+#[test]
+fn a_row_with_unreadable_values_is_no_lead_and_one_with_replaced_characters_is() {
+    let row = |damage: Damage| {
+        let mut row = Entity::new("9:2F28:2F2018", "r").with("LeadSource", "A").with("OfferDisplayName", "a\u{fffd}b");
+        row.damage = Some(damage);
+        StoredLead::from_entity(&row)
+    };
+    assert_eq!(row(Damage::Unreadable).unwrap_err(), UnreadableRow::Damaged);
+    assert_eq!(row(Damage::ReplacedCharacters).unwrap().lead.offer_title, "a\u{fffd}b");
 }
 
 #[test]

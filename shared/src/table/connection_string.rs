@@ -1,4 +1,4 @@
-//! Storage connection strings: which service, and how to be let in.
+//! Storage connection strings: the address of the table service, and the credential for it.
 
 use crate::secret::Secret;
 use std::fmt;
@@ -21,11 +21,11 @@ pub struct ConnectionString {
     pub account: String,
     /// The table service's address, without a slash at its end.
     pub endpoint: Url,
-    /// How to be let in.
+    /// What requests are signed with.
     pub credential: Credential,
 }
 
-/// How to be let in.
+/// What requests are signed with.
 #[derive(Clone)]
 pub enum Credential {
     /// An account key: Base64.

@@ -1,5 +1,6 @@
 //! Entities: the rows of an Azure table, free of any vendor's types.
 
+use super::TableError;
 use super::limits::MAX_STRING_UNITS;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -9,9 +10,9 @@ use std::fmt;
 /// A row of an Azure table.
 #[derive(Clone, PartialEq)]
 pub struct Entity {
-    /// Which partition it is in.
+    /// The key of the partition that it is in.
     pub partition_key: String,
-    /// What it is called there.
+    /// Its key within the partition.
     pub row_key: String,
     /// When the service wrote it last, by the service's clock, to 100 ns. `None` before it was written.
     pub timestamp: Option<Timestamp>,
@@ -68,6 +69,18 @@ impl Entity {
             etag: None,
             properties: BTreeMap::new(),
             damage: None,
+        }
+    }
+
+    /// The row, if it was read as it is. For rows of our own: a value that could not be read must not count as one that
+    /// is missing.
+    ///
+    /// # Errors
+    /// [`TableError::Unavailable`] where anything of the row could not be read.
+    pub fn undamaged(self) -> Result<Self, TableError> {
+        match self.damage {
+            None => Ok(self),
+            Some(_) => Err(TableError::Unavailable { reason: "a row could not be read".to_owned() }),
         }
     }
 
@@ -134,7 +147,7 @@ impl Entity {
         }
     }
 
-    /// A whole number; `None` where the column is missing or none.
+    /// A whole number; `None` where the column is missing or has another type.
     pub fn integer(&self, name: &str) -> Option<i64> {
         match self.properties.get(name)? {
             Value::Int32(number) => Some((*number).into()),
@@ -143,7 +156,7 @@ impl Entity {
         }
     }
 
-    /// A yes or no; `None` where the column is missing or neither.
+    /// The value of an `Edm.Boolean` column; `None` where the column is missing or has another type.
     pub fn boolean(&self, name: &str) -> Option<bool> {
         match self.properties.get(name)? {
             Value::Bool(value) => Some(*value),
@@ -151,7 +164,7 @@ impl Entity {
         }
     }
 
-    /// A time; `None` where the column is missing or none.
+    /// A time; `None` where the column is missing or holds no time.
     pub fn time(&self, name: &str) -> Option<Timestamp> {
         self.string(name)?.parse().ok()
     }
@@ -193,7 +206,7 @@ impl Value {
     }
 }
 
-/// As JSON: numbers and booleans as such, all else as [`Value::text`]; so are numbers that JSON does not have.
+/// As JSON: finite numbers and booleans as such, everything else as the text that [`Value::text`] gives.
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

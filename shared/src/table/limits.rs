@@ -1,4 +1,4 @@
-//! What Azure Table storage allows, each limit in this one place.
+//! What Azure Table storage allows, and what we read of it: each limit in this one place.
 //!
 //! Rows: <https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model>.
 //! Batches: <https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions>.

@@ -1,5 +1,5 @@
-//! The table: a port with two implementations, [`azure`] for Azure Table storage and [`memory`] for unit tests. One
-//! contract suite (`tests/table_contract.rs`) runs on both.
+//! The table: a port with two implementations, [`azure`] for Azure Table storage and [`memory`] for unit tests and
+//! simulations. One contract suite (`tests/end-to-end/tests/table_contract.rs`) runs on both.
 
 pub mod azure;
 mod checks;
@@ -26,7 +26,7 @@ pub(crate) use pages::pages;
 use jiff::Timestamp;
 use std::future::Future;
 
-/// One table. Every call is at least one request.
+/// One table. Every call is at least one request, and ends within the time that the implementation is given for it.
 pub trait Table: Clone + Send + Sync + 'static {
     /// Writes a new row.
     ///

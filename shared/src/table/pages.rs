@@ -3,8 +3,9 @@
 use super::{Continuation, Entity, Page, Query, Table, TableError};
 use futures::stream::{self, Stream, StreamExt as _};
 
-/// The pages of several queries, in their order. The first pages are fetched side by side, `at_once` at most; those that
-/// follow one after the other, so that memory holds a few pages whatever there is to read.
+/// The pages of several queries, in the order of the queries. The first page of each query is fetched ahead, at most
+/// `at_once` of them at the same time. Later pages are fetched one after the other when they are asked for, so that memory
+/// holds a few pages, however much there is to read.
 pub(crate) fn pages<T: Table>(
     table: &T,
     queries: Vec<Query>,

@@ -272,6 +272,13 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_row_of_ours_is_an_error_and_no_row_with_missing_values() {
+        let unavailable = |row: Entity| matches!(row.undamaged(), Err(crate::table::TableError::Unavailable { .. }));
+        assert!(unavailable(read("\"Paused\":[true]")) && unavailable(read("\"Text\":\"\\ud83d\"")));
+        assert!(read("\"Paused\":true").undamaged().is_ok_and(|row| row.boolean("Paused") == Some(true)));
+    }
+
+    #[test]
     fn a_row_without_keys_is_none() {
         for json in ["{}", "{\"PartitionKey\":\"p\"}", "{\"PartitionKey\":\"p\",\"RowKey\":7}", "[]", "7", "<html>"] {
             assert!(read_row(json).is_none(), "{json}");

@@ -4,9 +4,9 @@
 mod stub;
 
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
-use marketplace_leads::table::{ConnectionString, Entity, Operation, Query, Table as _, TableError};
+use marketplace_leads::table::{ConnectionString, Damage, ETag, Entity, Operation, Query, Table as _, TableError};
 use std::time::{Duration, Instant};
-use stub::{ETAG, KEY, Reply, Stub};
+use stub::{ETAG, KEY, Reply, Stub, TIMESTAMP};
 
 const DOCUMENTATION: &str = "https://learn.microsoft.com/rest/api/storageservices/";
 
@@ -99,6 +99,39 @@ async fn a_service_that_does_not_answer_is_given_up() {
     shows_nothing(&error);
 }
 
+/// However long a pause the service asks for and however often it fails, nobody waits for longer than the total.
+#[tokio::test]
+async fn a_call_ends_within_its_total_wherever_it_is() {
+    let short = Duration::from_millis(300);
+    let minute = Duration::from_secs(60);
+    let busy = || Reply::error(503, "ServerBusy").with("retry-after", "5");
+    for (request, reply, requests) in
+        [(minute, Reply::silence(), 1), (short / 2, Reply::silence(), 2), (minute, busy(), 1)]
+    {
+        let limits = Limits { request, retries: 1_000, total: short, ..LIMITS };
+        let stub = Stub::start(vec![reply; 100]).await;
+        let text = format!("AccountName=contoso;AccountKey={KEY};TableEndpoint={}/contoso", stub.address());
+        let table = AzureTables::new(&ConnectionString::parse(&text).unwrap(), limits).unwrap().table("Leads");
+        let operations = [Operation::Insert(row())];
+        for (number, result) in [
+            table.insert(&row()).await,
+            table.get("p", "r").await.map(drop),
+            table.page(&Query::default(), None).await.map(drop),
+            table.submit("p", &operations).await.map(drop),
+            table.delete("p", "r").await,
+            table.create().await,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let expected = TableError::Unavailable { reason: "no answer in time".to_owned() };
+            assert_eq!(result, Err(expected), "call {number}");
+        }
+        let came = stub.requests().len();
+        assert!((6..=6 * requests).contains(&came), "{came} requests for six calls");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_the_request_is_not_asked_again() {
     for (status, code) in [
@@ -152,6 +185,102 @@ async fn pages_are_read_until_no_token_comes_however_empty_they_are() {
             (some("1!8!cGI-"), some("1!8!cjM-")),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_page_that_is_too_large_is_asked_for_again_from_the_same_place_with_a_quarter_of_the_rows() {
+    let token = |reply: Reply| {
+        reply.with("x-ms-continuation-NextPartitionKey", "1!4!cA--").with("x-ms-continuation-NextRowKey", "1!4!cg--")
+    };
+    let (large, small) = (Reply::large_page, || token(Reply::page(1)));
+    let replies = [small(), large(), token(large()), small(), large(), small(), Reply::page(1), small(), large()];
+    let (stub, table) = stub(replies).await;
+    let query = Query { page_size: Some(100), ..Query::partition("p") };
+    let mut next = None;
+    for _ in 0..4 {
+        next = table.page(&query, next.as_ref()).await.unwrap().next;
+    }
+    assert_eq!(next, None);
+    let asked = |name: &str| {
+        let value = |query: &str| {
+            let pairs = url::form_urlencoded::parse(query.as_bytes());
+            pairs.into_owned().find(|(pair, _)| pair == name).map(|(_, value)| value).unwrap_or_default()
+        };
+        stub.requests().iter().map(|request| value(&request.query)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        asked("$top"),
+        ["100", "100", "25", "6", "12", "3", "6"],
+        "a page that fits is tried with twice the rows"
+    );
+    assert_eq!(asked("NextRowKey"), ["", "1!4!cg--", "1!4!cg--", "1!4!cg--", "1!4!cg--", "1!4!cg--", "1!4!cg--"]);
+
+    let one = Query { page_size: Some(1), ..query };
+    assert!(table.page(&one, None).await.is_ok());
+    let error = table.page(&one, None).await.unwrap_err();
+    assert_eq!(error, TableError::Rejected { status: 200, code: "AnswerTooLarge".to_owned() });
+    assert_eq!(stub.requests().len(), 9, "what is too large alone is not asked for again");
+}
+
+// Rows: payload-format-for-table-service-operations, understanding-the-table-service-data-model.
+
+/// A text column that holds half of a surrogate pair, as the service may send it.
+const HALF_PAIR: &str = "\"Text\":\"a\\ud83d\"";
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_costs_no_other_row_of_its_page() {
+    let good = format!("{TIMESTAMP},\"Text\":\"good\"");
+    for (bad, damage, text) in [
+        (format!("{TIMESTAMP},{HALF_PAIR}"), Damage::ReplacedCharacters, "a\u{fffd}"),
+        (format!("{TIMESTAMP},\"Text\":[1]"), Damage::Unreadable, "[1]"),
+        (format!("{TIMESTAMP},\"Text@odata.type\":\"Edm.Int64\",\"Text\":\"x\""), Damage::Unreadable, "x"),
+        (format!("{TIMESTAMP},\"Text\":-1e999"), Damage::Unreadable, "-1e999"),
+        ("\"Timestamp\":\"2026-02-30T00:00:00Z\",\"Text\":\"x\"".to_owned(), Damage::Unreadable, "x"),
+        ("\"Text\":\"no time\"".to_owned(), Damage::Unreadable, "no time"),
+    ] {
+        let (stub, table) = stub([Reply::page_of(&[&good, &bad, &good]), Reply::entity_of(&bad)]).await;
+        let rows = table.all(&Query::partition("p")).await.unwrap();
+        let shown: Vec<_> = rows.iter().map(|row| (row.row_key.as_str(), row.damage, row.string("Text"))).collect();
+        let expected = [("0", None, Some("good")), ("1", Some(damage), Some(text)), ("2", None, Some("good"))];
+        assert_eq!(shown, expected, "{bad}");
+        let read = table.get("p", "0").await.unwrap();
+        assert_eq!((read.damage, read.string("Text")), (Some(damage), Some(text)), "{bad}");
+        assert_eq!(stub.requests().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn only_a_row_without_readable_keys_is_left_out_of_its_page() {
+    let good = format!("{TIMESTAMP},\"Text\":\"good\"");
+    for keys in ["\"RowKey\":7", "\"RowKey\":null", "\"PartitionKey\":[]"] {
+        // The later of two columns of one name counts.
+        let bad = format!("{TIMESTAMP},{keys}");
+        let (_stub, table) = stub([Reply::page_of(&[&good, &bad, &good]), Reply::entity_of(&bad)]).await;
+        let rows = table.all(&Query::partition("p")).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.row_key.as_str()).collect::<Vec<_>>(), ["0", "2"]);
+        let error = table.get("p", "0").await.unwrap_err();
+        assert!(matches!(error, TableError::Unavailable { .. }), "{error}");
+    }
+}
+
+/// Recorded answers of the service have `odata.etag` in each row of a page under minimal metadata, which we ask for.
+#[tokio::test]
+async fn rows_of_a_page_have_their_versions() {
+    let (stub, table) = stub([Reply::page_of(&[TIMESTAMP])]).await;
+    let rows = table.all(&Query::partition("p")).await.unwrap();
+    assert_eq!(rows[0].etag, Some(ETag(ETAG.to_owned())));
+    assert_eq!(stub.requests()[0].header("accept"), Some("application/json;odata=minimalmetadata"));
+}
+
+#[tokio::test]
+async fn columns_are_selected_once_and_partitions_are_sought_behind_a_key() {
+    let (stub, table) = stub([Reply::page(0), Reply::page(0)]).await;
+    let keys = Query { select: vec!["RowKey"], page_size: Some(1), ..Query::default() };
+    table.page(&keys, None).await.unwrap();
+    table.page(&Query { partition_key_after: Some("it's".to_owned()), ..keys }, None).await.unwrap();
+    let asked: Vec<_> = stub.requests().iter().map(|request| request.query.clone()).collect();
+    let keys = "%24select=PartitionKey%2CRowKey%2CTimestamp&%24top=1";
+    assert_eq!(asked, [keys.to_owned(), format!("%24filter=PartitionKey+gt+%27it%27%27s%27&{keys}")]);
 }
 
 #[tokio::test]
@@ -286,7 +415,7 @@ async fn a_batch_is_no_larger_than_its_operations_say() {
         [
             vec![Operation::Insert(row.clone()); 20],
             vec![Operation::InsertOrReplace(row.clone()); 2],
-            vec![Operation::Replace(row, marketplace_leads::table::ETag(ETAG.to_owned()))],
+            vec![Operation::Replace(row, ETag(ETAG.to_owned()))],
             vec![Operation::Delete { row_key }],
         ]
     });

@@ -17,6 +17,9 @@ pub(crate) const KEY: &str = "bm90LWEtc2VjcmV0LWJ1dC1hcy1sb25nLWFzLW9uZS1vZi1hen
 /// A version, as the service writes it.
 pub(crate) const ETAG: &str = "W/\"datetime'2026-11-22T10%3A00%3A00.1234567Z'\"";
 
+/// The column that every row of the service has.
+pub(crate) const TIMESTAMP: &str = "\"Timestamp\":\"2026-11-22T10:00:00.1234567Z\"";
+
 /// What the service answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
@@ -70,6 +73,28 @@ impl Reply {
         let rows = vec![format!("{{{ROW}}}"); rows].join(",");
         let metadata = "https://contoso.table.core.windows.net/$metadata#Leads";
         Self::new(200, format!("{{\"odata.metadata\":\"{metadata}\",\"value\":[{rows}]}}"))
+    }
+
+    /// A page with a row of each of these columns beside its keys, the row keys being 0, 1, 2, …
+    pub(crate) fn page_of(rows: &[&str]) -> Self {
+        let row = |(number, columns): (usize, &&str)| {
+            format!("{{\"odata.etag\":{ETAG:?},\"PartitionKey\":\"p\",\"RowKey\":\"{number}\",{columns}}}")
+        };
+        let rows: Vec<_> = rows.iter().enumerate().map(row).collect();
+        Self::new(200, format!("{{\"odata.metadata\":\"x\",\"value\":[{}]}}", rows.join(",")))
+    }
+
+    /// One row with these columns beside its keys.
+    pub(crate) fn entity_of(columns: &str) -> Self {
+        let body = format!("{{\"odata.metadata\":\"x\",\"PartitionKey\":\"p\",\"RowKey\":\"0\",{columns}}}");
+        Self::new(200, body).with("etag", ETAG)
+    }
+
+    /// A page of more than 8 MiB.
+    pub(crate) fn large_page() -> Self {
+        let text = "x".repeat(1024 * 1024);
+        let large = format!("{TIMESTAMP},\"Text\":\"{text}\"");
+        Self::page_of(&[large.as_str(); 9])
     }
 
     /// A page that ends before its end: fewer bytes than the header says.

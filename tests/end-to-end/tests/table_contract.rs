@@ -36,6 +36,8 @@ contract!(
     queries_find_by_partition_row_key_range_and_time,
     the_time_of_a_row_is_compared_to_all_its_digits,
     every_page_is_read_until_there_is_no_continuation,
+    partitions_are_found_by_hopping_from_one_to_the_next,
+    rows_of_a_page_have_the_versions_that_a_replacement_needs,
     a_query_gives_only_the_columns_that_it_selects,
     a_batch_is_written_as_a_whole_or_not_at_all,
     a_replacement_needs_the_version_that_is_there,
@@ -173,6 +175,44 @@ async fn every_page_is_read_until_there_is_no_continuation(table: impl Table) {
     }
     assert_eq!(sizes, [10, 10, 5]);
     assert_eq!(keys, (0..25).map(|number| format!("{number:02}")).collect::<Vec<_>>());
+}
+
+async fn partitions_are_found_by_hopping_from_one_to_the_next(table: impl Table) {
+    let table = created(table).await;
+    for (partition_key, row_key) in [("1:2F2:2F2026", "1"), ("1:2F2:2F2026", "2"), ("it's", "1"), ("ключ", "1")] {
+        table.insert(&row(partition_key, row_key)).await.unwrap();
+    }
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let behind = found.last().cloned();
+        let query =
+            Query { partition_key_after: behind, page_size: Some(1), select: vec!["RowKey"], ..Query::default() };
+        let mut page = table.page(&query, None).await.unwrap();
+        while let (true, Some(next)) = (page.entities.is_empty(), &page.next) {
+            page = table.page(&query, Some(next)).await.unwrap();
+        }
+        let Some(row) = page.entities.into_iter().next() else { break };
+        assert!(row.properties.is_empty() && row.timestamp.is_some());
+        found.push(row.partition_key);
+    }
+    assert_eq!(found, ["1:2F2:2F2026", "it's", "ключ"]);
+}
+
+async fn rows_of_a_page_have_the_versions_that_a_replacement_needs(table: impl Table) {
+    let table = created(table).await;
+    for row_key in ["1", "2"] {
+        table.insert(&row("p", row_key)).await.unwrap();
+    }
+    for query in [Query::partition("p"), Query { select: vec!["Other"], ..Query::partition("p") }] {
+        let found = table.all(&query).await.unwrap();
+        let replace = |read: &Entity| {
+            Operation::Replace(row("p", &read.row_key).with("Other", "again"), read.etag.clone().unwrap())
+        };
+        let operations: Vec<_> = found.iter().map(replace).collect();
+        assert_eq!(operations.len(), 2);
+        table.submit("p", &operations).await.unwrap();
+        assert_eq!(table.submit("p", &operations).await, Err(TableError::Precondition));
+    }
 }
 
 async fn a_query_gives_only_the_columns_that_it_selects(table: impl Table) {

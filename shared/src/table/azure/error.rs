@@ -1,4 +1,4 @@
-//! What went wrong, told apart.
+//! The errors of the Azure crates as those of the port.
 
 use super::transport::{AnswerTooLarge, TransportFailure};
 use crate::table::TableError;
@@ -10,7 +10,7 @@ pub(super) fn unreadable() -> TableError {
     TableError::Unavailable { reason: "the answer could not be read".to_owned() }
 }
 
-/// Tells the crate's errors apart. Nothing of their text is passed on: it can hold keys, addresses and rows.
+/// The kind of an error of the crates. Nothing of its text is passed on, because that can hold keys, addresses and rows.
 pub(super) fn error(error: azure_core::Error) -> TableError {
     if let Some(http) = error.as_http_error() {
         return failure(u16::from(http.status()), http.error_code().unwrap_or_default());
@@ -30,7 +30,7 @@ pub(super) fn error(error: azure_core::Error) -> TableError {
 
 /// <https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes>
 fn failure(status: u16, code: &str) -> TableError {
-    // A code is an identifier; whatever else stands there is not passed on.
+    // A code is an identifier. Anything else in its place may be a secret or a person's data, so it is not passed on.
     let is_code = !code.is_empty() && code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric());
     let name = if is_code { code } else { "" }.to_owned();
     match (status, code) {
@@ -40,8 +40,8 @@ fn failure(status: u16, code: &str) -> TableError {
         (412, _) => TableError::Precondition,
         (401 | 403, _) => TableError::Refused { status, code: name },
         (429 | 503, _) => TableError::Throttled { code: name },
-        // A 404 or 409 without the service's word for it is no proof that a row is missing, or there: it may come from
-        // something in between, or say that the table is being deleted.
+        // Without the service's own code, a 404 does not prove that a row is missing, nor a 409 that it exists: the answer
+        // may come from a proxy, or say that the table is being deleted.
         (404 | 408 | 409 | 500.., _) => {
             TableError::Unavailable { reason: format!("the service answered {status} {name}").trim_end().to_owned() }
         }

@@ -33,15 +33,16 @@ pub struct Limits {
     pub connect: Duration,
     /// For one request with its connection and its answer.
     pub request: Duration,
-    /// How often a request is sent again that failed in a way which may pass.
+    /// How often a request is repeated after a failure that may pass.
     pub retries: u32,
-    /// For one call with all its requests and the pauses between them. The call ends when it is over, wherever it is.
+    /// For one call with all its requests and the pauses between them. When this time is over the call ends, even in the
+    /// middle of a request; what was asked may have been done.
     pub total: Duration,
 }
 
 impl Default for Limits {
-    /// For functions that may wait: 2 s to connect, 7 s for a request, 4 retries, 10 s for all of them. The service itself
-    /// may take 5 s for a page, so a request must have more.
+    /// For functions that may wait: 2 s to connect, 7 s for a request, 4 retries, 10 s for the whole call. The service may
+    /// take 5 s to find the rows of a page, so a request must have longer than that.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(2),

@@ -1,4 +1,4 @@
-//! Queries in the service's own words.
+//! The query options of the service's REST interface.
 
 use crate::table::Query;
 use jiff::Timestamp;
@@ -30,8 +30,8 @@ pub(super) fn filter(query: &Query) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" and "))
 }
 
-/// The columns that a query asks for, keys and timestamp always among them; `None` for all. The service refuses a column
-/// that is named twice.
+/// The columns that a query asks for, always with the keys and the timestamp; `None` for all columns. No column is named
+/// twice, because the service refuses that.
 pub(super) fn select(query: &Query) -> Option<String> {
     let mut columns = vec!["PartitionKey", "RowKey", "Timestamp"];
     for column in &query.select {

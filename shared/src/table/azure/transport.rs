@@ -1,6 +1,7 @@
 //! How requests of the Azure crates travel: one pooled client instead of a new connection for every request.
 //!
-//! It also keeps secrets and people in: addresses (which hold signatures), headers and bodies never get into an error.
+//! It also keeps secrets and personal data out of errors: addresses (which hold signatures), headers and bodies never get
+//! into one.
 
 use crate::table::limits::MAX_ANSWER_BYTES;
 use azure_core::error::ErrorKind;
@@ -22,7 +23,7 @@ use std::time::Duration;
 pub(super) struct Transport {
     client: reqwest::Client,
     requests: Arc<AtomicU64>,
-    /// How far the service's clock was ahead of ours at its last answer; nothing before the first.
+    /// How far the service's clock was ahead of ours at its last answer; `None` before the first answer.
     clock_offset: Arc<Mutex<Option<SignedDuration>>>,
 }
 
@@ -36,8 +37,8 @@ pub(super) struct TransportFailure(pub(super) &'static str);
 #[error("the answer is too large")]
 pub(super) struct AnswerTooLarge;
 
-/// A single row as the crate gets it from us: as one text. The crate reads a row by way of `#[serde(flatten)]`, which
-/// fails for all of it where a text holds half a surrogate pair.
+/// A single row as we hand it to the crate: the whole JSON of the row as one text. The crate would read the row itself by
+/// way of `#[serde(flatten)]`, which fails for the whole row where a text holds half a surrogate pair.
 #[derive(Serialize, Deserialize)]
 pub(super) struct RowAsText {
     pub(super) row: String,
@@ -81,7 +82,8 @@ impl Transport {
         let is_single_row = *request.method() == Method::Get && request.url().path().ends_with("')");
         let mut outgoing = self.client.request(method, request.url().as_str());
         for (name, value) in request.headers().iter() {
-            // The crate asks for full metadata, three times the bytes; types are all that we need of it.
+            // The crate asks for full metadata, which takes three times the bytes. We need types and versions alone, and
+            // minimal metadata has them.
             let value = match value.as_str() {
                 FULL_METADATA if *name == ACCEPT && *request.method() == Method::Get => MINIMAL_METADATA,
                 value => value,
@@ -105,15 +107,15 @@ impl Transport {
         let mut body = BytesMut::new();
         while let Some(part) = answer.chunk().await.map_err(|error| failure(category(&error)))? {
             if body.len() + part.len() > MAX_ANSWER_BYTES {
-                // Of a kind that is not asked for again in the same way.
+                // The crate's retries leave errors of this kind alone: the same request would get the same answer.
                 return Err(azure_core::Error::new(ErrorKind::DataConversion, AnswerTooLarge));
             }
             body.extend_from_slice(&part);
         }
         let mut body = body.freeze();
-        // The crate fails without this header, which tells us nothing, and which filters on the way like to take out.
+        // The crate fails without this header. It says nothing that we need, and proxies often remove it.
         headers.entry(SERVER).or_insert_with(|| String::new().into());
-        // A batch is answered with 202 whatever became of it. The one part that failed is the answer.
+        // The service answers a batch with 202 even where it failed. The status that counts is that of the failed part.
         if status == 202
             && let Some((failed, part)) = failed_part(&body)
         {
@@ -131,7 +133,7 @@ impl Transport {
             let row = String::from_utf8_lossy(&body).into_owned();
             body = to_json(&Envelope { metadata: "", row: RowAsText { row } })?;
         } else if let Cow::Owned(text) = String::from_utf8_lossy(&body) {
-            // The service writes UTF-8. One byte that is none must not cost a page.
+            // The service writes UTF-8. If a byte of a page were not, the rows of the page would still be read.
             body = text.into();
         }
         Ok(Response::new(status, Headers::from(headers), Box::pin(BytesStream::new(body))))
@@ -175,7 +177,8 @@ fn problem_code(body: &[u8]) -> Option<String> {
     Some(rest.split_once('<')?.0.trim().to_owned())
 }
 
-/// Status and body of the part of a batch's answer that failed. No row can look like one: in JSON, lines do not break.
+/// Status and body of the part of a batch's answer that failed. The content of a row cannot be mistaken for such a part,
+/// because JSON has no line breaks within its texts.
 ///
 /// <https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions#sample-response>
 fn failed_part(body: &Bytes) -> Option<(u16, Bytes)> {
@@ -234,7 +237,7 @@ fn category(error: &reqwest::Error) -> &'static str {
     }
 }
 
-/// Bounded retries of what may succeed a moment later, with pauses that double from 100 ms.
+/// A bounded number of retries after failures that may pass, with pauses that double from 100 ms.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retries {
     pub(super) most: u32,

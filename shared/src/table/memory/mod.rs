@@ -2,6 +2,8 @@
 //! service's limits.
 
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use super::checks::{check_batch, rejected};
 use super::{Continuation, ETag, Entity, MAX_PAGE_ROWS, Operation, Page, Query, Table, TableError};
