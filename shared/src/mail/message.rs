@@ -46,8 +46,8 @@ pub const MAX_ADDRESS_BYTES: usize = 254;
 /// The largest mail in bytes that we send, encoded for transport, as [`Message::size`] counts it.
 ///
 /// SES takes 40 MB, and slows down for mails of more than 10 MB
-/// (<https://docs.aws.amazon.com/ses/latest/dg/quotas.html>). Receivers take less than SES: Exchange Server takes 10 MB
-/// by default. A mail is in memory several times while it is sent, so this bounds the memory of a function, too.
+/// (<https://docs.aws.amazon.com/ses/latest/dg/quotas.html>). The mail systems of recipients may take less than SES. A
+/// mail is in memory several times while it is sent, so this bounds the memory of a function, too.
 pub const MAX_MESSAGE_BYTES: usize = 7_000_000;
 
 impl Message {

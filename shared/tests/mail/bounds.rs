@@ -110,7 +110,13 @@ fn quoted_printable(text: &str) -> String {
 #[test]
 fn the_size_of_a_mail_is_a_close_bound_of_what_is_sent() {
     let recipients: Vec<_> = (0..50).map(|number| format!("{}{number}@contoso.example", "seller".repeat(9))).collect();
-    for (name, digest, settings) in samples::all() {
+    let mut all = samples::all();
+    // What takes the most bytes in each of the two encodings.
+    for (name, text) in [("letters", "中"), ("equals signs", "="), ("lines", "a \n"), ("words", "word ")] {
+        let leads = (0..10).map(|number| lead(&text.repeat(1_500), number)).collect();
+        all.push((name, digest(leads), english()));
+    }
+    for (name, digest, settings) in all {
         let mail = render(&digest, &settings);
         for message in mail.messages("Leads of Contoso <leads@contoso.example>", &recipients) {
             assert!(message.size() <= mail.size(), "{name}");
