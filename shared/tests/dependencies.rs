@@ -1,21 +1,28 @@
 //! The dependency tree is what `deny.toml` allows and `docs/dependencies.md` describes.
 
+use spdx::{Expression, ParseMode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use toml::{Table, Value};
 
-const DENY: &str = include_str!("../../deny.toml");
-const LOCK: &str = include_str!("../../Cargo.lock");
+/// A TOML file.
+fn read(toml: &str) -> Table {
+    toml.parse().unwrap()
+}
 
-/// The texts in quotes of a TOML list, as far as `deny.toml` has such.
-fn quoted(list: &str) -> Vec<&str> {
-    let (_, list) = DENY.split_once(&format!("\n{list} = [")).unwrap();
-    let list = list.split("]\n").next().unwrap();
-    let entries = list.lines().flat_map(|line| match line.split_once("crate = ") {
-        Some((_, entry)) => entry.split('"').skip(1).step_by(2).take(1).collect::<Vec<_>>(),
-        None => line.split('"').skip(1).step_by(2).collect(),
-    });
-    entries.collect()
+fn deny() -> Table {
+    read(include_str!("../../deny.toml"))
+}
+
+/// The texts of a list in `deny.toml`; of its entries with a reason, the crate.
+fn listed(section: &str, list: &str) -> Vec<String> {
+    let entries = deny()[section][list].as_array().unwrap().clone();
+    let text = |entry: Value| match entry {
+        Value::Table(entry) => entry["crate"].as_str().unwrap().to_owned(),
+        entry => entry.as_str().unwrap().to_owned(),
+    };
+    entries.into_iter().map(text).collect()
 }
 
 /// Every package that is built for Lambda, or for the tests: name, version, licence.
@@ -40,38 +47,15 @@ fn built() -> BTreeSet<(String, String, String)> {
 ///
 /// <https://spdx.github.io/spdx-spec/v2.3/SPDX-license-expressions/>
 fn is_allowed(expression: &str, allowed: &[&str]) -> bool {
-    let expression = expression.trim();
-    // Splits where no parenthesis is open.
-    let split = |separator: &str| {
-        let mut parts = vec![String::new()];
-        let mut depth = 0;
-        for word in expression.replace('(', "( ").replace(')', " )").replace('/', " OR ").split_whitespace() {
-            depth += i32::from(word == "(") - i32::from(word == ")");
-            if word == separator && depth == 0 {
-                parts.push(String::new());
-            } else {
-                let part = parts.last_mut().unwrap();
-                part.push_str(word);
-                part.push(' ');
-            }
-        }
-        parts
-    };
-    let (any, all) = (split("OR"), split("AND"));
-    if any.len() > 1 {
-        any.iter().any(|part| is_allowed(part, allowed))
-    } else if all.len() > 1 {
-        all.iter().all(|part| is_allowed(part, allowed))
-    } else if let Some(inner) = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
-        is_allowed(inner, allowed)
-    } else {
-        allowed.contains(&expression)
-    }
+    let expression = Expression::parse_mode(expression, ParseMode::LAX);
+    let expression = expression.unwrap_or_else(|error| panic!("{error}"));
+    expression.evaluate(|required| allowed.contains(&required.to_string().as_str()))
 }
 
 #[test]
 fn every_licence_is_allowed_and_every_allowed_one_is_needed() {
-    let allowed = quoted("allow");
+    let allowed = listed("licenses", "allow");
+    let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
     let built = built();
     assert!(built.len() > 200, "{} packages", built.len());
     for (name, version, licence) in &built {
@@ -95,13 +79,14 @@ fn every_licence_is_allowed_and_every_allowed_one_is_needed() {
 
 #[test]
 fn every_package_comes_from_the_public_registry_and_none_is_banned() {
-    let sources: BTreeSet<_> = LOCK.lines().filter(|line| line.starts_with("source = ")).collect();
-    assert_eq!(sources, BTreeSet::from(["source = \"registry+https://github.com/rust-lang/crates.io-index\""]));
-    let names: BTreeSet<_> =
-        LOCK.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).collect();
+    let lock = read(include_str!("../../Cargo.lock"));
+    let packages = lock["package"].as_array().unwrap();
+    let sources: BTreeSet<_> = packages.iter().filter_map(|package| package.get("source")?.as_str()).collect();
+    assert_eq!(sources, BTreeSet::from(["registry+https://github.com/rust-lang/crates.io-index"]));
+    let names: BTreeSet<_> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
     assert!(names.contains("rustls") && names.contains("ring"));
-    for banned in quoted("deny") {
-        assert!(!names.contains(banned), "{banned} is in Cargo.lock");
+    for banned in listed("bans", "deny") {
+        assert!(!names.contains(banned.as_str()), "{banned} is in Cargo.lock");
     }
 }
 
@@ -111,8 +96,8 @@ fn a_package_has_two_versions_only_where_a_reason_is_given() {
     for (name, version, _) in built() {
         versions.entry(name).or_default().insert(version);
     }
-    let skips = quoted("skip");
-    let skips: Vec<_> = skips.iter().map(|skip| (*skip, skip.split_once('@').unwrap())).collect();
+    let skips = listed("bans", "skip");
+    let skips: Vec<_> = skips.iter().map(|skip| (skip.as_str(), skip.split_once('@').unwrap())).collect();
     let mut unused: BTreeSet<_> = skips.iter().map(|(skip, _)| *skip).collect();
     for (name, versions) in versions.iter().filter(|(_, versions)| versions.len() > 1) {
         let mut rest = Vec::new();
@@ -130,11 +115,10 @@ fn a_package_has_two_versions_only_where_a_reason_is_given() {
 
 #[test]
 fn every_dependency_is_justified_in_a_line() {
-    let manifest = include_str!("../../Cargo.toml");
-    let (_, section) = manifest.split_once("[workspace.dependencies]\n").unwrap();
-    let section = section.split("\n[").next().unwrap();
-    let declared = section.lines().filter(|line| !line.contains("path = ")).filter_map(|line| line.split_once(" = "));
-    let declared: Vec<_> = declared.map(|(name, _)| name).filter(|name| !name.starts_with('#')).collect();
+    let manifest = read(include_str!("../../Cargo.toml"));
+    let declared = manifest["workspace"]["dependencies"].as_table().unwrap().iter();
+    let declared = declared.filter(|(_, dependency)| dependency.get("path").is_none());
+    let declared: Vec<_> = declared.map(|(name, _)| name.as_str()).collect();
     let page = include_str!("../../docs/dependencies.md");
     let justified: Vec<_> =
         page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | ")).map(|(name, _)| name).collect();
