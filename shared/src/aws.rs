@@ -1,5 +1,7 @@
 //! AWS: the configuration that all its clients share, and the secrets that SSM keeps.
 
+pub mod calls;
+
 use crate::secret::Secret;
 use crate::settings::SecretSource;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
