@@ -33,7 +33,10 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
 
     facts = json.loads(arguments.facts.read_text("utf-8")) if arguments.facts else printed_facts()
-    sources = Sources.read(arguments.root, facts)
+    try:
+        sources = Sources.read(arguments.root, facts)
+    except OSError as error:
+        parser.error(f"{error.filename} cannot be read: {error.strerror}")
     found = list(all_findings(sources))
     if not arguments.mistakes:
         print("".join(f"{finding}\n" for finding in found), end="")

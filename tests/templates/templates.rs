@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this crate is tests")]
 
+use marketplace_leads::settings::Function;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
@@ -66,13 +67,18 @@ fn succeed(command: &mut Command) -> Output {
 /// What the checks say; `tests/templates/__main__.py` describes the fields. Both tests read one run of them. With
 /// `LEADS_TRUST=full`, or to write the table, every mistake is tried with every check, which takes minutes.
 static RESULT: LazyLock<Value> = LazyLock::new(|| {
-    let facts = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("template-facts.json");
-    fs::write(&facts, succeed(&mut Command::new(env!("CARGO_BIN_EXE_template-facts"))).stdout).unwrap();
-    let mut checks = Command::new(python());
-    checks.arg("-B").arg(workspace().join("tests/templates")).arg("--facts").arg(facts);
-    checks.args(["--mistakes", if is_full() { "all" } else { "first" }]);
-    serde_json::from_slice(&succeed(&mut checks).stdout).unwrap()
+    let extent = if is_full() { "all" } else { "first" };
+    serde_json::from_slice(&succeed(checks("mistakes").args(["--mistakes", extent])).stdout).unwrap()
 });
+
+/// The checks as a command, with the facts in a file of this name.
+fn checks(name: &str) -> Command {
+    let facts = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("template-facts-{name}.json"));
+    fs::write(&facts, succeed(&mut Command::new(env!("CARGO_BIN_EXE_template-facts"))).stdout).unwrap();
+    let mut command = Command::new(python());
+    command.arg("-B").arg(workspace().join("tests/templates")).arg("--facts").arg(facts);
+    command
+}
 
 fn is_full() -> bool {
     updates() || std::env::var("LEADS_TRUST").is_ok_and(|value| value == "full")
@@ -106,4 +112,37 @@ fn every_mistake_seeded_into_a_template_is_caught_by_the_checks_that_the_table_n
     let cure = "docs/template-checks.md is out of date; this writes it: UPDATE_TABLES=1 cargo test -p templates";
     assert_eq!(json!(titles(&written)), RESULT["titles"], "{cure}");
     assert!(!is_full() || written == made, "{cure}\n{made}");
+}
+
+#[test]
+fn the_findings_of_a_copy_of_the_tree_are_printed_one_a_line() {
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("template-copy");
+    if copy.exists() {
+        fs::remove_dir_all(&copy).unwrap();
+    }
+    let changes = [
+        ("infra/aws/template.yaml", "VisibilityTimeout: 120", "VisibilityTimeout: 30"),
+        ("infra/azure/storage.json", "\"StorageDelete\"", "\"StorageRemove\""),
+        ("infra/aws/samconfig.toml", "cached = false", "cached = true"),
+        ("infra/README.md", "OutputKey=='IntakeUrl'", "OutputKey=='IntakeAddress'"),
+        ("docs/operations.md", "### `dry-run`", "### A dry run"),
+    ];
+    let unchanged = Function::ALL.map(|function| format!("functions/{}/Cargo.toml", function.name()));
+    let unchanged = unchanged.iter().map(|path| (path.as_str(), "", ""));
+    for (path, right, wrong) in changes.into_iter().chain(unchanged) {
+        let file = copy.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let text = fs::read_to_string(workspace().join(path)).unwrap();
+        fs::write(file, if right.is_empty() { text } else { text.replace(right, wrong) }).unwrap();
+    }
+    let output = checks("copy").arg("--root").arg(copy).output().unwrap();
+    let expected = "\
+        infra/aws/template.yaml: own: LeadQueue: visible again before LeadRedelivery may be done\n\
+        infra/azure/storage.json: own: diagnostic setting: the table service has no such logs, \
+        ['StorageRead', 'StorageRemove', 'StorageWrite']\n\
+        infra/aws/samconfig.toml: own: default.build: cached is not False, although a cached build would miss a change in \
+        shared/\n\
+        infra/README.md: own: IntakeAddress: the template has no such output\n\
+        docs/operations.md: own: there is no section for the notifier's command dry-run\n";
+    assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()), (expected, Some(1)));
 }
