@@ -1,21 +1,19 @@
-"""The templates as data: read, transformed as AWS transforms SAM, and resolved to the values that a deploy would see."""
+"""The AWS template as data: parsed, transformed as AWS transforms SAM, and resolved to the values of a deployment."""
 
+import copy
 import functools
 import json
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
-
-import calls
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 STACK = "leads"
 
-# What a user has to give; everything else has a default.
+# The parameters that a user has to give. All others have a default.
 REQUIRED = {"MailFrom": "leads@contoso.example", "MailTo": "a@contoso.example; b@contoso.example"}
 
 _ARNS = {
@@ -37,10 +35,21 @@ class _NoManagedPolicies:
 
 
 @functools.lru_cache(maxsize=2)
-def transformed(raw_text):
-    """The SAM template `raw_text` as CloudFormation, with `sam package`'s part done: code in a bucket."""
-    packaged = re.sub(r"CodeUri: \.\./\.\./functions/(\S+)", r"CodeUri: s3://code/\1.zip", raw_text)
-    return json.loads(json.dumps(transform(yaml_parse(packaged), {}, _NoManagedPolicies())))
+def parsed(text):
+    """The SAM template as it is written. Nobody may change what this returns."""
+    return yaml_parse(text)
+
+
+@functools.lru_cache(maxsize=2)
+def transformed(text):
+    """The SAM template as CloudFormation, with the functions' code in a bucket, as after `sam package`. Nobody may
+    change what this returns."""
+    template = copy.deepcopy(parsed(text))
+    for resource in template["Resources"].values():
+        code = resource.get("Properties", {}).get("CodeUri", "")
+        if code.startswith("../../functions/"):
+            resource["Properties"]["CodeUri"] = f"s3://code/{code.rsplit('/', 1)[-1]}.zip"
+    return json.loads(json.dumps(transform(template, {}, _NoManagedPolicies())))
 
 
 class NoValue:
@@ -148,31 +157,3 @@ class Resolved:
         "Fn::Split": lambda self, a: self.value(a[1]).split(a[0]),
         "Fn::Select": lambda self, a: self.value(a[1])[int(self.value(a[0]))],
     }
-
-
-@dataclass
-class Sources:
-    """The texts that the checks read; a seeded mistake is a copy with one of them changed."""
-
-    aws: str
-    azure: str
-    settings: str
-    telemetry: str
-    commands: str
-    operations: str
-    code: str
-
-    @classmethod
-    def read(cls, root: Path):
-        return cls(
-            aws=(root / "infra/aws/template.yaml").read_text("utf-8"),
-            azure=(root / "infra/azure/storage.json").read_text("utf-8"),
-            settings="\n".join(
-                file.read_text("utf-8")
-                for file in [root / "shared/src/settings.rs", *sorted((root / "shared/src/settings").glob("*.rs"))]
-            ),
-            telemetry=(root / "shared/src/telemetry.rs").read_text("utf-8"),
-            commands=(root / "shared/src/notify/command.rs").read_text("utf-8"),
-            operations=(root / "docs/operations.md").read_text("utf-8"),
-            code=calls.read(root),
-        )

@@ -1,8 +1,9 @@
-//! The templates in `infra/`, checked by the Python tools that know them (see `checks.py` beside this file). The tools are
+//! The templates in `infra/`, checked by the Python tools that know them (see `checks/` beside this file). The tools are
 //! installed once under `target/templates`, from a lock file with hashes.
 
 #![expect(clippy::unwrap_used, reason = "all of this crate is tests")]
 
+use marketplace_leads::function::Function;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
@@ -63,28 +64,85 @@ fn succeed(command: &mut Command) -> Output {
     output
 }
 
-/// What the checks say: `findings`, `table` and `uncaught`. Both tests read one run of a minute.
-static SAID: LazyLock<Value> = LazyLock::new(|| {
-    let output = succeed(Command::new(python()).arg("-B").arg(workspace().join("tests/templates")));
-    serde_json::from_slice(&output.stdout).unwrap()
+/// What the checks say; `tests/templates/__main__.py` describes the fields. Both tests read one run of them. With
+/// `LEADS_TRUST=full`, or to write the table, every mistake is tried with every check, which takes minutes.
+static RESULT: LazyLock<Value> = LazyLock::new(|| {
+    let extent = if is_full() { "all" } else { "first" };
+    serde_json::from_slice(&succeed(checks("mistakes").args(["--mistakes", extent])).stdout).unwrap()
 });
+
+/// The checks as a command, with the facts in a file of this name.
+fn checks(name: &str) -> Command {
+    let facts = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("template-facts-{name}.json"));
+    fs::write(&facts, succeed(&mut Command::new(env!("CARGO_BIN_EXE_template-facts"))).stdout).unwrap();
+    let mut command = Command::new(python());
+    command.arg("-B").arg(workspace().join("tests/templates")).arg("--facts").arg(facts);
+    command
+}
+
+fn is_full() -> bool {
+    updates() || std::env::var("LEADS_TRUST").is_ok_and(|value| value == "full")
+}
+
+fn updates() -> bool {
+    std::env::var_os("UPDATE_TABLES").is_some()
+}
+
+/// What is wrong in each mistake of the table, in its order.
+fn titles(table: &str) -> Vec<&str> {
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    cells.filter(|cell| *cell != "mistake" && !cell.starts_with("**")).collect()
+}
 
 #[test]
 fn the_templates_say_what_they_should_and_no_linter_finds_anything() {
-    assert_eq!(SAID["findings"], json!([]));
+    assert_eq!(RESULT["findings"], json!([]));
 }
 
 #[test]
 fn every_mistake_seeded_into_a_template_is_caught_by_the_checks_that_the_table_names() {
-    assert_eq!(SAID["uncaught"], json!([]));
-    let made = SAID["table"].as_str().unwrap();
+    assert_eq!(RESULT["findings"], json!([]), "no mistake was tried");
+    assert_eq!(RESULT["uncaught"], json!([]));
     let file = workspace().join("docs/template-checks.md");
-    if std::env::var_os("UPDATE_TABLES").is_some() {
+    let made = RESULT["table"].as_str().unwrap();
+    if updates() {
         fs::write(&file, made).unwrap();
     }
-    let written = fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        written == made,
-        "docs/template-checks.md is out of date; this writes it: UPDATE_TABLES=1 cargo test -p templates\n{made}"
-    );
+    let written = fs::read_to_string(&file).unwrap();
+    let cure = "docs/template-checks.md is out of date; this writes it: UPDATE_TABLES=1 cargo test -p templates";
+    assert_eq!(json!(titles(&written)), RESULT["titles"], "{cure}");
+    assert!(!is_full() || written == made, "{cure}\n{made}");
+}
+
+#[test]
+fn the_findings_of_a_copy_of_the_tree_are_printed_one_a_line() {
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("template-copy");
+    if copy.exists() {
+        fs::remove_dir_all(&copy).unwrap();
+    }
+    let changes = [
+        ("infra/aws/template.yaml", "VisibilityTimeout: 120", "VisibilityTimeout: 30"),
+        ("infra/azure/storage.json", "\"StorageDelete\"", "\"StorageRemove\""),
+        ("infra/aws/samconfig.toml", "cached = false", "cached = true"),
+        ("infra/README.md", "OutputKey=='IntakeUrl'", "OutputKey=='IntakeAddress'"),
+        ("docs/operations.md", "### `dry-run`", "### A dry run"),
+    ];
+    let unchanged = Function::ALL.map(|function| format!("functions/{}/Cargo.toml", function.name()));
+    let unchanged = unchanged.iter().map(|path| (path.as_str(), "", ""));
+    for (path, right, wrong) in changes.into_iter().chain(unchanged) {
+        let file = copy.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let text = fs::read_to_string(workspace().join(path)).unwrap();
+        fs::write(file, if right.is_empty() { text } else { text.replace(right, wrong) }).unwrap();
+    }
+    let output = checks("copy").arg("--root").arg(copy).output().unwrap();
+    let expected = "\
+        infra/aws/template.yaml: own: LeadQueue: visible again before LeadRedelivery may be done\n\
+        infra/azure/storage.json: own: diagnostic setting: the table service has no such logs, \
+        ['StorageRead', 'StorageRemove', 'StorageWrite']\n\
+        infra/aws/samconfig.toml: own: default.build: cached is not False, although a cached build would miss a change in \
+        shared/\n\
+        infra/README.md: own: IntakeAddress: the template has no such output\n\
+        docs/operations.md: own: there is no section for the notifier's command dry-run\n";
+    assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()), (expected, Some(1)));
 }

@@ -1,5 +1,6 @@
 //! AWS: the configuration that all its clients share, and the clients of SSM and SQS.
 
+pub mod calls;
 mod http;
 mod parameters;
 mod queue;

@@ -98,6 +98,9 @@ const COMMANDS: &[(&str, &[&str])] = &[
 ];
 
 impl Command {
+    /// Every command by its name, with its fields; `?` marks those that may be left out.
+    pub const ALL: &'static [(&'static str, &'static [&'static str])] = COMMANDS;
+
     /// Reads the event of an invocation, such as `{"command":"run"}`.
     ///
     /// # Errors

@@ -131,7 +131,9 @@ impl<T: Table> Log<T> {
                 page => page?,
             };
             pages += usize::from(!page.entities.is_empty());
-            page.entities.iter().for_each(|row| log.read(row));
+            for row in page.entities {
+                log.read(row)?;
+            }
             next = page.next;
             // Cues sort behind everything else: with one of them read, the rest was read.
             if next.is_none() || (pages >= MAX_HOT_PAGES && !log.cues.is_empty()) {
@@ -141,7 +143,9 @@ impl<T: Table> Log<T> {
         Ok(log)
     }
 
-    fn read(&mut self, row: &Entity) {
+    /// Takes in a row of the hot range. A damaged one is an error: half a row of ours would be a wrong state.
+    fn read(&mut self, row: Entity) -> Result<(), TableError> {
+        let row = &if Cue::from_entity(&row).is_some() { row } else { row.undamaged()? };
         match row.row_key.as_str() {
             rows::CORE => self.core = Core::from_entity(row),
             rows::COLLECT => {
@@ -158,6 +162,7 @@ impl<T: Table> Log<T> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Whether nothing was ever written here.

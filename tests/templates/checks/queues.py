@@ -1,0 +1,50 @@
+"""The queues, and how long messages and logs are kept."""
+
+
+def queues(view):
+    """The queues lose nothing: they are encrypted, keep messages for long, and have dead-letter queues."""
+    redrives = {n: q["RedrivePolicy"]["deadLetterTargetArn"] for n, q in view.queues.items() if "RedrivePolicy" in q}
+    dead_letters = {arn.rsplit(":", 1)[-1] for arn in redrives.values()}
+    for kind in ("AWS::Scheduler::Schedule", "AWS::Lambda::Function"):
+        for properties in view.of(kind).values():
+            target = properties.get("Target", {}).get("DeadLetterConfig", {}).get("Arn")
+            target = target or properties.get("DeadLetterConfig", {}).get("TargetArn")
+            dead_letters |= {target.rsplit(":", 1)[-1]} if target else set()
+    for name, queue in view.queues.items():
+        if queue.get("SqsManagedSseEnabled") is not True and not queue.get("KmsMasterKeyId"):
+            yield f"{name}: not encrypted"
+        if queue.get("MessageRetentionPeriod") != 14 * 24 * 60 * 60:
+            yield f"{name}: does not keep messages for 14 days"
+        if name not in redrives and name not in dead_letters:
+            yield f"{name}: has no dead-letter queue and is none"
+    for name, target in redrives.items():
+        if target.rsplit(":", 1)[-1] not in view.queues or target.endswith(f":{name}"):
+            yield f"{name}: its dead-letter queue is {target}"
+        if not 1 <= view.queues[name]["RedrivePolicy"].get("maxReceiveCount", 0) <= 1000:
+            yield f"{name}: maxReceiveCount must be from 1 to 1000"
+    for mapping in view.of("AWS::Lambda::EventSourceMapping").values():
+        queue = mapping["EventSourceArn"].rsplit(":", 1)[-1]
+        function = view.functions[mapping["FunctionName"]]
+        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            yield f"{mapping['FunctionName']}: one bad message would hold up its batch"
+        if view.queues[queue].get("VisibilityTimeout", 30) < 6 * function["Timeout"]:
+            yield f"{queue}: visible again before {mapping['FunctionName']} may be done"
+    if len(view.of("AWS::Lambda::EventSourceMapping")) != 1:
+        yield "lead-redelivery does not read the queue"
+
+
+def retention(view):
+    """Logs are deleted after some time. Queues outlive the stack."""
+    for name, properties in view.of("AWS::Logs::LogGroup").items():
+        if not properties.get("RetentionInDays"):
+            yield f"{name}: logs are kept for ever"
+    for name, function in view.functions.items():
+        group = view.all.get(f"{name}Logs", {}).get("Properties", {})
+        if group.get("LogGroupName") != f"/aws/lambda/{function['FunctionName']}":
+            yield f"{name}: no log group of its name"
+        if function.get("LoggingConfig", {}).get("LogGroup") != f"{name}Logs":
+            yield f"{name}: does not write to {name}Logs"
+    for name in view.queues:
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+            if view.template["Resources"][name].get(policy) != "Retain":
+                yield f"{name}: {policy} would lose what waits in it"

@@ -1,0 +1,75 @@
+"""Mistakes in the guides: what is wrong, the text to replace, which must be there once, and its replacement."""
+
+GUIDE = [
+    (
+        "the validation is called something else",
+        'aws lambda invoke --function-name "$STACK-lead-validation"',
+        'aws lambda invoke --function-name "$STACK-lead-validate"',
+    ),
+    ("a command does not wait for the validation", "--cli-read-timeout 150", "--cli-read-timeout 90"),
+    (
+        "a payload would be read as Base64",
+        '--cli-read-timeout 310 \\\n  --cli-binary-format raw-in-base64-out --payload \'{"command":"run"}\' answer.json && cat',
+        '--cli-read-timeout 310 \\\n  --payload \'{"command":"run"}\' answer.json && cat',
+    ),
+    ("an event that is no JSON", "--payload '{}' answer.json", "--payload '{' answer.json"),
+    (
+        "a command that the notifier does not have",
+        '--payload \'{"command":"run"}\' answer.json && cat',
+        '--payload \'{"command":"start"}\' answer.json && cat',
+    ),
+    ("an output that does not exist", "OutputKey=='IntakeUrl'", "OutputKey=='IntakeURL'"),
+    ("an ARM output that does not exist", "outputs.connectionStringCommand", "outputs.connectionString"),
+    ("an ARM parameter that does not exist", "--parameters storageAccountName=", "--parameters accountName="),
+    (
+        "a template that is not there",
+        "--template-file infra/azure/storage.json",
+        "--template-file infra/azure/tables.json",
+    ),
+    (
+        "a parameter that does not exist",
+        "parameter\n`SandboxRecipient` as well",
+        "parameter\n`SandboxAddress` as well",
+    ),
+    (
+        "a value that its parameter refuses",
+        "--parameter-overrides IntervalMinutes=15",
+        "--parameter-overrides IntervalMinutes=25",
+    ),
+    ("an unknown option of a deployment", "resolve_s3 = true\nparameter_overrides", "s3 = true\nparameter_overrides"),
+    ("addresses with commas between", "MailTo=me@contoso.com Alarm", "MailTo=me@contoso.com,you@contoso.com Alarm"),
+    (
+        "a secret under another name",
+        '--name /marketplace-leads/intake-keys --value "$KEY"\n',
+        '--name /marketplace-leads/intake-key --value "$KEY"\n',
+    ),
+    (
+        "a function keeps its old secrets",
+        "for name in intake redelivery notifier validation export; do",
+        "for name in intake redelivery notifier export; do",
+    ),
+    ("a block that no shell can read", "esac\n```", "```"),
+    ("a link to nowhere", "](../docs/operations.md)", "](../docs/operation.md)"),
+]
+
+OPERATIONS = [
+    ("a command without a section", "### `dry-run`", "### A dry run"),
+    ("a field that a command does not have", '{"command":"history","last":1}', '{"command":"history","count":1}'),
+    (
+        "a command without a field that it needs",
+        '"since":"2026-11-20","until":"2026-11-21","to"',
+        '"since":"2026-11-20","to"',
+    ),
+    (
+        "an example is no JSON",
+        """'{"command":"resume","full-reads":false}'""",
+        """'{"command":"resume","full-reads":no}'""",
+    ),
+    ("a command does not wait for the notifier", "--cli-read-timeout 310", "--cli-read-timeout 60"),
+    ("logs of a function that does not exist", "leads-lead-notifier --since", "leads-lead-notify --since"),
+    (
+        "an output that does not exist",
+        "purge-queue --queue-url <NotifierDeadLetterQueueUrl>",
+        "purge-queue --queue-url <DeadLetterQueueUrl>",
+    ),
+]

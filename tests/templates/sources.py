@@ -1,0 +1,51 @@
+"""What the checks read: the texts of one copy of the tree, and the facts that its code states.
+
+The facts are the JSON that `facts.rs` beside this file prints:
+
+- `functions`: the short names of the deployed functions, such as `lead-intake`.
+- `variables`: for each environment variable the `functions` that read it, whether it is `required`, and its `default`
+  (null where there is none, or where it is another variable's value).
+- `actions`: for each function the IAM actions of the AWS APIs that it calls, such as `sqs:SendMessage`.
+- `metric_namespace` and `metrics`: what the functions emit to CloudWatch.
+- `commands`: for each command of the notifier its fields; a name that ends in `?` may be left out."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+WORKSPACE = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """One copy of the tree. A seeded mistake is such a copy with one text, or one fact, changed."""
+
+    root: Path
+    facts: dict
+    aws: str
+    azure: str
+    samconfig: str
+    guide: str
+    operations: str
+
+    @classmethod
+    def read(cls, root: Path, facts: dict):
+        def text(path):
+            return (root / path).read_text("utf-8")
+
+        return cls(
+            root=root,
+            facts=facts,
+            aws=text("infra/aws/template.yaml"),
+            azure=text("infra/azure/storage.json"),
+            samconfig=text("infra/aws/samconfig.toml"),
+            guide=text("infra/README.md"),
+            operations=text("docs/operations.md"),
+        )
+
+
+def printed_facts():
+    """The facts as the workspace of these checks prints them. Builds the printer where that is necessary."""
+    command = ["cargo", "run", "--quiet", "--package", "templates", "--bin", "template-facts"]
+    return json.loads(subprocess.run(command, cwd=WORKSPACE, check=True, stdout=subprocess.PIPE).stdout)
