@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test says its figures and fails where it unwraps")]
 
 use local_cloud::proxy::{Fault, Proxy, Reply, Seen};
-use local_cloud::{FunctionProcesses, Invocation, LocalCloud, Mail, MicrosoftLead, Options};
+use local_cloud::{FunctionProcesses, Invocation, LocalCloud, Mail, MicrosoftLead, borrow};
 use marketplace_leads::lead::{Lead, StoredLead};
 use marketplace_leads::quarantine::{self, Quarantined};
 use marketplace_leads::queue::QueuedBody;
@@ -168,10 +168,6 @@ impl Tally {
     }
 }
 
-async fn start() -> LocalCloud {
-    LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap()
-}
-
 /// A table by a client of its own, past the proxies.
 fn table(cloud: &LocalCloud, name: &str) -> AzureTable {
     let connection = ConnectionString::parse(&cloud.table().connection_string()).unwrap();
@@ -268,7 +264,7 @@ mod notifier {
 
     #[tokio::test]
     async fn whatever_fails_every_lead_is_mailed_and_repeats_are_marked() {
-        let cloud = start().await;
+        let cloud = borrow().await.unwrap();
         run(&cloud).await;
         let (mut names, mut tally) = (Vec::new(), Tally::default());
         walk(&cloud, &Way::to_aws("notifier to AWS", &cloud, "NotifierFunction"), &mut names, &mut tally).await;
@@ -431,7 +427,7 @@ mod intake {
 
     #[tokio::test]
     async fn whatever_fails_what_was_acknowledged_is_kept() {
-        let cloud = start().await;
+        let cloud = borrow().await.unwrap();
         // Else redelivery's requests would be counted as intake's.
         deliver(&cloud, false).await;
         let mut walker = Walker {
@@ -508,7 +504,7 @@ mod redelivery {
 
     #[tokio::test]
     async fn whatever_fails_a_message_is_done_only_when_its_body_is_kept() {
-        let cloud = start().await;
+        let cloud = borrow().await.unwrap();
         let (leads, state) = (table(&cloud, cloud.leads_table()), table(&cloud, cloud.state_table()));
         let is_kept = async |message: &Message| {
             let table = if message.is_lead { &leads } else { &state };
@@ -584,7 +580,7 @@ mod export {
 
     #[tokio::test]
     async fn whatever_fails_an_export_is_whole_or_seen_to_be_broken() {
-        let cloud = start().await;
+        let cloud = borrow().await.unwrap();
         let now = jiff::Timestamp::now();
         let leads = table(&cloud, cloud.leads_table());
         let partition_key = local_cloud::partition_of(now);
@@ -642,7 +638,7 @@ mod validation {
 
     #[tokio::test]
     async fn whatever_fails_validation_ends_with_a_report() {
-        let cloud = start().await;
+        let cloud = borrow().await.unwrap();
         let tables = Way::to_tables("validation to the tables", &cloud, "ValidationFunction", 16_000);
         let aws = Way::to_aws("validation to AWS", &cloud, "ValidationFunction");
         let mut tally = Tally::default();

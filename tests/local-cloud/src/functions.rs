@@ -5,19 +5,44 @@ use crate::install::lock;
 use crate::progress::Progress;
 use crate::workspace::{Workspace, cargo};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 use zip::write::SimpleFileOptions;
 
-/// Every function's name and its binary, as built with the dev profile, which tests and the local cloud share.
-pub(crate) type Binaries = BTreeMap<String, PathBuf>;
+/// Every binary of the workspace by its name, as built with the dev profile, which tests and the local cloud share.
+type Binaries = BTreeMap<String, PathBuf>;
+
+/// Every function's name and its zip, as Lambda takes it.
+pub(crate) type Packages = BTreeMap<String, Vec<u8>>;
+
+/// Builds and zips every function, once in a process: what the local clouds of one process deploy is the same.
+pub(crate) async fn packages(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<&'static Packages> {
+    static PACKAGES: OnceCell<Packages> = OnceCell::const_new();
+    PACKAGES
+        .get_or_try_init(|| async {
+            const STEP: &str = "zip the functions";
+            let binaries = build(workspace, log, progress).await?;
+            progress.set(STEP);
+            let functions = fs::read_dir(workspace.root.join("functions")).or_fail(STEP)?;
+            let names = functions.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+            let zips = names.map(async |name| {
+                let missing = || Failure::new(STEP, format!("the workspace has no binary `{name}`"));
+                let binary = binaries.get(&name).cloned().ok_or_else(missing)?;
+                let zip = tokio::task::spawn_blocking(move || zip(&binary)).await.or_fail(STEP)??;
+                Ok::<_, Failure>((name, zip))
+            });
+            Ok(futures::future::try_join_all(zips).await?.into_iter().collect())
+        })
+        .await
+}
 
 /// Builds every function's binary, and says how far that is.
-pub(crate) async fn build(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<Binaries> {
+async fn build(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<Binaries> {
     const STEP: &str = "build the functions";
     let _lock = lock(&workspace.target.join("build.lock"), progress).await?;
     progress.set("building the functions");
@@ -97,9 +122,10 @@ fn units(line: &str) -> Option<String> {
 /// A binary as Lambda takes it: a zip with the one file `bootstrap`, executable. Not compressed: it does not travel.
 ///
 /// Without its symbols, where `strip` is installed as it usually is beside a linker, it is a third as large.
-pub(crate) fn zip(binary: &Path, folder: &Path) -> Result<Vec<u8>> {
+fn zip(binary: &Path) -> Result<Vec<u8>> {
     let step = format!("zip {}", binary.display());
-    let stripped = folder.join(binary.file_name().unwrap_or_default());
+    let folder = tempfile::tempdir().or_fail(&step)?;
+    let stripped = folder.path().join(binary.file_name().unwrap_or_default());
     let strip = std::process::Command::new("strip").arg("-o").arg(&stripped).arg(binary).stderr(Stdio::null()).status();
     let binary = if strip.is_ok_and(|status| status.success()) { &stripped } else { binary };
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
@@ -127,7 +153,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let binary = folder.path().join("lead-intake");
         std::fs::write(&binary, b"\x7fELF").unwrap();
-        let zip = zip(&binary, folder.path()).unwrap();
+        let zip = zip(&binary).unwrap();
         let mut archive = zip::ZipArchive::new(Cursor::new(zip)).unwrap();
         assert_eq!(archive.len(), 1);
         let mut bootstrap = archive.by_name("bootstrap").unwrap();

@@ -6,14 +6,14 @@
 //! inbox accepts every mail: a send is checked by the one and delivered to the other.
 
 use crate::aws::{Aws, client, xml_values};
-use crate::failure::{OrFail, Result};
+use crate::failure::Result;
 use crate::proxy::{Reply, answer, forward};
+use crate::servers;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, Response, StatusCode};
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 const SEND: &str = "/v2/email/outbound-emails";
@@ -36,11 +36,10 @@ struct Behind {
 impl Gateway {
     pub(crate) async fn start(aws: Aws, inbox: &str) -> Result<Self> {
         const STEP: &str = "start the gateway to the AWS emulator";
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.or_fail(STEP)?;
-        let port = listener.local_addr().or_fail(STEP)?.port();
+        let (listener, port) = servers::listen(STEP)?;
         let behind = Behind { http: client(), aws, inbox: inbox.trim_end_matches('/').to_owned() };
         let app = axum::Router::new().fallback(handle).with_state(behind);
-        let server = tokio::spawn(async move {
+        let server = servers::spawn(async move {
             let _ = axum::serve(listener, app).await;
         });
         Ok(Self { port, server })

@@ -98,7 +98,12 @@ impl Mail {
 
 impl Inbox {
     pub(crate) fn new(port: u16) -> Self {
-        Self { http: client(), address: format!("http://127.0.0.1:{port}/") }
+        Self::at(&format!("http://127.0.0.1:{port}/"))
+    }
+
+    /// The inbox at an address that ends with a slash.
+    pub(crate) fn at(address: &str) -> Self {
+        Self { http: client(), address: address.to_owned() }
     }
 
     /// The web page to read mails on.

@@ -2,7 +2,7 @@
 //! request.
 
 use futures::future::join_all;
-use local_cloud::{LocalCloud, Options};
+use local_cloud::borrow;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -33,7 +33,7 @@ fn request(target: &str, headers: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_lead_with_a_valid_key_is_taken_whatever_else_is_in_its_query_and_headers() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let (host, target) = place(&cloud.intake_url().unwrap());
     let cookies = format!("Cookie: {}\r\n", "a=b; ".repeat(300));
     let headers: [&[u8]; 8] = [
@@ -59,7 +59,7 @@ async fn a_lead_with_a_valid_key_is_taken_whatever_else_is_in_its_query_and_head
 
 #[tokio::test]
 async fn slow_and_half_sent_requests_keep_no_lead_out_and_leave_nothing_behind() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let (host, target) = place(&cloud.intake_url().unwrap());
     let whole = request(&target, b"");
     let mut halves = Vec::new();
@@ -99,7 +99,7 @@ async fn slow_and_half_sent_requests_keep_no_lead_out_and_leave_nothing_behind()
 
 #[tokio::test]
 async fn an_export_needs_a_signature() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let url = cloud.function_url("ExportUrl").unwrap();
     let http = reqwest::Client::new();
     for query in [String::new(), "?format=csv".to_owned(), format!("?code={}", cloud.intake_key())] {
@@ -114,7 +114,7 @@ async fn an_export_needs_a_signature() {
 
 #[tokio::test]
 async fn a_key_is_rotated_without_a_moment_in_which_the_sender_has_none_that_opens() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let (old, new) = (cloud.intake_key().to_owned(), "a-new-key.0123456789".to_owned());
     let url = cloud.function_url("IntakeUrl").unwrap();
     let http = reqwest::Client::new();

@@ -1,7 +1,7 @@
 //! What the other tests rely on.
 
 use local_cloud::proxy::{Fault, Reply};
-use local_cloud::{LocalCloud, MAIL_FROM, MAIL_TO, Options};
+use local_cloud::{MAIL_FROM, MAIL_TO, borrow};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::io::{Cursor, Read as _};
@@ -22,7 +22,7 @@ fn mail(from: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn mail_is_sent_by_those_who_may_from_a_verified_sender_and_kept_whole() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let send = async |function: &str, from: &str| {
         let role = cloud.role_of(function).await.unwrap();
         let headers = [("content-type", "application/json")];
@@ -56,7 +56,7 @@ async fn mail_is_sent_by_those_who_may_from_a_verified_sender_and_kept_whole() {
 
 #[tokio::test]
 async fn secrets_are_read_by_those_who_may() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let read = async |function: &str, names: &[&str]| -> Option<Value> {
         let role = cloud.role_of(function).await.unwrap();
         let request = json!({ "Names": names, "WithDecryption": true });
@@ -74,7 +74,7 @@ async fn secrets_are_read_by_those_who_may() {
 
 #[tokio::test]
 async fn the_table_keeps_its_rows_over_a_restart_and_faults_strike_the_functions_alone() {
-    let cloud = LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let table = cloud.table();
     let row = json!({ "PartitionKey": "p", "RowKey": "r", "Column": "value" });
     table.insert(cloud.leads_table(), &row).await.unwrap();
@@ -97,7 +97,7 @@ async fn the_table_keeps_its_rows_over_a_restart_and_faults_strike_the_functions
 /// What `sam build` and `sam deploy` make for AWS, which, unlike the emulator, leaves the mode as it is.
 #[tokio::test]
 async fn each_function_is_deployed_as_a_zip_with_the_executable_bootstrap_and_nothing_else() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     for (function, name) in [
         ("IntakeFunction", "lead-intake"),
         ("RedeliveryFunction", "lead-redelivery"),

@@ -1,13 +1,9 @@
 //! The notifier as it is deployed: many leads, two runs at once, many old leads. Faults are in `faults.rs`.
 
-use local_cloud::{Invocation, LocalCloud, Mail, MicrosoftLead, Options, partition_of};
+use local_cloud::{Invocation, LocalCloud, Mail, MicrosoftLead, Options, borrow, partition_of};
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Entity, Operation, Table as _};
 use serde_json::json;
-
-async fn start() -> LocalCloud {
-    LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap()
-}
 
 async fn run(cloud: &LocalCloud) -> Invocation {
     cloud.invoke(cloud.output("NotifierFunction").unwrap(), &json!({ "command": "run" })).await.unwrap()
@@ -28,7 +24,7 @@ fn leads_table(cloud: &LocalCloud) -> AzureTable {
 
 #[tokio::test]
 async fn a_backlog_of_three_pages_goes_out_whole_and_in_digests_of_a_hundred() {
-    let cloud = start().await;
+    let cloud = borrow().await.unwrap();
     let table = leads_table(&cloud);
     let partition_key = partition_of(now());
     let rows: Vec<_> = (0..2_500)
@@ -78,7 +74,7 @@ async fn of_two_runs_at_once_each_lead_is_in_one_mail() {
 
 #[tokio::test]
 async fn the_number_of_table_requests_does_not_grow_with_the_table() {
-    let cloud = start().await;
+    let cloud = borrow().await.unwrap();
     let (table, proxy) = (leads_table(&cloud), cloud.table_proxy().unwrap());
     let mut requests = Vec::new();
     for (round, old) in [(0, 0), (1, 1_000), (2, 9_000)] {

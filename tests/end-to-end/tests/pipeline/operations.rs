@@ -1,7 +1,7 @@
 //! The operations guide shows what the notifier really answers.
 
 use local_cloud::proxy::{Fault, Reply};
-use local_cloud::{LocalCloud, MicrosoftLead, Options};
+use local_cloud::{MicrosoftLead, borrow};
 use serde_json::{Value, json};
 
 const GUIDE: &str = include_str!("../../../../docs/operations.md");
@@ -42,7 +42,7 @@ fn without_partitions(mut answer: Value) -> Value {
 
 #[tokio::test]
 async fn every_answer_in_the_operations_guide_has_the_form_of_a_real_one() {
-    let cloud = LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let notifier = cloud.output("NotifierFunction").unwrap();
     let write_lead = async |email: &str| {
         let lead = MicrosoftLead {

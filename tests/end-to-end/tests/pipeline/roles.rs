@@ -1,6 +1,6 @@
 //! What each role of the template may do, and what it is denied, with permissions enforced.
 
-use local_cloud::{Answer, Aws, LocalCloud, MAIL_FROM, MAIL_TO, Options, xml_values};
+use local_cloud::{Answer, Aws, LocalCloud, MAIL_FROM, MAIL_TO, Options, borrow, xml_values};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -128,7 +128,7 @@ fn attempts(cloud: &LocalCloud) -> Vec<Attempt> {
 /// What each role is granted of all that is attempted.
 #[tokio::test]
 async fn each_function_may_do_what_it_has_to_and_nothing_else() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let other = json!({ "Name": OTHER, "Value": "a", "Type": "String" });
     cloud.aws().json("ssm", "AmazonSSM.PutParameter", other).await.unwrap();
     let may: BTreeMap<&str, &[&str]> = BTreeMap::from([
@@ -170,7 +170,7 @@ async fn each_function_may_do_what_it_has_to_and_nothing_else() {
 /// Asked of IAM: the emulator authorizes requests on the log group's bare name, AWS on the stream's.
 #[tokio::test]
 async fn each_function_may_write_its_own_logs_and_no_others() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     for function in FUNCTIONS {
         let path = format!("/2015-03-31/functions/{}/configuration", cloud.output(function).unwrap());
         let configuration = cloud.aws().rest("lambda", Method::GET, &path, None).await.unwrap();
@@ -197,6 +197,7 @@ async fn each_function_may_write_its_own_logs_and_no_others() {
 
 #[tokio::test]
 async fn the_schedule_may_run_the_notifier_and_keep_failed_runs_and_nothing_else() {
+    // It changes a role, which no reset undoes.
     let cloud = LocalCloud::start(Options::default()).await.unwrap();
     let path = format!("/schedules/{}", cloud.output("ScheduleName").unwrap());
     let schedule = cloud.aws().rest("scheduler", Method::GET, &path, None).await.unwrap();

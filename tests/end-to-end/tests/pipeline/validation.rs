@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, Mac as _};
 use local_cloud::proxy::{Fault, Reply};
-use local_cloud::{LocalCloud, MAIL_FROM, MAIL_TO, MicrosoftLead, Options};
+use local_cloud::{Borrowed, LocalCloud, MAIL_FROM, MAIL_TO, MicrosoftLead, borrow};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -77,8 +77,8 @@ fn with_key(cloud: &LocalCloud, key: &str) -> String {
 }
 
 /// A cloud in which one lead has come, and was mailed.
-async fn start() -> LocalCloud {
-    let cloud = LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap();
+async fn start() -> Borrowed {
+    let cloud = borrow().await.unwrap();
     let lead = MicrosoftLead {
         source: "AzureMarketplace".to_owned(),
         action: "INS".to_owned(),
