@@ -83,7 +83,7 @@ async fn start() -> LocalCloud {
     let options = Options { proxies: true, parameters, ..Options::default() };
     let cloud = LocalCloud::start(options).await.unwrap();
     for queue in queues(&cloud).await {
-        let request = json!({ "QueueUrl": queue, "Attributes": { "VisibilityTimeout": "25" } });
+        let request = json!({ "QueueUrl": queue, "Attributes": { "VisibilityTimeout": "10" } });
         cloud.aws().json("sqs", "AmazonSQS.SetQueueAttributes", request).await.unwrap();
     }
     cloud

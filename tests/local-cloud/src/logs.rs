@@ -103,3 +103,87 @@ impl LocalCloud {
         Ok(self.function_logs().await? + &self.part_logs()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::servers;
+    use axum::http::HeaderMap;
+    use std::sync::{Arc, Mutex};
+
+    /// A service with one group of one stream. It remembers what it was asked for.
+    #[derive(Clone, Default)]
+    struct Service {
+        events: Arc<Mutex<Vec<String>>>,
+        asked: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Service {
+        fn start(&self) -> Aws {
+            let (listener, port) = servers::listen("start a test's service").unwrap();
+            let service = self.clone();
+            let app = axum::Router::new().fallback(async move |headers: HeaderMap, body: String| {
+                service.answer(headers["x-amz-target"].to_str().unwrap(), &body).to_string()
+            });
+            servers::spawn(async move { axum::serve(listener, app).await.unwrap() });
+            Aws::new(&format!("http://127.0.0.1:{port}"), "eu-west-1", "local", "secret")
+        }
+
+        fn answer(&self, target: &str, body: &str) -> Value {
+            let (events, request) = (self.events.lock().unwrap(), serde_json::from_str::<Value>(body).unwrap());
+            let action = target.trim_start_matches("Logs_20140328.");
+            self.asked.lock().unwrap().push(action.to_owned());
+            match action {
+                "DescribeLogGroups" => {
+                    let stored: usize = events.iter().map(String::len).sum();
+                    json!({ "logGroups": [{ "logGroupName": "/aws/lambda/a", "storedBytes": stored }] })
+                }
+                "DescribeLogStreams" => json!({ "logStreams": [{ "logStreamName": "s" }] }),
+                _ => {
+                    // A page holds two events; the token is the number of the next event.
+                    let from: usize = request["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+                    let page: Vec<_> = events.iter().skip(from).take(2).collect();
+                    let next = (from + page.len()).to_string();
+                    let page: Vec<_> = page.into_iter().map(|message| json!({ "message": message })).collect();
+                    json!({ "events": page, "nextForwardToken": next })
+                }
+            }
+        }
+
+        fn log(&self, line: &str) {
+            self.events.lock().unwrap().push(line.to_owned());
+        }
+
+        fn asked(&self) -> Vec<String> {
+            std::mem::take(&mut self.asked.lock().unwrap())
+        }
+    }
+
+    #[tokio::test]
+    async fn each_line_is_read_once_in_order_and_whole() {
+        let service = Service::default();
+        let mut logs = FunctionLogs::new(&service.start());
+        for number in 0..5 {
+            service.log(&format!("line {number}\n"));
+        }
+        assert_eq!(logs.read_new().await.unwrap(), "line 0\nline 1\nline 2\nline 3\nline 4\n");
+        assert_eq!(logs.read_new().await.unwrap(), "");
+        service.log("line 5");
+        assert_eq!(logs.read_new().await.unwrap(), "line 5\n");
+    }
+
+    #[tokio::test]
+    async fn while_the_functions_log_nothing_a_call_makes_one_small_request() {
+        let service = Service::default();
+        let mut logs = FunctionLogs::new(&service.start());
+        for number in 0..100 {
+            service.log(&format!("line {number}"));
+        }
+        logs.read_new().await.unwrap();
+        assert!(service.asked().contains(&"GetLogEvents".to_owned()));
+        for _ in 0..3 {
+            logs.read_new().await.unwrap();
+        }
+        assert_eq!(service.asked(), ["DescribeLogGroups"; 3]);
+    }
+}

@@ -22,13 +22,13 @@ pub struct Borrowed(Option<LocalCloud>);
 pub async fn borrow() -> Result<Borrowed> {
     // Taken in a statement of its own: the pool must not be locked during the reset.
     let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let cloud = match waiting {
-        Some(mut cloud) => {
-            cloud.reset().await?;
-            cloud
+    if let Some(mut cloud) = waiting {
+        // A cloud that cannot be reset is ended here, and a new one is started below.
+        if cloud.reset().await.is_ok() {
+            return Ok(Borrowed(Some(cloud)));
         }
-        None => LocalCloud::start(Options { proxies: true, ..Options::default() }).await?,
-    };
+    }
+    let cloud = LocalCloud::start(Options { proxies: true, ..Options::default() }).await?;
     Ok(Borrowed(Some(cloud)))
 }
 

@@ -2,27 +2,31 @@
 
 use crate::aws::{Aws, AwsError};
 use crate::deploy::{self, MAIL_FROM};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::inbox::Inbox;
+use crate::proxy::Proxy;
 use crate::table::TableService;
 use crate::{ACCESS_KEY, LEADS_TABLE, LocalCloud, REGION, STATE_TABLE, connection_string_of_functions};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// How long redelivery is waited for. A lead whose delivery has failed comes back only after minutes.
+const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
 impl LocalCloud {
-    /// Ends what the functions are doing, and gives tables, queues, inbox, secrets, the verified sender and the functions'
-    /// logs the state that they had after the start. Faults are taken away, and what the proxies counted is forgotten.
+    /// Gives tables, queues, inbox, secrets, the verified sender and the functions' logs the state that they had after the
+    /// start, and ends the functions' processes. Faults are taken away, and what the proxies counted is forgotten.
     /// The deployed stack stays as it is.
+    ///
+    /// Fails when the queue still holds leads after [`DRAIN_LIMIT`].
     pub(crate) async fn reset(&mut self) -> Result<()> {
         self.connect_anew();
         self.start_table().await?;
-        for proxy in [&self.table_proxy, &self.aws_proxy].into_iter().flatten() {
-            proxy.clear_faults();
-        }
-        let functions: Vec<&String> = self.outputs.keys().filter(|output| output.ends_with("Function")).collect();
-        for function in functions {
-            self.processes_of(function)?.kill();
-        }
+        let proxies = || [&self.table_proxy, &self.aws_proxy].into_iter().flatten();
+        proxies().for_each(Proxy::clear_faults);
+        // Else redelivery could store a lead of the last test in the next test's table.
+        self.wait_until_queue_is_empty().await?;
         self.purge_queues().await?;
         for table in [LEADS_TABLE, STATE_TABLE] {
             // A test may have deleted it.
@@ -30,21 +34,18 @@ impl LocalCloud {
             self.table.create(table).await?;
         }
         self.inbox.clear().await?;
-        deploy::put_secrets(
-            &self.aws,
-            &connection_string_of_functions(&self.table, &self.table_proxy),
-            &self.intake_key,
-        )
-        .await?;
+        let connection_string = connection_string_of_functions(&self.table, &self.table_proxy);
+        deploy::put_secrets(&self.aws, &connection_string, &self.intake_key).await?;
         match deploy::verify_sender(&self.aws, MAIL_FROM).await {
             // It is verified still.
-            Err(AwsError::Refused { status: StatusCode::BAD_REQUEST | StatusCode::CONFLICT, .. }) => (),
+            Err(AwsError::Refused { status: StatusCode::BAD_REQUEST, .. }) => (),
             outcome => outcome?,
         }
-        self.delete_function_logs().await?;
-        for proxy in [&self.table_proxy, &self.aws_proxy].into_iter().flatten() {
-            proxy.forget();
+        for function in self.outputs.keys().filter(|output| output.ends_with("Function")) {
+            self.processes_of(function)?.kill();
         }
+        self.delete_function_logs().await?;
+        proxies().for_each(Proxy::forget);
         Ok(())
     }
 
@@ -53,6 +54,22 @@ impl LocalCloud {
         self.aws = Aws::new(self.aws.endpoint(), REGION, ACCESS_KEY, &self.secret_key);
         self.inbox = Inbox::at(self.inbox.address());
         self.table = TableService::new(self.table.port());
+    }
+
+    async fn wait_until_queue_is_empty(&self) -> Result<()> {
+        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let request = json!({ "QueueUrl": self.output("LeadQueueUrl")?, "AttributeNames": names });
+        let since = Instant::now();
+        loop {
+            let answer = self.aws.json("sqs", "AmazonSQS.GetQueueAttributes", request.clone()).await?;
+            if names.iter().all(|name| answer["Attributes"][name] == "0") {
+                return Ok(());
+            }
+            if since.elapsed() > DRAIN_LIMIT {
+                return Err(Failure::new("reset the local cloud", "there are still leads in the queue"));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn purge_queues(&self) -> Result<()> {
