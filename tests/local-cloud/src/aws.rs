@@ -1,4 +1,4 @@
-//! A small AWS client: signs any request, speaks the three protocols that the local cloud and the tests need.
+//! A small AWS client. It signs any request, and speaks the three protocols that the local cloud and the tests need.
 
 use crate::failure::Failure;
 use aws_credential_types::Credentials;
@@ -43,7 +43,7 @@ impl Answer {
     }
 }
 
-/// A request that AWS did not do.
+/// A request that AWS did not carry out.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
     /// AWS answered with an error.
@@ -110,7 +110,8 @@ impl Aws {
         Ok(Self { credentials, ..self.clone() })
     }
 
-    /// A service with a JSON protocol: `target` is for instance `AmazonSSM.PutParameter`. `service` signs.
+    /// A service with a JSON protocol: `target` is for instance `AmazonSSM.PutParameter`. The signature is for
+    /// `service`.
     pub async fn json(&self, service: &str, target: &str, body: Value) -> Result<Value, AwsError> {
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
         let answer = self.send(service, Method::POST, "/", &headers, body.to_string().into_bytes()).await?;
@@ -149,7 +150,7 @@ impl Aws {
         Ok(accepted(action, answer)?.text())
     }
 
-    /// Any signed request. An answer with an error status is an answer.
+    /// Sends any request, signed. An answer with an error status is no error here.
     pub async fn send(
         &self,
         service: &str,

@@ -1,4 +1,4 @@
-//! What a user's AWS account holds, and the template itself, deployed.
+//! Deploys the template, after it has filled the account as a user would.
 
 use crate::aws::{Aws, AwsError, xml_values};
 use crate::failure::{Failure, OrFail, Result};
@@ -136,12 +136,12 @@ pub(crate) async fn set_variable(aws: &Aws, function: &str, name: &str, value: &
     let mut configuration = aws.rest("lambda", Method::GET, &path, None).await?;
     let mut environment = configuration["Environment"].take();
     environment["Variables"][name] = Value::from(value);
-    // The answer to a read may hold more than an update takes.
+    // The answer to a read can have fields that an update does not accept.
     let environment = json!({ "Variables": environment["Variables"] });
     aws.rest("lambda", Method::PUT, &path, Some(json!({ "Environment": environment }))).await.map(drop)
 }
 
-/// This machine's processor, as Lambda calls it.
+/// Lambda's name for the architecture of this machine.
 fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
 }

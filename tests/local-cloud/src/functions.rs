@@ -1,4 +1,4 @@
-//! The functions: built by cargo, zipped as Lambda takes them.
+//! Builds the functions with cargo, and zips them as Lambda takes them.
 
 use crate::failure::{Failure, OrFail, Result};
 use crate::install::lock;
@@ -20,7 +20,7 @@ type Binaries = BTreeMap<String, PathBuf>;
 /// Every function's name and its zip, as Lambda takes it.
 pub(crate) type Packages = BTreeMap<String, Vec<u8>>;
 
-/// Builds and zips every function, once in a process: what the local clouds of one process deploy is the same.
+/// Builds and zips every function. This is done once in a process, since all its local clouds deploy the same functions.
 pub(crate) async fn packages(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<&'static Packages> {
     static PACKAGES: OnceCell<Packages> = OnceCell::const_new();
     PACKAGES
@@ -41,7 +41,7 @@ pub(crate) async fn packages(workspace: &Workspace, log: &Path, progress: &Progr
         .await
 }
 
-/// Builds every function's binary, and says how far that is.
+/// Builds every function's binary, and reports the progress.
 async fn build(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<Binaries> {
     const STEP: &str = "build the functions";
     let _lock = lock(&workspace.target.join("build.lock"), progress).await?;
@@ -49,7 +49,8 @@ async fn build(workspace: &Workspace, log: &Path, progress: &Progress) -> Result
     let arguments = ["build", "--workspace", "--bins", "--message-format", "json"];
     let mut command = Command::new(cargo());
     command.args(arguments).current_dir(&workspace.root).kill_on_drop(true);
-    // What `cargo run` and `cargo test` tell about the package that they run would make build scripts run again.
+    // `cargo run` and `cargo test` describe the package that they run in variables. A build script that reads such a
+    // variable would run again for each other value.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_PRIMARY_"]
@@ -59,7 +60,7 @@ async fn build(workspace: &Workspace, log: &Path, progress: &Progress) -> Result
             command.env_remove(&name);
         }
     }
-    // The progress bar says how many units there are; without a terminal it must be asked for.
+    // The progress bar says how many units there are. Without a terminal cargo shows it only on request.
     command
         .env("CARGO_TERM_PROGRESS_WHEN", "always")
         .env("CARGO_TERM_PROGRESS_WIDTH", "120")
@@ -84,7 +85,7 @@ async fn build(workspace: &Workspace, log: &Path, progress: &Progress) -> Result
     let mut progress_bar = BufReader::new(stderr);
     let watch = async {
         let (mut said, mut bytes) = (String::new(), Vec::new());
-        // Lines end with LF, states of the progress bar with CR.
+        // A line ends with LF. A state of the progress bar ends with CR.
         while let Ok(byte) = progress_bar.read_u8().await {
             if byte != b'\r' && byte != b'\n' {
                 bytes.push(byte);
@@ -119,9 +120,10 @@ fn units(line: &str) -> Option<String> {
     Some(format!("{done} of {all}"))
 }
 
-/// A binary as Lambda takes it: a zip with the one file `bootstrap`, executable. Not compressed: it does not travel.
+/// A binary as Lambda takes it: a zip with an executable file `bootstrap` and nothing else. It is not compressed, since it
+/// stays on this machine.
 ///
-/// Without its symbols, where `strip` is installed as it usually is beside a linker, it is a third as large.
+/// The binary loses its symbols if `strip` is installed, which usually comes with a linker. It is then a third as large.
 fn zip(binary: &Path) -> Result<Vec<u8>> {
     let step = format!("zip {}", binary.display());
     let folder = tempfile::tempdir().or_fail(&step)?;

@@ -1,4 +1,4 @@
-//! Invoking a function by its name.
+//! Invokes functions by their names.
 
 use crate::aws::Aws;
 use crate::failure::{Failure, Result};
@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// What an invocation gave.
+/// The outcome of an invocation.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// `Handled` or `Unhandled` when the function failed.

@@ -1,8 +1,8 @@
 //! Everything that Marketplace Leads needs of two clouds, on one machine: Azurite's table service, an AWS emulator that
 //! deploys the project's own template with IAM enforced, and a mailbox.
 //!
-//! [`LocalCloud::start`] installs, builds, starts and deploys; the value it gives stands for the running cloud, and
-//! dropping it ends every process. Any number can run side by side.
+//! [`LocalCloud::start`] installs, builds, starts and deploys. Its value stands for the running cloud. Dropping the value
+//! ends every process. Any number of clouds can run side by side. Tests share clouds: [`borrow`] gives one that was reset.
 
 mod aws;
 mod deploy;
@@ -68,9 +68,9 @@ const STATE_TABLE: &str = "MarketplaceLeadsState";
 pub struct Options {
     /// Puts a [`Proxy`] between the functions and the table, and one between them and AWS.
     pub proxies: bool,
-    /// Parameters of the template, besides sender, recipients and architecture: name and value.
+    /// Parameters of the template, each with its value. Sender, recipients and architecture are set already.
     pub parameters: Vec<(String, String)>,
-    /// Where to follow what is being done.
+    /// Shows the progress of the start.
     pub progress: Progress,
 }
 
@@ -87,14 +87,14 @@ pub struct LocalCloud {
     outputs: BTreeMap<String, String>,
     intake_key: String,
     emulators: Emulators,
-    // Dropped last, in this order.
+    // Fields are dropped in the order of their declaration: these are the last.
     gateway: Gateway,
     _aws_process: Process,
     _inbox_process: Process,
 }
 
 impl LocalCloud {
-    /// Says in one sentence each whether Python or Node.js is missing.
+    /// Fails if Python or Node.js is missing, with a sentence about each.
     pub async fn check_prerequisites() -> Result<()> {
         install::prerequisites().await.map(drop)
     }
@@ -261,7 +261,7 @@ impl LocalCloud {
         Ok(FunctionProcesses::new(&self.run.folder, self.output(output)?))
     }
 
-    /// Fires the deployed schedule now: copies its target into a schedule for this moment. The emulator looks at
+    /// Fires the deployed schedule now, by a second schedule for this moment with the same target. The emulator checks its
     /// schedules every ten seconds.
     pub async fn fire_schedule(&self) -> Result<()> {
         let path = format!("/schedules/{}", self.output("ScheduleName")?);
@@ -277,7 +277,7 @@ impl LocalCloud {
         Ok(())
     }
 
-    /// Stops the table service; it writes down what it holds.
+    /// Stops the table service. It keeps its rows in a file.
     pub async fn stop_table(&self) -> Result<()> {
         match self.table_process.lock().await.take() {
             Some(process) => process.stop().await,
@@ -285,7 +285,7 @@ impl LocalCloud {
         }
     }
 
-    /// Starts the table service again, on the same port, with what it held.
+    /// Starts the table service again, on the same port and with the same rows.
     pub async fn start_table(&self) -> Result<()> {
         let mut process = self.table_process.lock().await;
         if process.is_none() {
@@ -295,7 +295,7 @@ impl LocalCloud {
     }
 }
 
-/// The connection string that the functions are given: it leads through the proxy, if there is one.
+/// The connection string for the functions. It leads through the proxy if there is one.
 fn connection_string_of_functions(table: &TableService, proxy: &Option<Proxy>) -> String {
     table::connection_string(proxy.as_ref().map_or(table.port(), Proxy::port))
 }

@@ -25,7 +25,7 @@ impl FunctionLogs {
         Self { aws: aws.clone(), stored: HashMap::new(), read: HashMap::new() }
     }
 
-    /// What the functions have logged since the last call, in lines. While they log nothing, a call makes one request.
+    /// The lines that the functions have logged since the last call. While they log nothing, a call makes one request.
     pub async fn read_new(&mut self) -> Result<String> {
         let mut lines = String::new();
         let groups = self.ask("DescribeLogGroups", json!({ "logGroupNamePrefix": "/aws/lambda/" })).await?;

@@ -1,4 +1,4 @@
-//! `cargo local`: the whole system on this machine, proved, and then left running to try.
+//! `cargo local` starts the whole system on this machine, proves that it works, and leaves it running to be tried.
 
 use clap::{Parser, Subcommand};
 use local_cloud::{Failure, FunctionLogs, LocalCloud, Options, Progress, Result, prove};

@@ -1,7 +1,7 @@
 //! `cargo local` leaves nothing behind, listens to this machine alone, and says what is wrong with a command.
 
 #![cfg(target_os = "linux")]
-// Helpers of tests are tests.
+// These lints spare tests, but not the functions that tests call.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// `cargo local`, up and running.
+/// A `cargo local` that has started everything and runs.
 struct Running {
     child: Child,
     logs: PathBuf,
@@ -35,7 +35,7 @@ fn start(folder: &Path) -> Running {
     Running { child, logs: logs.expect("it did not come up"), env_file }
 }
 
-/// Processes that were started for a run: all have its folder in their environment.
+/// The processes that were started for a run. All of them have its folder in their environment.
 fn processes_of(logs: &Path) -> Vec<PathBuf> {
     let folder = logs.to_str().unwrap().as_bytes();
     let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
@@ -69,7 +69,7 @@ fn listening(processes: &[PathBuf]) -> Vec<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
     let lines = tables.iter().flat_map(|table| table.lines().skip(1));
     let fields = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
-    // Field 3 is the state, `0A` for listening; field 9 the inode.
+    // Field 3 is the state, which is `0A` for a socket that listens. Field 9 is the inode.
     let listeners = fields.filter(|fields| fields[3] == "0A" && sockets.iter().any(|socket| socket == fields[9]));
     listeners.map(|fields| fields[1].to_owned()).collect()
 }
@@ -141,7 +141,7 @@ fn invoke(env_file: &Path, arguments: &[&str]) -> Output {
     command.arg("invoke").args(arguments).arg("--env-file").arg(env_file).output().unwrap()
 }
 
-/// With a running local cloud.
+/// Invokes functions wrongly and rightly, with a running local cloud.
 fn assert_invoke_says_what_is_wrong(running: &Running) {
     for (arguments, expected) in [
         (
@@ -164,7 +164,7 @@ fn assert_invoke_says_what_is_wrong(running: &Running) {
 fn without_a_running_local_cloud_an_invocation_says_how_to_start_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("env");
-    // First there is no file. Then there is one that a local cloud has left behind that does not answer any more.
+    // First there is no file. Then there is the file of a local cloud that does not answer any more.
     for left in [None, Some("export AWS_ENDPOINT_URL='http://127.0.0.1:9'\nexport AWS_REGION='eu-west-1'\n")] {
         if let Some(text) = left {
             fs::write(&file, text).unwrap();

@@ -12,7 +12,7 @@ async fn write_lead(cloud: &LocalCloud, name: &str) {
     cloud.table().insert_microsoft_lead(cloud.leads_table(), &lead, jiff::Timestamp::now()).await.unwrap();
 }
 
-/// In how many mails a name stands.
+/// The number of mails with a name in their text.
 async fn mails_with(cloud: &LocalCloud, name: &str) -> usize {
     cloud.inbox().mails().await.unwrap().iter().filter(|mail| mail.body.text.contains(name)).count()
 }
@@ -35,7 +35,7 @@ async fn a_second_run_at_the_same_time_is_turned_away_and_each_lead_is_mailed_on
     assert_eq!(reserved(&cloud, "RedeliveryFunction").await, Value::Null);
 
     write_lead(&cloud, "Zebedee").await;
-    // So that one run is still at work when the other begins.
+    // The delay keeps one run at work until the other begins.
     cloud.table_proxy().unwrap().set_faults(|_| Some(Fault::Delay(Duration::from_millis(300))));
     let path = invocations(&cloud, "NotifierFunction");
     let headers = [("content-type", "application/json")];
@@ -49,8 +49,8 @@ async fn a_second_run_at_the_same_time_is_turned_away_and_each_lead_is_mailed_on
     assert_eq!(mails_with(&cloud, "Zebedee").await, 1);
 }
 
-/// The emulator keeps a failed invocation in the form of a destination, with the event in `requestPayload`; Lambda keeps the
-/// event alone. It puts it there itself, while Lambda needs the permission that the test of the roles tries.
+/// The emulator keeps a failed invocation in the form of a destination, with the event in `requestPayload`. Lambda keeps the
+/// event alone. The emulator needs no permission for that. Lambda needs one, which the test of the roles tries.
 #[tokio::test]
 async fn a_run_that_keeps_failing_ends_in_the_dead_letter_queue_and_its_lead_in_the_next_runs_mail() {
     let cloud = borrow().await.unwrap();

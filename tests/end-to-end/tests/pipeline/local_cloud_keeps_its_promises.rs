@@ -1,4 +1,4 @@
-//! What the other tests rely on.
+//! The properties of the local cloud on which the other tests rely.
 
 use local_cloud::proxy::{Fault, Reply};
 use local_cloud::{MAIL_FROM, MAIL_TO, borrow};
@@ -94,7 +94,7 @@ async fn the_table_keeps_its_rows_over_a_restart_and_faults_strike_the_functions
     assert_eq!(table.rows(cloud.leads_table()).await.unwrap().len(), 1);
 }
 
-/// What `sam build` and `sam deploy` make for AWS, which, unlike the emulator, leaves the mode as it is.
+/// `sam build` and `sam deploy` make such zips for AWS. AWS leaves the file's mode as it is, unlike the emulator.
 #[tokio::test]
 async fn each_function_is_deployed_as_a_zip_with_the_executable_bootstrap_and_nothing_else() {
     let cloud = borrow().await.unwrap();

@@ -1,4 +1,4 @@
-//! Passing requests on to the service.
+//! Passes requests on to the service.
 
 use crate::proxy::reply::{Reply, answer};
 use axum::body::{Body, Bytes};
@@ -28,7 +28,7 @@ pub(crate) async fn forward(http: &reqwest::Client, upstream: &str, parts: &Part
     }
 }
 
-/// Headers without those that belong to one connection, or say a length that is computed anew.
+/// Headers without those that belong to one connection, and without the length, which is computed anew.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     const OWN: [HeaderName; 4] =
         [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, HeaderName::from_static("keep-alive")];

@@ -1,4 +1,4 @@
-//! A reverse proxy that counts, remembers and, when told so, fails: before or after the service has acted.
+//! A reverse proxy that counts and remembers requests. On request it fails, before or after the service has acted.
 
 mod connection;
 mod forward;
@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 /// A request that the proxy has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Its place, from 1, since the start or the last [`Proxy::forget`].
+    /// Its number among the requests since the start or the last [`Proxy::forget`]; the first is 1.
     pub number: usize,
     /// Method.
     pub method: String,
@@ -121,7 +121,7 @@ impl Proxy {
         self.shared.connections.store(0, Ordering::SeqCst);
     }
 
-    /// From now on asks `faults` for every request what to do to it; `None` forwards it.
+    /// Calls `faults` from now on for every request. It answers with the fault for the request, or with `None` to forward it.
     pub fn set_faults(&self, faults: impl Fn(&Seen) -> Option<Fault> + Send + Sync + 'static) {
         self.shared.log().faults = Some(Arc::new(faults));
     }
@@ -145,7 +145,7 @@ async fn handle(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    // Read whole before anything is decided: a caller must have had the chance to send all of it.
+    // The whole body is read before anything is decided, so that no fault comes before the caller has sent all of it.
     let Ok(body) = to_bytes(body, usize::MAX).await else { return cut.now() };
     let operation = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (seen, faults) = {
@@ -154,7 +154,7 @@ async fn handle(
         log.seen.push(seen.clone());
         (seen, log.faults.clone())
     };
-    // A task of its own: what was sent arrives, although the caller may have given up or be gone.
+    // A task of its own forwards the request: it reaches the service even if the caller gives up meanwhile.
     let act = |pause: Duration| {
         let cut = cut.clone();
         let acting = tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Answers that do not come from the service: as Azure Table storage and AWS word them.
+//! Answers in place of the service's own, worded as Azure Table storage and AWS word theirs.
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
@@ -40,7 +40,7 @@ impl Reply {
     ///
     /// <https://learn.microsoft.com/rest/api/storageservices/query-timeout-and-pagination>
     pub fn empty_page(target: &str, with_row_key: bool) -> Self {
-        // U+0001 in Base64, as Azurite encodes keys in its tokens: before any other key.
+        // U+0001, which comes before any other key, in Base64, in which Azurite encodes the keys in its tokens.
         const FIRST: &str = "AQ==";
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let asked: HashMap<_, _> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
