@@ -23,9 +23,10 @@ pub async fn borrow() -> Result<Borrowed> {
     // Taken in a statement of its own: the pool must not be locked during the reset.
     let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner).pop();
     if let Some(mut cloud) = waiting {
-        // A cloud that cannot be reset is ended here, and a new one is started below.
-        if cloud.reset().await.is_ok() {
-            return Ok(Borrowed(Some(cloud)));
+        match cloud.reset().await {
+            Ok(()) => return Ok(Borrowed(Some(cloud))),
+            // It is ended here, and a new one is started below.
+            Err(failure) => eprintln!("a local cloud is not used again: {failure}"),
         }
     }
     let cloud = LocalCloud::start(Options { proxies: true, ..Options::default() }).await?;

@@ -19,8 +19,8 @@ impl LocalCloud {
     /// start, and ends the functions' processes. Faults are taken away, and what the proxies counted is forgotten.
     /// The deployed stack stays as it is.
     ///
-    /// Fails when the queue still holds leads after [`DRAIN_LIMIT`].
-    pub(crate) async fn reset(&mut self) -> Result<()> {
+    /// Fails when the queue still holds leads after three seconds.
+    pub async fn reset(&mut self) -> Result<()> {
         self.connect_anew();
         self.start_table().await?;
         let proxies = || [&self.table_proxy, &self.aws_proxy].into_iter().flatten();
