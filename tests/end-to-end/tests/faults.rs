@@ -1,14 +1,14 @@
-//! Every function as it is deployed, with a fault at each of its requests, one after the other: to the tables, to the
-//! queue, to the mail service, for its secrets.
+//! Every function as it is deployed, with a fault at one of its requests after the other: requests to the tables, to the
+//! queue, to the mail service, and for its secrets.
 //!
-//! A walk lets a fault strike at the first request of a piece of work, at the second, and so on until there is none
-//! left, so that new requests are covered by themselves. `cargo test` walks with four kinds of fault;
-//! `LEADS_TRUST=full` walks with all of them, with a clean run after each. Not among the other tests, because it loads
-//! the machine.
+//! A walk lets a fault strike the first request of a piece of work, then the second, and so on until there is none left.
+//! So new requests are covered by themselves. `cargo test` walks with four kinds of fault. `LEADS_TRUST=full` walks with
+//! all of them, and runs once without a fault after each. These tests have a binary of their own, because they load the
+//! machine.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test says its figures and fails where it unwraps")]
 
 use local_cloud::proxy::{Fault, Proxy, Reply, Seen};
-use local_cloud::{FunctionProcesses, Invocation, LocalCloud, Mail, MicrosoftLead, Options};
+use local_cloud::{FunctionProcesses, Invocation, LocalCloud, Mail, MicrosoftLead, borrow};
 use marketplace_leads::lead::{Lead, StoredLead};
 use marketplace_leads::quarantine::{self, Quarantined};
 use marketplace_leads::queued_body::QueuedBody;
@@ -29,7 +29,7 @@ enum Kind {
     Throttled,
     /// The service does what was asked, and answers with an error.
     ErrorAfter,
-    /// The service does what was asked; what comes back is no answer of its.
+    /// The service does what was asked. The caller gets an answer that no such service gives.
     Garbage,
     /// The connection is cut before the service sees the request.
     Cut,
@@ -79,30 +79,30 @@ fn kinds() -> &'static [Kind] {
     if is_full() { &ALL } else { &FEW }
 }
 
-/// One way of a function to a service, on which faults are laid.
-struct Way<'a> {
+/// The link from a function to a service. Faults strike requests on it.
+struct Link<'a> {
     name: &'static str,
     proxy: &'a Proxy,
     is_table: bool,
-    /// Longer than the function waits for an answer on this way.
+    /// Longer than the function waits for an answer on this link.
     late: Duration,
     processes: FunctionProcesses,
 }
 
-impl<'a> Way<'a> {
+impl<'a> Link<'a> {
     fn to_tables(name: &'static str, cloud: &'a LocalCloud, function: &str, late: u64) -> Self {
         let processes = cloud.processes_of(function).unwrap();
         Self { name, proxy: cloud.table_proxy().unwrap(), is_table: true, late: Duration::from_millis(late), processes }
     }
 
-    /// To AWS the functions give an attempt ten seconds.
+    /// The functions wait ten seconds for an answer of AWS.
     fn to_aws(name: &'static str, cloud: &'a LocalCloud, function: &str) -> Self {
         let processes = cloud.processes_of(function).unwrap();
         Self { name, proxy: cloud.aws_proxy().unwrap(), is_table: false, late: Duration::from_secs(11), processes }
     }
 
-    /// Lays a fault at the request of this number. What it struck stands in the cell later.
-    fn lay(&self, kind: Kind, at: usize) -> Arc<Mutex<Option<Seen>>> {
+    /// Lets a fault strike the request of this number. The cell will hold the request that was struck.
+    fn strike(&self, kind: Kind, at: usize) -> Arc<Mutex<Option<Seen>>> {
         let struck = Arc::new(Mutex::new(None));
         let (cell, is_table, late, processes) = (struck.clone(), self.is_table, self.late, self.processes.clone());
         self.proxy.forget();
@@ -121,7 +121,7 @@ impl<'a> Way<'a> {
         struck
     }
 
-    /// Takes the fault away. Says how many requests there were.
+    /// Takes the fault away, and gives the number of requests that there were.
     fn clear(&self) -> usize {
         self.proxy.clear_faults();
         self.proxy.requests().len()
@@ -149,30 +149,26 @@ fn fault(kind: Kind, is_table: bool, late: Duration, seen: &Seen) -> Fault {
     }
 }
 
-/// How many scenarios were walked through, for each way and kind of fault.
+/// How many scenarios were walked through, for each link and kind of fault, and the longest time that one took.
 #[derive(Default)]
 struct Tally(BTreeMap<(&'static str, String), (usize, Duration)>);
 
 impl Tally {
-    fn note(&mut self, way: &Way<'_>, kind: Kind, took: Duration) {
-        let entry = self.0.entry((way.name, format!("{kind:?}"))).or_default();
+    fn note(&mut self, link: &Link<'_>, kind: Kind, took: Duration) {
+        let entry = self.0.entry((link.name, format!("{kind:?}"))).or_default();
         entry.0 += 1;
         entry.1 = entry.1.max(took);
     }
 
     fn print(&self) {
-        for ((way, kind), (count, longest)) in &self.0 {
-            println!("{way:<30} {kind:<12} {count:>4} scenarios, the longest {:.1} s", longest.as_secs_f64());
+        for ((link, kind), (count, longest)) in &self.0 {
+            println!("{link:<30} {kind:<12} {count:>4} scenarios, the longest {:.1} s", longest.as_secs_f64());
         }
         println!("{} scenarios in all, nothing lost", self.0.values().map(|(count, _)| count).sum::<usize>());
     }
 }
 
-async fn start() -> LocalCloud {
-    LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap()
-}
-
-/// A table by a client of its own, past the proxies.
+/// A table, by a client that does not use the proxies.
 fn table(cloud: &LocalCloud, name: &str) -> AzureTable {
     let connection = ConnectionString::parse(&cloud.table().connection_string()).unwrap();
     AzureTables::new(&connection, Limits::default()).unwrap().table(name)
@@ -188,8 +184,8 @@ fn quarantine_key(body: &str) -> String {
     Quarantined::new(body.as_bytes(), &unreadable, jiff::Timestamp::now()).row_key
 }
 
-/// The invocation ended before its time limit, whose end is Lambda's own word, and a failure says why, unless the
-/// process was killed.
+/// Asserts that the invocation ended before its time limit, and that a failure has a reason, unless the process was
+/// killed.
 fn assert_ended(answer: &Invocation, kind: Kind, scenario: &str) {
     let shown = format!("{scenario}: {:.300}", answer.payload.to_string());
     assert_ne!(answer.payload["errorType"], "Sandbox.Timedout", "{shown}");
@@ -211,9 +207,9 @@ mod notifier {
         cloud.table().insert_microsoft_lead(cloud.leads_table(), &lead, now).await.unwrap();
     }
 
-    /// A run without a fault does everything that is left to do. A run that died, or could not write any more, leaves
-    /// its lease behind, until its own deadline and a minute: instead of waiting for six minutes, this sets its end to
-    /// the past.
+    /// Asserts that a run without a fault does everything that is left to do. A run that died, or could not write any
+    /// more, leaves its lease behind until a minute after its deadline. Instead of waiting for six minutes, this sets the
+    /// end of the lease to the past.
     async fn recover(cloud: &LocalCloud, scenario: &str, may_hold_lease: bool) {
         let mut clean = run(cloud).await;
         if may_hold_lease && clean.payload["outcome"] == "busy" {
@@ -226,7 +222,7 @@ mod notifier {
         assert_eq!(clean.payload["pending"], 0, "{scenario}: {}", clean.payload);
     }
 
-    /// The run ended before its deadline and said how.
+    /// Asserts that the run ended before its deadline, and with an outcome or an error.
     fn assert_clear(answer: &Invocation, kind: Kind, scenario: &str) {
         assert_ended(answer, kind, scenario);
         let outcomes = ["complete", "stopped", "failed", "paused", "busy"];
@@ -234,46 +230,46 @@ mod notifier {
         assert!(said || answer.function_error.is_some(), "{scenario}: {}", answer.payload);
     }
 
-    async fn walk(cloud: &LocalCloud, way: &Way<'_>, names: &mut Vec<String>, tally: &mut Tally) {
+    async fn walk(cloud: &LocalCloud, link: &Link<'_>, names: &mut Vec<String>, tally: &mut Tally) {
         for &kind in kinds() {
             for at in 1.. {
                 // Only a cold start asks for the secrets.
-                if !way.is_table {
-                    way.processes.kill();
+                if !link.is_table {
+                    link.processes.kill();
                 }
-                let (name, scenario) = (format!("Walk{}x", names.len()), format!("{}, {kind:?} at {at}", way.name));
+                let (name, scenario) = (format!("Walk{}x", names.len()), format!("{}, {kind:?} at {at}", link.name));
                 arrive(cloud, &name).await;
                 names.push(name);
-                let (struck, since) = (way.lay(kind, at), Instant::now());
+                let (struck, since) = (link.strike(kind, at), Instant::now());
                 let answer = run(cloud).await;
                 let took = since.elapsed();
-                let requests = way.clear();
+                let requests = link.clear();
                 assert_clear(&answer, kind, &scenario);
                 if requests < at {
-                    assert!(at > if way.is_table { 6 } else { 1 }, "{requests} requests are no walk");
+                    assert!(at > if link.is_table { 6 } else { 1 }, "{requests} requests are no walk");
                     break;
                 }
                 if struck.lock().unwrap().is_none() {
                     continue;
                 }
-                tally.note(way, kind, took);
+                tally.note(link, kind, took);
                 let may_hold_lease = kind.kills() || kind == Kind::Outage;
                 if is_full() || may_hold_lease {
                     recover(cloud, &scenario, may_hold_lease).await;
                 }
             }
-            recover(cloud, &format!("{}, after {kind:?}", way.name), false).await;
+            recover(cloud, &format!("{}, after {kind:?}", link.name), false).await;
         }
     }
 
     #[tokio::test]
     async fn whatever_fails_every_lead_is_mailed_and_repeats_are_marked() {
-        let cloud = start().await;
+        let cloud = borrow().await.unwrap();
         run(&cloud).await;
         let (mut names, mut tally) = (Vec::new(), Tally::default());
-        walk(&cloud, &Way::to_aws("notifier to AWS", &cloud, "NotifierFunction"), &mut names, &mut tally).await;
+        walk(&cloud, &Link::to_aws("notifier to AWS", &cloud, "NotifierFunction"), &mut names, &mut tally).await;
         // The table service has 15 s for an answer.
-        let tables = Way::to_tables("notifier to the tables", &cloud, "NotifierFunction", 16_000);
+        let tables = Link::to_tables("notifier to the tables", &cloud, "NotifierFunction", 16_000);
         walk(&cloud, &tables, &mut names, &mut tally).await;
         tally.print();
 
@@ -297,7 +293,7 @@ mod notifier {
 mod intake {
     use super::*;
 
-    /// What is posted.
+    /// The kind of body that is posted.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Sent {
         Lead,
@@ -333,7 +329,7 @@ mod intake {
     }
 
     impl Walker<'_> {
-        /// Posts a body. Gives the status: 0 where no answer came.
+        /// Posts a body. Gives the status, or 0 if no answer came.
         async fn post(&mut self, sent: Sent, scenario: &str) -> u16 {
             self.acknowledged.sent += 1;
             let body = sent.body(self.acknowledged.sent);
@@ -359,29 +355,29 @@ mod intake {
             status
         }
 
-        /// With `prepare` before each scenario.
-        async fn walk(&mut self, way: &Way<'_>, tally: &mut Tally, prepare: impl Fn()) {
+        /// Walks through the requests on a link, and calls `prepare` before each scenario.
+        async fn walk(&mut self, link: &Link<'_>, tally: &mut Tally, prepare: impl Fn()) {
             for sent in [Sent::Lead, Sent::Unreadable] {
                 for &kind in kinds() {
                     for at in 1.. {
                         prepare();
-                        let scenario = format!("{}, {sent:?}, {kind:?} at {at}", way.name);
-                        let (struck, since) = (way.lay(kind, at), Instant::now());
+                        let scenario = format!("{}, {sent:?}, {kind:?} at {at}", link.name);
+                        let (struck, since) = (link.strike(kind, at), Instant::now());
                         let status = self.post(sent, &scenario).await;
                         let took = since.elapsed();
-                        let requests = way.clear();
+                        let requests = link.clear();
                         let struck = struck.lock().unwrap().clone();
                         if requests < at {
                             assert!(at > 1, "{scenario}: no request at all, answered {status}");
                             break;
                         }
                         let Some(struck) = struck else { continue };
-                        tally.note(way, kind, took);
+                        tally.note(link, kind, took);
                         let is_start = struck.operation.as_deref().is_some_and(|name| name.starts_with("AmazonSSM"));
-                        // A function that does not even start has the whole of its own time limit, twice.
+                        // A function that does not start can take its whole time limit, and Lambda starts it twice.
                         let limit = if is_start { 50 } else { 8 };
                         assert!(took < Duration::from_secs(limit), "{scenario}: {took:?}");
-                        if way.is_table && !kind.kills() {
+                        if link.is_table && !kind.kills() {
                             let kept = [200, 201, 202, 400].contains(&status);
                             assert!(kept, "{scenario}: the queue is there, but the answer is {status}");
                         }
@@ -420,7 +416,7 @@ mod intake {
         }
     }
 
-    /// Whether the queue's messages go to redelivery.
+    /// Sets whether the queue's messages go to redelivery.
     async fn deliver(cloud: &LocalCloud, enabled: bool) {
         let path = "/2015-03-31/event-source-mappings/";
         let mappings = cloud.aws().rest("lambda", Method::GET, path, None).await.unwrap();
@@ -431,8 +427,8 @@ mod intake {
 
     #[tokio::test]
     async fn whatever_fails_what_was_acknowledged_is_kept() {
-        let cloud = start().await;
-        // Else redelivery's requests would be counted as intake's.
+        let cloud = borrow().await.unwrap();
+        // If redelivery ran, its requests would be counted as intake's.
         deliver(&cloud, false).await;
         let mut walker = Walker {
             cloud: &cloud,
@@ -443,11 +439,11 @@ mod intake {
         };
         let mut tally = Tally::default();
         assert_eq!(walker.post(Sent::Lead, "no fault").await, 201);
-        let tables = Way::to_tables("intake to the tables", &cloud, "IntakeFunction", 2_000);
+        let tables = Link::to_tables("intake to the tables", &cloud, "IntakeFunction", 2_000);
         walker.walk(&tables, &mut tally, || ()).await;
-        // With the tables down, intake needs the queue; after a cold start, its secrets.
+        // While the tables are down, intake needs the queue. After a cold start it also needs its secrets.
         tables.proxy.set_faults(|_| Some(Fault::Cut));
-        let aws = Way::to_aws("intake to AWS", &cloud, "IntakeFunction");
+        let aws = Link::to_aws("intake to AWS", &cloud, "IntakeFunction");
         walker.walk(&aws, &mut tally, || aws.processes.kill()).await;
         tables.proxy.clear_faults();
         tally.print();
@@ -459,7 +455,7 @@ mod intake {
 mod redelivery {
     use super::*;
 
-    /// A message, and where its body must end.
+    /// A message, and the row that its body must become.
     struct Message {
         id: String,
         text: String,
@@ -486,7 +482,8 @@ mod redelivery {
         })
     }
 
-    /// The ids of the messages that the queue will deliver again: all where the function failed.
+    /// Invokes redelivery with messages. Gives the ids of those that the queue will deliver again; that is all of them if
+    /// the function failed.
     async fn deliver(cloud: &LocalCloud, messages: &[&Message]) -> (Invocation, Vec<String>) {
         let records = messages.iter().map(|message| {
             json!({ "messageId": message.id, "receiptHandle": "r", "body": message.text, "attributes": {},
@@ -508,7 +505,7 @@ mod redelivery {
 
     #[tokio::test]
     async fn whatever_fails_a_message_is_done_only_when_its_body_is_kept() {
-        let cloud = start().await;
+        let cloud = borrow().await.unwrap();
         let (leads, state) = (table(&cloud, cloud.leads_table()), table(&cloud, cloud.state_table()));
         let is_kept = async |message: &Message| {
             let table = if message.is_lead { &leads } else { &state };
@@ -519,22 +516,22 @@ mod redelivery {
             }
         };
         // The table service has 4 s for an answer.
-        let tables = Way::to_tables("redelivery to the tables", &cloud, "RedeliveryFunction", 5_000);
-        let aws = Way::to_aws("redelivery to AWS", &cloud, "RedeliveryFunction");
+        let tables = Link::to_tables("redelivery to the tables", &cloud, "RedeliveryFunction", 5_000);
+        let aws = Link::to_aws("redelivery to AWS", &cloud, "RedeliveryFunction");
         let (mut tally, mut sent, mut again) = (Tally::default(), 0, 0);
-        for way in [&tables, &aws] {
+        for link in [&tables, &aws] {
             for &kind in kinds() {
                 for at in 1.. {
-                    if !way.is_table {
-                        way.processes.kill();
+                    if !link.is_table {
+                        link.processes.kill();
                     }
                     sent += 1;
                     let batch = messages(sent);
-                    let scenario = format!("{}, {kind:?} at {at}", way.name);
-                    let (struck, since) = (way.lay(kind, at), Instant::now());
+                    let scenario = format!("{}, {kind:?} at {at}", link.name);
+                    let (struck, since) = (link.strike(kind, at), Instant::now());
                     let (answer, failed) = deliver(&cloud, &batch.each_ref()).await;
                     let took = since.elapsed();
-                    let requests = way.clear();
+                    let requests = link.clear();
                     assert_ended(&answer, kind, &scenario);
                     let left: Vec<_> = batch.iter().filter(|message| failed.contains(&message.id)).collect();
                     for message in batch.iter().filter(|message| !failed.contains(&message.id)) {
@@ -553,7 +550,7 @@ mod redelivery {
                         break;
                     }
                     if struck.lock().unwrap().is_some() {
-                        tally.note(way, kind, took);
+                        tally.note(link, kind, took);
                     }
                 }
             }
@@ -571,12 +568,12 @@ mod export {
     /// More than a page holds.
     const LEADS: usize = 1_200;
 
-    /// How many rows an export gave; `None` where the client sees that it is not whole.
+    /// The number of rows in an export, or `None` if the client sees that the export is not whole.
     fn exported(answer: &Invocation) -> Option<usize> {
         if answer.function_error.is_some() {
             return None;
         }
-        // A streamed answer: status and headers in JSON, eight zeros, and the body.
+        // A streamed answer consists of status and headers in JSON, eight zeros, and the body.
         let (prelude, body) = answer.payload.as_str()?.split_once("\0\0\0\0\0\0\0\0")?;
         let prelude: Value = serde_json::from_str(prelude).unwrap();
         (prelude["statusCode"] == 200).then(|| body.lines().count())
@@ -584,7 +581,7 @@ mod export {
 
     #[tokio::test]
     async fn whatever_fails_an_export_is_whole_or_seen_to_be_broken() {
-        let cloud = start().await;
+        let cloud = borrow().await.unwrap();
         let now = jiff::Timestamp::now();
         let leads = table(&cloud, cloud.leads_table());
         let partition_key = local_cloud::partition_of(now);
@@ -602,20 +599,20 @@ mod export {
         let whole = invoke(&cloud, "ExportFunction", &event).await;
         assert_eq!(exported(&whole), Some(LEADS), "{:.300}", whole.payload.to_string());
 
-        let tables = Way::to_tables("export to the tables", &cloud, "ExportFunction", 16_000);
-        let aws = Way::to_aws("export to AWS", &cloud, "ExportFunction");
+        let tables = Link::to_tables("export to the tables", &cloud, "ExportFunction", 16_000);
+        let aws = Link::to_aws("export to AWS", &cloud, "ExportFunction");
         let (mut tally, mut broken) = (Tally::default(), 0);
-        for way in [&tables, &aws] {
+        for link in [&tables, &aws] {
             for &kind in kinds() {
                 for at in 1.. {
-                    if !way.is_table {
-                        way.processes.kill();
+                    if !link.is_table {
+                        link.processes.kill();
                     }
-                    let scenario = format!("{}, {kind:?} at {at}", way.name);
-                    let (struck, since) = (way.lay(kind, at), Instant::now());
+                    let scenario = format!("{}, {kind:?} at {at}", link.name);
+                    let (struck, since) = (link.strike(kind, at), Instant::now());
                     let answer = invoke(&cloud, "ExportFunction", &event).await;
                     let took = since.elapsed();
-                    let requests = way.clear();
+                    let requests = link.clear();
                     assert_ended(&answer, kind, &scenario);
                     match exported(&answer) {
                         Some(rows) => assert_eq!(rows, LEADS, "{scenario}: a short file looks whole"),
@@ -627,7 +624,7 @@ mod export {
                         break;
                     }
                     if struck.lock().unwrap().is_some() {
-                        tally.note(way, kind, took);
+                        tally.note(link, kind, took);
                     }
                 }
             }
@@ -642,23 +639,23 @@ mod validation {
 
     #[tokio::test]
     async fn whatever_fails_validation_ends_with_a_report() {
-        let cloud = start().await;
-        let tables = Way::to_tables("validation to the tables", &cloud, "ValidationFunction", 16_000);
-        let aws = Way::to_aws("validation to AWS", &cloud, "ValidationFunction");
+        let cloud = borrow().await.unwrap();
+        let tables = Link::to_tables("validation to the tables", &cloud, "ValidationFunction", 16_000);
+        let aws = Link::to_aws("validation to AWS", &cloud, "ValidationFunction");
         let mut tally = Tally::default();
-        // It makes so many requests that every `cargo test` walks with one kind of fault.
+        // Validation makes many requests. So `cargo test` walks with a single kind of fault.
         let kinds = if is_full() { &ALL[..] } else { &FEW[..1] };
-        for way in [&tables, &aws] {
+        for link in [&tables, &aws] {
             for &kind in kinds {
                 for at in 1.. {
-                    if !way.is_table {
-                        way.processes.kill();
+                    if !link.is_table {
+                        link.processes.kill();
                     }
-                    let scenario = format!("{}, {kind:?} at {at}", way.name);
-                    let (struck, since) = (way.lay(kind, at), Instant::now());
+                    let scenario = format!("{}, {kind:?} at {at}", link.name);
+                    let (struck, since) = (link.strike(kind, at), Instant::now());
                     let answer = invoke(&cloud, "ValidationFunction", &json!({})).await;
                     let took = since.elapsed();
-                    let requests = way.clear();
+                    let requests = link.clear();
                     assert_ended(&answer, kind, &scenario);
                     if !kind.kills() {
                         let report = answer.payload["report"].as_str().unwrap_or_default();
@@ -673,7 +670,7 @@ mod validation {
                         break;
                     }
                     if struck.lock().unwrap().is_some() {
-                        tally.note(way, kind, took);
+                        tally.note(link, kind, took);
                     }
                 }
             }

@@ -1,4 +1,5 @@
-//! Intake and redelivery as they are deployed, on the local cloud. Not among the other tests, because it loads the machine.
+//! Intake and redelivery as they are deployed, on the local cloud. These tests have a binary of their own, because they load
+//! the machine.
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod search;
@@ -14,13 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How much comes. Of twenty requests one is no lead and two repeat an earlier one.
+/// How many requests come. Of twenty requests, one is no lead and two repeat an earlier one.
 struct Load {
     requests: usize,
     at_once: usize,
-    /// Between two requests of one sender.
+    /// The pause between two requests of one sender.
     pause: Duration,
-    /// For so long, if it is no certain number of requests.
+    /// The time that the load lasts, unless the number of requests bounds it.
     lasting: Option<Duration>,
 }
 
@@ -42,7 +43,7 @@ impl Load {
     }
 }
 
-/// The body of a request: the lead that it brings, or none.
+/// The body of a request, and the number of the lead in it if there is one.
 fn body(request: usize) -> (Option<usize>, String) {
     match request % 20 {
         5 => (None, format!("{{\"FirstName\": \"{}\", {request}", PERSON[0])),
@@ -51,17 +52,18 @@ fn body(request: usize) -> (Option<usize>, String) {
     }
 }
 
-/// What happens to one of twenty requests to the table.
+/// The fault that strikes one of twenty requests to the table.
 fn fault(seen: &Seen) -> Option<Fault> {
     let faults = [Fault::Answer(Reply::server_busy()), Fault::Cut, Fault::CutAfter];
     (seen.number % 20 == 7).then(|| faults[seen.number / 20 % 3].clone())
 }
 
-/// After so many answers the table stops for the first time, and for so many.
+/// The table stops for the first time after so many answers.
 const STOPPED_AFTER: usize = 700;
+/// The table starts again after so many further answers.
 const STOPPED_FOR: usize = 400;
 
-/// What identifies the persons of these tests; each lead has all of it.
+/// What identifies the persons of these tests. Each lead has all of it.
 const PERSON: [&str; 4] = ["Zéphirine", "quaggafield.example", "+99 7654321", "Öm\"brelle & Söhne"];
 
 fn lead(number: usize) -> String {
@@ -78,12 +80,12 @@ fn lead(number: usize) -> String {
 
 /// A running cloud whose queue hands a message out again soon after it failed.
 async fn start() -> LocalCloud {
-    // Nothing of the load is to be turned away for want of instances.
+    // With so many instances none of the requests is turned away.
     let parameters = vec![("IntakeConcurrency".to_owned(), (2 * Load::of_environment().at_once).to_string())];
     let options = Options { proxies: true, parameters, ..Options::default() };
     let cloud = LocalCloud::start(options).await.unwrap();
     for queue in queues(&cloud).await {
-        let request = json!({ "QueueUrl": queue, "Attributes": { "VisibilityTimeout": "25" } });
+        let request = json!({ "QueueUrl": queue, "Attributes": { "VisibilityTimeout": "10" } });
         cloud.aws().json("sqs", "AmazonSQS.SetQueueAttributes", request).await.unwrap();
     }
     cloud
@@ -107,15 +109,16 @@ async fn waiting(cloud: &LocalCloud) -> u64 {
     waiting
 }
 
-/// The logs of functions and emulators hold no secret and no person; those of the functions do tell of their work.
-async fn assert_logs_are_clean(cloud: &LocalCloud, told: &[&str]) {
+/// Asserts that the logs of functions and emulators hold no secret and no person, and that the logs of the functions hold
+/// each of the `expected` texts.
+async fn assert_logs_are_clean(cloud: &LocalCloud, expected: &[&str]) {
     let functions = cloud.function_logs().await.unwrap();
     // The emulator names sender and recipients, which are settings, of each mail that it accepts.
     let parts = cloud.part_logs().unwrap();
     let parts = parts.lines().filter(|line| !line.contains("[ses-v2] SESv2 SendEmail: MessageId="));
     let logs = format!("{functions}{}", parts.collect::<Vec<_>>().join("\n"));
-    for part in told {
-        assert!(logs.contains(part), "the logs do not tell of {part}");
+    for part in expected {
+        assert!(logs.contains(part), "{part} is not in the logs");
     }
     let connection = cloud.table().connection_string();
     let account_key = connection.split(';').find_map(|part| part.strip_prefix("AccountKey=")).unwrap();
@@ -161,16 +164,16 @@ fn memory(cloud: &LocalCloud) -> BTreeMap<&'static str, u64> {
     functions.into_iter().filter_map(|function| Some((function, largest(function)?))).collect()
 }
 
-/// How much more memory than early in the load a function may hold in the end, in KiB.
+/// How much more memory a function may hold in the end than early in the load, in KiB.
 const MEMORY_MARGIN: u64 = 8 * 1024;
 
-/// A run of the notifier; it may fail while the table does.
+/// Runs the notifier. The run may fail while the table does.
 async fn notify(cloud: &LocalCloud) -> Value {
     let function = cloud.output("NotifierFunction").unwrap();
     cloud.invoke(function, &json!({ "command": "run" })).await.unwrap().payload
 }
 
-/// How many leads an export of everything gives; it may break off while the table fails.
+/// The number of leads in an export of everything. The export may break off while the table fails.
 async fn exported(cloud: &LocalCloud) -> usize {
     let url = cloud.function_url("ExportUrl").unwrap();
     let path = format!("{}?format=ndjson", url.strip_prefix(cloud.aws().endpoint()).unwrap());
@@ -178,7 +181,7 @@ async fn exported(cloud: &LocalCloud) -> usize {
     answer.text().lines().filter(|line| line.starts_with('{')).count()
 }
 
-/// Once a run has completed, every lead is in a mail, and in a second one only where that says so.
+/// Asserts that once a run has completed, every lead is in a mail, and in a second one only if that says so.
 async fn assert_all_mailed(cloud: &LocalCloud, leads: impl Iterator<Item = usize>) {
     let since = Instant::now();
     loop {
@@ -317,7 +320,7 @@ async fn every_acknowledged_lead_becomes_one_row_though_the_table_fails_and_stop
 
     let counted = counted(&cloud).await;
     let counted = |function: &str, metric: &str| counted[&(function.to_owned(), metric.to_owned())];
-    // Under load the emulator may keep back what a process said last, until its next invocation.
+    // Under load the emulator may keep back the last lines of a process until its next invocation.
     let intakes = cloud.processes_of("IntakeFunction").unwrap().ids().len() as u64;
     let stored = counted("leads-lead-intake", "LeadsStored");
     assert!((statuses[&201] - intakes..=statuses[&201]).contains(&stored), "{stored} stored, {statuses:?}");
@@ -393,10 +396,10 @@ async fn each_kind_of_request_gets_its_answer_from_the_deployed_intake() {
     let (status, kind, _, retry, body) = post(lead(4).into()).await;
     assert_eq!((status, kind.as_str(), retry.as_str()), (503, "application/problem+json", "60"), "{body}");
     assert!(since.elapsed() < Duration::from_secs(6), "{:?}", since.elapsed());
-    let told = ["stored", "duplicate", "quarantined", "unauthorized", "too large", "not found", "queued", "lost"];
+    let outcomes = ["stored", "duplicate", "quarantined", "unauthorized", "too large", "not found", "queued", "lost"];
     assert_logs_are_clean(
         &cloud,
-        &told.map(|outcome| format!(r#""outcome":"{outcome}""#)).each_ref().map(String::as_str),
+        &outcomes.map(|outcome| format!(r#""outcome":"{outcome}""#)).each_ref().map(String::as_str),
     )
     .await;
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What no lead and no setting may leave behind. Some change when they are escaped, encoded or quoted.
+/// Values that no lead and no setting may leave behind. Some of them change when they are escaped, encoded or quoted.
 const PEOPLE: [&str; 7] = [
     "Ünique-Gïven",
     "O'Planted \"Quote\"",
@@ -28,7 +28,7 @@ const ROUTED: &str = "planted.recipient@contoso.example";
 const BACKFILLED: &str = "planted.colleague@contoso.example";
 const SHORT_KEY: &str = "planted-short";
 const BAD_CONNECTION: &str = "AccountName=plantedaccount;AccountKey=planted-secret!";
-/// What a service says in an error: whatever it is, it is not passed on.
+/// A part of the message in a service's error. No such message is passed on.
 const ECHOED: &str = "planted-echo-of-a-service";
 
 fn customer() -> Value {
@@ -38,7 +38,7 @@ fn customer() -> Value {
     })
 }
 
-/// A lead by HTTPS; each number is another.
+/// The body of a lead; each number gives another lead.
 fn lead(number: usize) -> String {
     json!({
         "UserDetails": customer(), "LeadSource": "AzureMarketplace-INS|contoso.vm", "OfferTitle": "Contoso VM",
@@ -47,7 +47,7 @@ fn lead(number: usize) -> String {
     .to_string()
 }
 
-/// A lead that is none: a comma is missing.
+/// The body of a lead with a comma missing, so that it cannot be read.
 fn unreadable() -> String {
     lead(0).replacen(',', " ", 1)
 }
@@ -103,7 +103,7 @@ impl Planted {
         (answer.status.as_u16(), answer.text())
     }
 
-    /// Everything that was printed, and what is stored outside the exclusions.
+    /// Everything that was printed, and everything that is stored, except for what the head of this file excludes.
     async fn everything(&self) -> Vec<(String, String)> {
         let cloud = &self.cloud;
         let mut found = vec![
@@ -128,7 +128,7 @@ impl Planted {
     }
 }
 
-/// Every file that the local cloud wrote, but for the table service's and the inbox's data and what is no text.
+/// Every text file that the local cloud wrote, except for the data of the table service and of the inbox.
 fn files(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let (path, name) = (entry.path(), entry.path().display().to_string());
@@ -255,7 +255,7 @@ async fn secrets_and_people_are_only_where_they_belong() {
         assert!(planted.invoke("ValidationFunction", event.clone()).await.is_some(), "{event}");
     }
 
-    // Starts that fail.
+    // Functions that fail to start.
     let good = [planted.cloud.intake_key().to_owned(), SHORT_KEY.to_owned()];
     planted.cloud.set_secret("intake-keys", &good.join(",")).await.unwrap();
     planted.cloud.restart("IntakeFunction").await.unwrap();
@@ -283,7 +283,7 @@ async fn secrets_and_people_are_only_where_they_belong() {
             }
         }
     }
-    // Where people belong, secrets do not.
+    // The places where people belong hold no secrets.
     let mut rows: Vec<Value> = Vec::new();
     for table in [planted.cloud.leads_table(), planted.cloud.state_table()] {
         rows.extend(planted.cloud.table().rows(table).await.unwrap().into_iter().map(Value::from));

@@ -1,14 +1,13 @@
-//! What a user's AWS account holds, and the template itself, deployed.
+//! Deploys the template, after it has filled the account as a user would.
 
 use crate::aws::{Aws, AwsError, xml_values};
 use crate::failure::{Failure, OrFail, Result};
-use crate::functions::{Binaries, zip};
+use crate::functions::Packages;
 use crate::workspace::Workspace;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The stack's name.
@@ -23,32 +22,43 @@ pub(crate) const CLOUDFORMATION: &str = "2010-05-15";
 const DEPLOY_LIMIT: Duration = Duration::from_secs(120);
 
 /// Creates what exists in an account before the stack does: parameters with the secrets, and a verified sender.
-pub(crate) async fn fill_account(aws: &Aws, connection_string: &str, intake_key: &str) -> Result<()> {
-    for (name, value) in [
-        ("/marketplace-leads/storage-connection-string", connection_string),
-        ("/marketplace-leads/intake-keys", intake_key),
-    ] {
-        let parameter = json!({ "Name": name, "Value": value, "Type": "SecureString" });
-        aws.json("ssm", "AmazonSSM.PutParameter", parameter).await?;
+pub(crate) async fn fill_account(aws: &Aws, connection_string: &str, intake_key: &str) -> Result<(), AwsError> {
+    put_secrets(aws, connection_string, intake_key).await?;
+    verify_sender(aws, MAIL_FROM).await
+}
+
+/// Writes the parameters with the secrets, whether they exist or not.
+pub(crate) async fn put_secrets(aws: &Aws, connection_string: &str, intake_key: &str) -> Result<(), AwsError> {
+    for (name, value) in [("storage-connection-string", connection_string), ("intake-keys", intake_key)] {
+        put_secret(aws, name, value).await?;
     }
-    let identity = json!({ "EmailIdentity": MAIL_FROM });
-    aws.rest("ses", Method::POST, "/v2/email/identities", Some(identity)).await?;
     Ok(())
 }
 
+/// Writes one of the parameters with secrets, by the last part of its name.
+pub(crate) async fn put_secret(aws: &Aws, name: &str, value: &str) -> Result<(), AwsError> {
+    let name = format!("/marketplace-leads/{name}");
+    let parameter = json!({ "Name": name, "Value": value, "Type": "SecureString", "Overwrite": true });
+    aws.json("ssm", "AmazonSSM.PutParameter", parameter).await.map(drop)
+}
+
+/// Creates the identity of a sender; the emulator verifies it at once.
+pub(crate) async fn verify_sender(aws: &Aws, address: &str) -> Result<(), AwsError> {
+    let identity = json!({ "EmailIdentity": address });
+    aws.rest("ses", Method::POST, "/v2/email/identities", Some(identity)).await.map(drop)
+}
+
 /// Uploads the functions and creates the stack from the template, with parameters only. Gives the stack's outputs.
-/// `folder` is for files that are needed meanwhile.
 pub(crate) async fn deploy(
     aws: &Aws,
     workspace: &Workspace,
-    binaries: &Binaries,
-    folder: &Path,
+    packages: &Packages,
     parameters: &[(String, String)],
 ) -> Result<BTreeMap<String, String>> {
     const STEP: &str = "deploy infra/aws/template.yaml";
     let template = fs::read_to_string(workspace.root.join("infra/aws/template.yaml")).or_fail(STEP)?;
     let (template, functions) = package(&template);
-    upload(aws, binaries, &functions, folder).await?;
+    upload(aws, packages, &functions).await?;
 
     let mut values = BTreeMap::from([("MailFrom", MAIL_FROM), ("MailTo", MAIL_TO), ("Architecture", architecture())]);
     values.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -99,7 +109,7 @@ fn package(template: &str) -> (String, Vec<String>) {
     (packaged, functions)
 }
 
-async fn upload(aws: &Aws, binaries: &Binaries, functions: &[String], folder: &Path) -> Result<()> {
+async fn upload(aws: &Aws, packages: &Packages, functions: &[String]) -> Result<()> {
     let step = "upload the functions";
     let region = format!(
         "<CreateBucketConfiguration><LocationConstraint>{}</LocationConstraint></CreateBucketConfiguration>",
@@ -110,10 +120,8 @@ async fn upload(aws: &Aws, binaries: &Binaries, functions: &[String], folder: &P
         return Err(Failure::new(step, bucket.text()).command(format!("PUT /{BUCKET}")));
     }
     let uploads = functions.iter().map(|name| async move {
-        let binary = binaries.get(name).cloned();
-        let binary = binary.ok_or_else(|| Failure::new(step, format!("the workspace has no binary `{name}`")))?;
-        let folder = folder.to_owned();
-        let bytes = tokio::task::spawn_blocking(move || zip(&binary, &folder)).await.or_fail(step)??;
+        let missing = || Failure::new(step, format!("there is no function `{name}` in the workspace"));
+        let bytes = packages.get(name).ok_or_else(missing)?.clone();
         let path = format!("/{BUCKET}/{name}.zip");
         let answer = aws.send("s3", Method::PUT, &path, &[], bytes).await?;
         if answer.status.is_success() { Ok(()) } else { Err(Failure::new(step, answer.text()).command(path)) }
@@ -121,18 +129,19 @@ async fn upload(aws: &Aws, binaries: &Binaries, functions: &[String], folder: &P
     futures::future::try_join_all(uploads).await.map(drop)
 }
 
-/// Tells a function's setting to the local cloud's own: AWS gives function URLs names that exist on the Internet alone.
+/// Sets a variable in a function's environment; the other variables stay. The function starts afresh with its next
+/// invocation.
 pub(crate) async fn set_variable(aws: &Aws, function: &str, name: &str, value: &str) -> Result<(), AwsError> {
     let path = format!("/2015-03-31/functions/{function}/configuration");
     let mut configuration = aws.rest("lambda", Method::GET, &path, None).await?;
     let mut environment = configuration["Environment"].take();
     environment["Variables"][name] = Value::from(value);
-    // The answer to a read may hold more than an update takes.
+    // The answer to a read can have fields that an update does not accept.
     let environment = json!({ "Variables": environment["Variables"] });
     aws.rest("lambda", Method::PUT, &path, Some(json!({ "Environment": environment }))).await.map(drop)
 }
 
-/// This machine's processor, as Lambda calls it.
+/// Lambda's name for the architecture of this machine.
 fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
 }

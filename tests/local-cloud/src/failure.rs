@@ -1,4 +1,4 @@
-//! What is said when a step fails.
+//! The error of this crate: a step that failed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub struct Failure {
     pub log: Option<PathBuf>,
 }
 
-/// What every function of this crate that can fail answers.
+/// The result of the functions of this crate that can fail.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {

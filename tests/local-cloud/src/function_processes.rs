@@ -1,5 +1,5 @@
-//! The processes of a function, as the AWS emulator runs them: to kill them, and to measure their memory. They are found
-//! in `/proc`, which Linux alone has.
+//! The processes that the AWS emulator runs for a function. They can be killed, and their memory can be measured. They are
+//! found in `/proc`, which exists on Linux alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,15 @@ pub struct FunctionProcesses {
 /// What a process holds in memory, in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resident {
-    /// Now.
+    /// How much it holds now.
     pub now: u64,
-    /// At most, so far.
+    /// The most that it has held so far.
     pub peak: u64,
 }
 
 impl FunctionProcesses {
-    /// `folder` is the run's own: another local cloud runs functions of the same names.
+    /// `folder` is the folder of the run. It tells these processes from those of another local cloud, whose functions have
+    /// the same names.
     pub(crate) fn new(folder: &Path, function: &str) -> Self {
         Self { folder: folder.to_owned(), function: function.to_owned() }
     }
@@ -46,7 +47,7 @@ impl FunctionProcesses {
         for id in &ids {
             let _ = Command::new("kill").arg("-KILL").arg(id.to_string()).status();
         }
-        // A process that is exiting has no program any more, but its parent does not know yet.
+        // A process that is exiting is a zombie until its parent knows of it: it runs no program any more.
         let is_there = |id: &u32| {
             fs::read_to_string(format!("/proc/{id}/status")).is_ok_and(|status| !status.contains("State:\tZ"))
         };

@@ -1,30 +1,56 @@
-//! The functions: built by cargo, zipped as Lambda takes them.
+//! Builds the functions with cargo, and zips them as Lambda takes them.
 
 use crate::failure::{Failure, OrFail, Result};
 use crate::install::lock;
 use crate::progress::Progress;
 use crate::workspace::{Workspace, cargo};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 use zip::write::SimpleFileOptions;
 
-/// Every function's name and its binary, as built with the dev profile, which tests and the local cloud share.
-pub(crate) type Binaries = BTreeMap<String, PathBuf>;
+/// Every binary of the workspace by its name, as built with the dev profile, which tests and the local cloud share.
+type Binaries = BTreeMap<String, PathBuf>;
 
-/// Builds every function's binary, and says how far that is.
-pub(crate) async fn build(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<Binaries> {
+/// Every function's name and its zip, as Lambda takes it.
+pub(crate) type Packages = BTreeMap<String, Vec<u8>>;
+
+/// Builds and zips every function. This is done once in a process, since all its local clouds deploy the same functions.
+pub(crate) async fn packages(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<&'static Packages> {
+    static PACKAGES: OnceCell<Packages> = OnceCell::const_new();
+    PACKAGES
+        .get_or_try_init(|| async {
+            const STEP: &str = "zip the functions";
+            let binaries = build(workspace, log, progress).await?;
+            progress.set(STEP);
+            let functions = fs::read_dir(workspace.root.join("functions")).or_fail(STEP)?;
+            let names = functions.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+            let zips = names.map(async |name| {
+                let missing = || Failure::new(STEP, format!("the workspace has no binary `{name}`"));
+                let binary = binaries.get(&name).cloned().ok_or_else(missing)?;
+                let zip = tokio::task::spawn_blocking(move || zip(&binary)).await.or_fail(STEP)??;
+                Ok::<_, Failure>((name, zip))
+            });
+            Ok(futures::future::try_join_all(zips).await?.into_iter().collect())
+        })
+        .await
+}
+
+/// Builds every function's binary, and reports the progress.
+async fn build(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<Binaries> {
     const STEP: &str = "build the functions";
     let _lock = lock(&workspace.target.join("build.lock"), progress).await?;
     progress.set("building the functions");
     let arguments = ["build", "--workspace", "--bins", "--message-format", "json"];
     let mut command = Command::new(cargo());
     command.args(arguments).current_dir(&workspace.root).kill_on_drop(true);
-    // What `cargo run` and `cargo test` tell about the package that they run would make build scripts run again.
+    // `cargo run` and `cargo test` describe the package that they run in variables. A build script that reads such a
+    // variable would run again for each other value.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_PRIMARY_"]
@@ -34,7 +60,7 @@ pub(crate) async fn build(workspace: &Workspace, log: &Path, progress: &Progress
             command.env_remove(&name);
         }
     }
-    // The progress bar says how many units there are; without a terminal it must be asked for.
+    // The progress bar says how many units there are. Without a terminal cargo shows it only on request.
     command
         .env("CARGO_TERM_PROGRESS_WHEN", "always")
         .env("CARGO_TERM_PROGRESS_WIDTH", "120")
@@ -59,7 +85,7 @@ pub(crate) async fn build(workspace: &Workspace, log: &Path, progress: &Progress
     let mut progress_bar = BufReader::new(stderr);
     let watch = async {
         let (mut said, mut bytes) = (String::new(), Vec::new());
-        // Lines end with LF, states of the progress bar with CR.
+        // A line ends with LF. A state of the progress bar ends with CR.
         while let Ok(byte) = progress_bar.read_u8().await {
             if byte != b'\r' && byte != b'\n' {
                 bytes.push(byte);
@@ -94,12 +120,14 @@ fn units(line: &str) -> Option<String> {
     Some(format!("{done} of {all}"))
 }
 
-/// A binary as Lambda takes it: a zip with the one file `bootstrap`, executable. Not compressed: it does not travel.
+/// A binary as Lambda takes it: a zip with an executable file `bootstrap` and nothing else. It is not compressed, since it
+/// stays on this machine.
 ///
-/// Without its symbols, where `strip` is installed as it usually is beside a linker, it is a third as large.
-pub(crate) fn zip(binary: &Path, folder: &Path) -> Result<Vec<u8>> {
+/// The binary loses its symbols if `strip` is installed, which usually comes with a linker. It is then a third as large.
+fn zip(binary: &Path) -> Result<Vec<u8>> {
     let step = format!("zip {}", binary.display());
-    let stripped = folder.join(binary.file_name().unwrap_or_default());
+    let folder = tempfile::tempdir().or_fail(&step)?;
+    let stripped = folder.path().join(binary.file_name().unwrap_or_default());
     let strip = std::process::Command::new("strip").arg("-o").arg(&stripped).arg(binary).stderr(Stdio::null()).status();
     let binary = if strip.is_ok_and(|status| status.success()) { &stripped } else { binary };
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
@@ -127,7 +155,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let binary = folder.path().join("lead-intake");
         std::fs::write(&binary, b"\x7fELF").unwrap();
-        let zip = zip(&binary, folder.path()).unwrap();
+        let zip = zip(&binary).unwrap();
         let mut archive = zip::ZipArchive::new(Cursor::new(zip)).unwrap();
         assert_eq!(archive.len(), 1);
         let mut bootstrap = archive.by_name("bootstrap").unwrap();

@@ -1,19 +1,21 @@
-//! AWS as the functions see it, where the emulator alone falls short.
+//! A gateway between the functions and the AWS emulator, which mends two of the emulator's faults.
 //!
-//! It authorizes some requests on `*`, although they name resources, and so denies what a policy allows for these
-//! resources alone. It has found out whose request it is, though, and can tell what that role may do to which resource:
-//! this gateway asks again, properly. And it drops attachments and headers of mails, which the inbox keeps, though the
-//! inbox accepts every mail: a send is checked by the one and delivered to the other.
+//! The emulator authorizes some requests on `*`, although they name resources. So it denies what a policy allows for
+//! certain resources. When it has denied such a request, the gateway asks the emulator's IAM whether the role may do this
+//! to the named resources, and repeats the request with all rights if it may.
+//!
+//! The emulator drops attachments and headers of mails. The inbox keeps them, but it accepts every mail. So the gateway
+//! has each mail checked by the emulator first, and then delivers it to the inbox.
 
 use crate::aws::{Aws, client, xml_values};
-use crate::failure::{OrFail, Result};
+use crate::failure::Result;
 use crate::proxy::{Reply, answer, forward};
+use crate::servers;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, Response, StatusCode};
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 const SEND: &str = "/v2/email/outbound-emails";
@@ -36,11 +38,10 @@ struct Behind {
 impl Gateway {
     pub(crate) async fn start(aws: Aws, inbox: &str) -> Result<Self> {
         const STEP: &str = "start the gateway to the AWS emulator";
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.or_fail(STEP)?;
-        let port = listener.local_addr().or_fail(STEP)?.port();
+        let (listener, port) = servers::listen(STEP)?;
         let behind = Behind { http: client(), aws, inbox: inbox.trim_end_matches('/').to_owned() };
         let app = axum::Router::new().fallback(handle).with_state(behind);
-        let server = tokio::spawn(async move {
+        let server = servers::spawn(async move {
             let _ = axum::serve(listener, app).await;
         });
         Ok(Self { port, server })
@@ -61,11 +62,11 @@ async fn handle(State(behind): State<Behind>, request: Request) -> Response<Body
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, usize::MAX).await else { return reject(400, "BadRequestException", "no body") };
     let mut answered = forward(&behind.http, behind.aws.endpoint(), &parts, body.clone()).await;
-    // 400 with JSON protocols, 403 with REST.
+    // A service with a JSON protocol denies with status 400, one with a REST protocol with 403.
     if let Some(question) = Question::of(&parts, &body, behind.aws.region())
         && matches!(answered.status(), StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)
     {
-        answered = ask_again(&behind.aws, &parts, answered, &body, &question).await;
+        answered = repeat_if_granted(&behind.aws, &parts, answered, &body, &question).await;
     }
     if answered.status() == StatusCode::OK && is_send(&parts) {
         return forward(&behind.http, &behind.inbox, &parts, body).await;
@@ -81,12 +82,12 @@ fn is_send(parts: &Parts) -> bool {
 struct Question {
     service: &'static str,
     action: &'static str,
-    /// Of each list, one resource must be allowed. Without the part of the ARN before `service`.
+    /// In each list, one resource must be allowed. A resource is an ARN without its beginning `arn:aws:`.
     resources: Vec<Vec<String>>,
 }
 
 impl Question {
-    /// The actions that the emulator authorizes on `*`.
+    /// The question for a request of an action that the emulator authorizes on `*`.
     ///
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsesv2.html>,
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html>
@@ -114,7 +115,7 @@ impl Question {
         None
     }
 
-    /// Asks IAM.
+    /// Asks the emulator's IAM.
     async fn is_granted(&self, aws: &Aws, account: &str, role: &str) -> bool {
         let role = format!("arn:aws:iam::{account}:role/{role}");
         let may = async |resource: &str| {
@@ -140,8 +141,8 @@ impl Question {
     }
 }
 
-/// Asks about a denied request again. When it is granted, all that is left to check does not depend on who asks.
-async fn ask_again(
+/// Repeats a denied request with all rights if IAM grants it to its sender. Else gives the denial back.
+async fn repeat_if_granted(
     aws: &Aws,
     parts: &Parts,
     denial: Response<Body>,

@@ -1,5 +1,5 @@
-//! What the AWS emulator ignores in the template: reserved concurrency and where a function's failed asynchronous
-//! invocations go. Its Lambda API knows both, so they are set there, to what the template says.
+//! What the AWS emulator ignores in the template: reserved concurrency, and the queue that gets a function's failed
+//! asynchronous invocations. Its Lambda API supports both. So they are set there, to the values of the template.
 
 use crate::aws::{Aws, AwsError, xml_values};
 use crate::deploy::{CLOUDFORMATION, STACK};
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 const STEP: &str = "set what the AWS emulator ignores in the template";
 
-/// Sets it for all functions of the stack.
+/// Sets both for all functions of the stack.
 pub(crate) async fn set(aws: &Aws) -> Result<()> {
     let stack = Stack::read(aws).await?;
     let resources = stack.template["Resources"].as_object().into_iter().flatten();
@@ -49,7 +49,7 @@ impl Stack {
     async fn read(aws: &Aws) -> Result<Self> {
         let ask = async |action| aws.query("cloudformation", action, CLOUDFORMATION, &[("StackName", STACK)]).await;
         let pairs = |xml: &str, name, value| xml_values(xml, name).into_iter().zip(xml_values(xml, value)).collect();
-        // The transformed template is what CloudFormation gives unless it is asked for the original.
+        // CloudFormation answers with the transformed template unless the request asks for the original.
         let template = ask("GetTemplate").await?;
         let template = xml_values(&template, "TemplateBody").into_iter().next().unwrap_or_default();
         Ok(Self {
@@ -64,7 +64,8 @@ impl Stack {
         self.resources.get(logical).map(String::as_str).ok_or_else(missing)
     }
 
-    /// A property's value: a text, or null where there is none. Of an attribute of a resource, the resource's physical id.
+    /// A property's value: a text, or null where there is none. For an attribute of a resource, this is the resource's
+    /// physical id.
     fn value(&self, property: &Value) -> Result<Value> {
         let not_read = || Failure::new(STEP, format!("the template says {property}"));
         match property {

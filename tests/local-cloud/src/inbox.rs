@@ -1,4 +1,4 @@
-//! The mailbox: what the functions have sent.
+//! The mailbox, with the mails that the functions have sent.
 
 use crate::aws::client;
 use crate::failure::{Failure, OrFail, Result};
@@ -17,18 +17,18 @@ pub struct Inbox {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mail {
-    /// Id that the sender was given.
+    /// The id that the sender got in answer.
     pub message_id: String,
     /// Sender.
     pub from: String,
-    /// Where answers go.
+    /// The addresses for answers.
     #[serde(default)]
     pub reply_to: Vec<String>,
     /// Recipients.
     pub destination: Destination,
     /// Subject.
     pub subject: String,
-    /// The two parts.
+    /// The text part and the HTML part.
     pub body: Body,
     /// Attached files.
     #[serde(default)]
@@ -41,7 +41,7 @@ pub struct Mail {
 /// Recipients of a mail.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Destination {
-    /// Named openly.
+    /// Recipients that everybody sees.
     pub to: Vec<String>,
     /// Copies.
     pub cc: Vec<String>,
@@ -98,7 +98,12 @@ impl Mail {
 
 impl Inbox {
     pub(crate) fn new(port: u16) -> Self {
-        Self { http: client(), address: format!("http://127.0.0.1:{port}/") }
+        Self::at(&format!("http://127.0.0.1:{port}/"))
+    }
+
+    /// The inbox at an address that ends with a slash.
+    pub(crate) fn at(address: &str) -> Self {
+        Self { http: client(), address: address.to_owned() }
     }
 
     /// The web page to read mails on.
@@ -134,7 +139,7 @@ impl Inbox {
         }
     }
 
-    /// Throws all mails away.
+    /// Deletes all mails.
     pub async fn clear(&self) -> Result<()> {
         const STEP: &str = "clear the inbox";
         let answer = self.http.post(format!("{}clear-store", self.address)).send().await.or_fail(STEP)?;

@@ -1,8 +1,8 @@
 //! Everything that Marketplace Leads needs of two clouds, on one machine: Azurite's table service, an AWS emulator that
 //! deploys the project's own template with IAM enforced, and a mailbox.
 //!
-//! [`LocalCloud::start`] installs, builds, starts and deploys; the value it gives stands for the running cloud, and
-//! dropping it ends every process. Any number can run side by side.
+//! [`LocalCloud::start`] installs, builds, starts and deploys. Its value stands for the running cloud. Dropping the value
+//! ends every process. Any number of clouds can run side by side. Tests share clouds: [`borrow`] gives one that was reset.
 
 mod aws;
 mod deploy;
@@ -13,12 +13,17 @@ mod gateway;
 mod ignored;
 mod inbox;
 mod install;
+mod invocation;
+mod logs;
 mod parts;
+mod pool;
 mod processes;
 mod progress;
 mod proof;
 pub mod proxy;
+mod reset;
 mod run;
+mod servers;
 mod table;
 mod workspace;
 
@@ -27,7 +32,10 @@ pub use deploy::{MAIL_FROM, MAIL_TO, STACK};
 pub use failure::{Failure, Result};
 pub use function_processes::{FunctionProcesses, Resident};
 pub use inbox::{Attachment, Body, Destination, Header, Inbox, Mail};
+pub use invocation::{Invocation, functions_of_stack, invoke};
+pub use logs::FunctionLogs;
 pub use parts::LocalTable;
+pub use pool::{Borrowed, borrow};
 pub use progress::Progress;
 pub use proof::prove;
 pub use table::{MicrosoftLead, TableService, partition_of};
@@ -41,13 +49,13 @@ use crate::proxy::Proxy;
 use crate::run::Run;
 use crate::workspace::Workspace;
 use jiff::Timestamp;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::Mutex;
 
 const REGION: &str = "eu-west-1";
@@ -60,9 +68,9 @@ const STATE_TABLE: &str = "MarketplaceLeadsState";
 pub struct Options {
     /// Puts a [`Proxy`] between the functions and the table, and one between them and AWS.
     pub proxies: bool,
-    /// Parameters of the template, besides sender, recipients and architecture: name and value.
+    /// Parameters of the template, each with its value. Sender, recipients and architecture are set already.
     pub parameters: Vec<(String, String)>,
-    /// Where to follow what is being done.
+    /// Shows the progress of the start.
     pub progress: Progress,
 }
 
@@ -79,23 +87,14 @@ pub struct LocalCloud {
     outputs: BTreeMap<String, String>,
     intake_key: String,
     emulators: Emulators,
-    // Dropped last, in this order.
+    // Fields are dropped in the order of their declaration: these are the last.
     gateway: Gateway,
     _aws_process: Process,
     _inbox_process: Process,
 }
 
-/// What an invocation gave.
-#[derive(Debug, Clone)]
-pub struct Invocation {
-    /// `Handled` or `Unhandled` when the function failed.
-    pub function_error: Option<String>,
-    /// What the function answered.
-    pub payload: Value,
-}
-
 impl LocalCloud {
-    /// Says in one sentence each whether Python or Node.js is missing.
+    /// Fails if Python or Node.js is missing, with a sentence about each.
     pub async fn check_prerequisites() -> Result<()> {
         install::prerequisites().await.map(drop)
     }
@@ -113,7 +112,7 @@ impl LocalCloud {
         progress.done(installed, since);
 
         let since = Instant::now();
-        let binaries = functions::build(workspace, &run.log("build"), progress).await?;
+        let packages = functions::packages(workspace, &run.log("build"), progress).await?;
         progress.done("functions built", since);
 
         let since = Instant::now();
@@ -126,15 +125,14 @@ impl LocalCloud {
         progress.set("deploying infra/aws/template.yaml");
         let aws = Aws::new(&format!("http://127.0.0.1:{}", parts.aws_port), REGION, ACCESS_KEY, &secret_key);
         let intake_key = random_hex(20);
-        let functions_table = parts.table_proxy.as_ref().map_or(parts.table.port(), Proxy::port);
         let aws_log = run.log("aws");
-        deploy::fill_account(&aws, &table::connection_string(functions_table), &intake_key)
+        deploy::fill_account(&aws, &connection_string_of_functions(&parts.table, &parts.table_proxy), &intake_key)
             .await
-            .map_err(|failure| failure.log(&aws_log))?;
+            .map_err(|error| Failure::from(error).log(&aws_log))?;
         for table in [LEADS_TABLE, STATE_TABLE] {
             parts.table.create(table).await.map_err(|failure| failure.log(run.log("table")))?;
         }
-        let outputs = deploy::deploy(&aws, workspace, &binaries, &run.folder.join("data"), &options.parameters)
+        let outputs = deploy::deploy(&aws, workspace, packages, &options.parameters)
             .await
             .map_err(|failure| failure.log(&aws_log))?;
         ignored::set(&aws).await.map_err(|failure| failure.log(&aws_log))?;
@@ -249,9 +247,7 @@ impl LocalCloud {
 
     /// Overwrites one of the secrets in SSM, by the last part of its parameter's name. Functions read it when they start.
     pub async fn set_secret(&self, name: &str, value: &str) -> Result<()> {
-        let name = format!("/marketplace-leads/{name}");
-        let parameter = json!({ "Name": name, "Value": value, "Type": "SecureString", "Overwrite": true });
-        Ok(self.aws.json("ssm", "AmazonSSM.PutParameter", parameter).await.map(drop)?)
+        Ok(deploy::put_secret(&self.aws, name, value).await?)
     }
 
     /// Makes a function start afresh with its next invocation, by the stack's output that names it.
@@ -265,7 +261,7 @@ impl LocalCloud {
         Ok(FunctionProcesses::new(&self.run.folder, self.output(output)?))
     }
 
-    /// Fires the deployed schedule now: copies its target into a schedule for this moment. The emulator looks at
+    /// Fires the deployed schedule now, by a second schedule for this moment with the same target. The emulator checks its
     /// schedules every ten seconds.
     pub async fn fire_schedule(&self) -> Result<()> {
         let path = format!("/schedules/{}", self.output("ScheduleName")?);
@@ -281,7 +277,7 @@ impl LocalCloud {
         Ok(())
     }
 
-    /// Stops the table service; it writes down what it holds.
+    /// Stops the table service. It keeps its rows in a file.
     pub async fn stop_table(&self) -> Result<()> {
         match self.table_process.lock().await.take() {
             Some(process) => process.stop().await,
@@ -289,7 +285,7 @@ impl LocalCloud {
         }
     }
 
-    /// Starts the table service again, on the same port, with what it held.
+    /// Starts the table service again, on the same port and with the same rows.
     pub async fn start_table(&self) -> Result<()> {
         let mut process = self.table_process.lock().await;
         if process.is_none() {
@@ -297,88 +293,11 @@ impl LocalCloud {
         }
         Ok(())
     }
-
-    /// What the functions have logged so far, line by line. Stream by stream: the emulator's search over all of them ends
-    /// after 10,000 lines.
-    pub async fn function_logs(&self) -> Result<String> {
-        let ask = async |action: &str, request: &Value| {
-            self.aws.json("logs", &format!("Logs_20140328.{action}"), request.clone()).await
-        };
-        let mut logs = String::new();
-        let groups = ask("DescribeLogGroups", &json!({ "logGroupNamePrefix": "/aws/lambda/" })).await?;
-        for group in groups["logGroups"].as_array().into_iter().flatten() {
-            let mut list = json!({ "logGroupName": group["logGroupName"] });
-            loop {
-                let streams = ask("DescribeLogStreams", &list).await?;
-                for stream in streams["logStreams"].as_array().into_iter().flatten() {
-                    let mut request = json!({
-                        "logGroupName": group["logGroupName"],
-                        "logStreamName": stream["logStreamName"],
-                        "startFromHead": true,
-                    });
-                    loop {
-                        let page = ask("GetLogEvents", &request).await?;
-                        for event in page["events"].as_array().into_iter().flatten() {
-                            logs.push_str(event["message"].as_str().unwrap_or_default().trim_end());
-                            logs.push('\n');
-                        }
-                        // The same token again is the end.
-                        if page["nextForwardToken"] == request["nextToken"] {
-                            break;
-                        }
-                        request["nextToken"] = page["nextForwardToken"].clone();
-                    }
-                }
-                match &streams["nextToken"] {
-                    Value::String(token) => list["nextToken"] = token.as_str().into(),
-                    _ => break,
-                }
-            }
-        }
-        Ok(logs)
-    }
-
-    /// What each part has logged.
-    pub fn part_logs(&self) -> Result<String> {
-        let mut logs = String::new();
-        for entry in fs::read_dir(&self.run.folder).or_fail("read the logs")?.flatten() {
-            if entry.path().extension().is_some_and(|extension| extension == "log") {
-                let mut bytes = Vec::new();
-                let read = File::open(entry.path()).and_then(|mut file| file.read_to_end(&mut bytes));
-                read.or_fail("read the logs")?;
-                logs.push_str(&String::from_utf8_lossy(&bytes));
-            }
-        }
-        Ok(logs)
-    }
-
-    /// Everything that was logged: by the functions and by each part.
-    pub async fn logs(&self) -> Result<String> {
-        Ok(self.function_logs().await? + &self.part_logs()?)
-    }
 }
 
-/// Invokes a function and waits for its answer. While the function is at its reserved concurrency, tries again, as the AWS
-/// SDKs do, for up to a minute.
-///
-/// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
-pub async fn invoke(aws: &Aws, function: &str, event: &Value) -> Result<Invocation> {
-    let path = format!("/2015-03-31/functions/{function}/invocations");
-    let headers = [("content-type", "application/json")];
-    let since = Instant::now();
-    let answer = loop {
-        let answer = aws.send("lambda", Method::POST, &path, &headers, event.to_string().into_bytes()).await?;
-        if answer.status != StatusCode::TOO_MANY_REQUESTS || since.elapsed() > Duration::from_secs(60) {
-            break answer;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
-    if !answer.status.is_success() {
-        let message = format!("{} {}", answer.status, answer.text());
-        return Err(Failure::new("invoke a function", message).command(path));
-    }
-    let error = answer.headers.get("x-amz-function-error").and_then(|value| value.to_str().ok());
-    Ok(Invocation { function_error: error.map(str::to_owned), payload: answer.json() })
+/// The connection string for the functions. It leads through the proxy if there is one.
+fn connection_string_of_functions(table: &TableService, proxy: &Option<Proxy>) -> String {
+    table::connection_string(proxy.as_ref().map_or(table.port(), Proxy::port))
 }
 
 /// Hexadecimal digits of so many random bytes.
@@ -386,5 +305,5 @@ fn random_hex(bytes: usize) -> String {
     let mut random = vec![0; bytes];
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random));
     assert!(read.is_ok(), "the operating system gives no random numbers");
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(random)
 }

@@ -1,7 +1,7 @@
-//! `cargo local`: the whole system on this machine, proved, and then left running to try.
+//! `cargo local` starts the whole system on this machine, proves that it works, and leaves it running to be tried.
 
 use clap::{Parser, Subcommand};
-use local_cloud::{Failure, LocalCloud, Options, Progress, Result, prove};
+use local_cloud::{Failure, FunctionLogs, LocalCloud, Options, Progress, Result, prove};
 use serde_json::Value;
 use std::fs;
 use std::io::{IsTerminal, Write};
@@ -11,14 +11,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Everything of Marketplace Leads on this machine: starts it, proves that leads reach the mailbox, stays up until Ctrl-C.
+/// Starts everything of Marketplace Leads on this machine, proves that leads reach the mailbox, and runs until it is
+/// stopped with Ctrl-C.
 #[derive(Parser)]
 #[command(name = "cargo local", bin_name = "cargo local", args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// Prove it and stop: exit status 0, or 1 with the step that failed.
+    /// Stop after the proof. The exit status is 0, or 1 when a step failed; the failed step is printed.
     #[arg(long)]
     check: bool,
-    /// Where to write addresses and credentials for a shell to source; removed at the end
+    /// Where to write the file with addresses and credentials that a shell can source. It is removed at the end
     /// [default: target/local-cloud/env].
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
@@ -28,14 +29,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Invoke a function of the local cloud that is running, for instance `lead-notifier '{"command":"run"}'`.
+    /// Invoke a function of the local cloud that runs in another terminal, for instance
+    /// `cargo local invoke lead-notifier '{"command":"run"}'`.
     Invoke {
-        /// The function's name, with or without the stack's.
+        /// The function's name, for instance `lead-notifier` or `leads-lead-notifier`.
         function: String,
-        /// The event, JSON.
+        /// The event that the function gets, as JSON.
         #[arg(default_value = "{}")]
         event: String,
-        /// The file with the addresses [default: target/local-cloud/env].
+        /// The file with the addresses of the running local cloud [default: target/local-cloud/env].
         #[arg(long, value_name = "FILE")]
         env_file: Option<PathBuf>,
     },
@@ -48,7 +50,7 @@ async fn main() -> ExitCode {
         Some(Command::Invoke { function, event, env_file }) => invoke(&function, &event, env_file).await,
         None => tokio::select! {
             outcome = run(arguments.check, arguments.env_file) => outcome,
-            () = told_to_stop() => Ok(()),
+            () = stop_requested() => Ok(()),
         },
     };
     match outcome {
@@ -60,8 +62,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C, `kill`, or the terminal was closed.
-async fn told_to_stop() {
+/// Waits until the user presses Ctrl-C, sends the signal to terminate, or closes the terminal.
+async fn stop_requested() {
     let wait = async |kind| match signal(kind) {
         Ok(mut signal) => drop(signal.recv().await),
         Err(_) => std::future::pending().await,
@@ -80,9 +82,10 @@ async fn run(check: bool, env_file: Option<PathBuf>) -> Result<()> {
     let started = Instant::now();
     let work = async {
         let cloud = LocalCloud::start(Options { progress: progress.clone(), ..Options::default() }).await?;
+        let mut logs = LogFile::new(&cloud);
         let proved = prove(&cloud, &progress).await;
-        write_function_logs(&cloud).await;
-        proved.map(|()| cloud)
+        logs.update().await;
+        proved.map(|()| (cloud, logs))
     };
     let mut screen = Screen::new();
     tokio::pin!(work);
@@ -94,7 +97,7 @@ async fn run(check: bool, env_file: Option<PathBuf>) -> Result<()> {
     };
     screen.clear();
     screen.show_done(&progress);
-    let cloud = outcome?;
+    let (cloud, mut logs) = outcome?;
     println!("  all of it works{:>55}", seconds(started.elapsed()));
     if check {
         return Ok(());
@@ -103,11 +106,11 @@ async fn run(check: bool, env_file: Option<PathBuf>) -> Result<()> {
     introduce(&cloud, &env_file)?;
     loop {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        write_function_logs(&cloud).await;
+        logs.update().await;
     }
 }
 
-/// What can be done now.
+/// Prints the addresses, and commands to try.
 fn introduce(cloud: &LocalCloud, env_file: &EnvFile) -> Result<()> {
     let file = env_file.path.display();
     let option = if env_file.path == default_env_file() { String::new() } else { format!(" --env-file {file}") };
@@ -131,10 +134,23 @@ fn introduce(cloud: &LocalCloud, env_file: &EnvFile) -> Result<()> {
     Ok(())
 }
 
-/// The functions' logs, in a file beside those of the parts.
-async fn write_function_logs(cloud: &LocalCloud) {
-    if let Ok(logs) = cloud.function_logs().await {
-        let _ = fs::write(cloud.logs_folder().join("functions.log"), logs);
+/// The file `functions.log` beside the logs of the parts. It follows what the functions log.
+struct LogFile {
+    path: PathBuf,
+    logs: FunctionLogs,
+}
+
+impl LogFile {
+    fn new(cloud: &LocalCloud) -> Self {
+        Self { path: cloud.logs_folder().join("functions.log"), logs: FunctionLogs::new(cloud.aws()) }
+    }
+
+    /// Appends what is new. A log that cannot be read or written now does not end the local cloud.
+    async fn update(&mut self) {
+        if let Ok(lines) = self.logs.read_new().await {
+            let file = fs::File::options().create(true).append(true).open(&self.path);
+            let _ = file.and_then(|mut file| file.write_all(lines.as_bytes()));
+        }
     }
 }
 
@@ -142,31 +158,31 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// Shows steps that are done, and what takes longer than a second.
+/// Shows the steps that are done, and the current one when it takes longer than a second.
 struct Screen {
     terminal: bool,
-    now: String,
+    activity: String,
     since: Instant,
-    said: Option<Instant>,
+    shown: Option<Instant>,
 }
 
 impl Screen {
     fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), now: String::new(), since: Instant::now(), said: None }
+        Self { terminal: std::io::stderr().is_terminal(), activity: String::new(), since: Instant::now(), shown: None }
     }
 
     fn show(&mut self, progress: &Progress) {
         self.show_done(progress);
         let now = progress.now();
-        // Counts in it change all the while; what is being done is what stands before them.
+        // After a colon there can be a count that keeps changing. The activity is the same all the while.
         let activity = now.split(':').next().unwrap_or_default();
-        if activity != self.now {
-            (self.now, self.since, self.said) = (activity.to_owned(), Instant::now(), None);
+        if activity != self.activity {
+            (self.activity, self.since, self.shown) = (activity.to_owned(), Instant::now(), None);
         }
         let pause = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
-        let due = self.said.map_or(self.since.elapsed() > Duration::from_secs(1), |said| said.elapsed() > pause);
+        let due = self.shown.map_or(self.since.elapsed() > Duration::from_secs(1), |shown| shown.elapsed() > pause);
         if due && !now.is_empty() {
-            self.said = Some(Instant::now());
+            self.shown = Some(Instant::now());
             let (start, end) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
             eprint!("{start}  … {now}, {} s{end}", self.since.elapsed().as_secs());
             let _ = std::io::stderr().flush();
@@ -187,7 +203,8 @@ impl Screen {
     }
 }
 
-/// Addresses and credentials for a shell to source. Removed when dropped, unless a later run has replaced it.
+/// The file with addresses and credentials that a shell can source. It is removed when this value is dropped, unless a
+/// later run has replaced it.
 struct EnvFile {
     path: PathBuf,
     text: String,
@@ -211,7 +228,7 @@ impl EnvFile {
         ];
         let text: String = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
         let failed = |error: std::io::Error| Failure::new("write the file with the addresses", error).log(&path);
-        // It holds credentials, if only this machine's.
+        // It holds credentials, although they are valid on this machine alone.
         let file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
         Ok(Self { path, text })
@@ -226,7 +243,7 @@ impl Drop for EnvFile {
     }
 }
 
-/// `target/local-cloud/env`, seen from the folder that cargo built this program into.
+/// The file `target/local-cloud/env` in the target folder that this program was built into.
 fn default_env_file() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let target = program.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
@@ -251,8 +268,15 @@ async fn invoke(function: &str, event: &str, env_file: Option<PathBuf>) -> Resul
     let [endpoint, region, key, secret] =
         ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(value);
     let aws = local_cloud::Aws::new(endpoint, region, key, secret);
-    let prefix = format!("{}-", local_cloud::STACK);
-    let function = if function.starts_with(&prefix) { function.to_owned() } else { prefix + function };
+    let functions = local_cloud::functions_of_stack(&aws).await.map_err(|failure| Failure {
+        message: format!(
+            "the local cloud that wrote {} does not answer: start `cargo local` in another terminal ({})",
+            path.display(),
+            failure.message
+        ),
+        ..failure
+    })?;
+    let function = find_function(function, &functions)?;
     let invocation = local_cloud::invoke(&aws, &function, &event).await?;
     match invocation.payload["report"].as_str() {
         Some(report) => println!("{report}"),
@@ -261,5 +285,40 @@ async fn invoke(function: &str, event: &str, env_file: Option<PathBuf>) -> Resul
     match invocation.function_error {
         None => Ok(()),
         Some(error) => Err(Failure::new(STEP, error).command(function)),
+    }
+}
+
+/// The function's full name, or a failure that lists the functions there are.
+fn find_function(name: &str, functions: &[String]) -> Result<String> {
+    let prefix = format!("{}-", local_cloud::STACK);
+    let found = functions.iter().find(|function| *function == name || function.strip_prefix(&prefix) == Some(name));
+    found.cloned().ok_or_else(|| {
+        let names: Vec<&str> =
+            functions.iter().map(|function| function.strip_prefix(&prefix).unwrap_or(function)).collect();
+        let list = names.join(", ");
+        Failure::new("invoke a function", format!("there is no function `{name}`; the functions are: {list}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_found_by_its_name_with_or_without_the_stacks() {
+        let functions = ["leads-lead-intake", "leads-lead-notifier"].map(str::to_owned);
+        for name in ["lead-notifier", "leads-lead-notifier"] {
+            assert_eq!(find_function(name, &functions).unwrap(), "leads-lead-notifier");
+        }
+    }
+
+    #[test]
+    fn a_function_that_does_not_exist_is_answered_with_the_list_of_those_that_do() {
+        let functions = ["leads-lead-intake", "leads-lead-notifier"].map(str::to_owned);
+        for name in ["nope", "", "notifier", "leads-"] {
+            let said = find_function(name, &functions).unwrap_err().to_string();
+            let expected = format!("there is no function `{name}`; the functions are: lead-intake, lead-notifier");
+            assert!(said.ends_with(&expected), "{said}");
+        }
     }
 }

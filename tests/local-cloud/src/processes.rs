@@ -1,4 +1,4 @@
-//! The emulators' processes: each runs under `supervise.py`, so that none outlives this process, however it ends.
+//! The emulators' processes. Each runs under `supervise.py`, so that none outlives this process, however this one ends.
 
 use crate::failure::{Failure, OrFail, Result};
 use crate::install::show;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a part may take to answer after its start. Loaded machines are slow.
+/// How long a part may take until it is ready. It is long because a busy machine is slow.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running emulator. Dropping it ends it.
@@ -19,7 +19,7 @@ pub(crate) struct Process {
     stdin: Option<ChildStdin>,
 }
 
-/// What to start, and how to know that it is up.
+/// A part to start, and how to know that it is ready.
 pub(crate) struct Part<'a> {
     /// What it is, for instance `the table service`.
     pub(crate) name: &'a str,
@@ -33,7 +33,8 @@ pub(crate) struct Part<'a> {
     pub(crate) folder: PathBuf,
     /// Where its output is appended.
     pub(crate) log: PathBuf,
-    /// What its log says when it listens. A probe alone could be answered by a stranger on the same port.
+    /// The text in its log that says that it listens. An answer on the port would not prove it: another program could
+    /// listen there.
     pub(crate) ready: &'a str,
 }
 
@@ -43,7 +44,7 @@ impl Process {
         let step = format!("start {}", part.name);
         fs::create_dir_all(&part.folder).or_fail(&step)?;
         let output = File::options().create(true).append(true).open(&part.log).or_fail(&step)?;
-        let said_before = output.metadata().or_fail(&step)?.len();
+        let logged_before = output.metadata().or_fail(&step)?.len();
         let mut command = tokio::process::Command::new(part.python);
         command.arg(crate::workspace::Workspace::emulators().join("supervise.py")).args(&part.command);
         let shown = show(&command);
@@ -58,9 +59,9 @@ impl Process {
         let failed = |message: String| Failure::new(&step, message).command(&shown).log(&part.log);
         let started = Instant::now();
         loop {
-            let said = fs::read(&part.log).unwrap_or_default();
-            let said = said.get(said_before as usize..).unwrap_or_default();
-            if said.windows(part.ready.len()).any(|window| window == part.ready.as_bytes()) {
+            let log = fs::read(&part.log).unwrap_or_default();
+            let new = log.get(logged_before as usize..).unwrap_or_default();
+            if new.windows(part.ready.len()).any(|window| window == part.ready.as_bytes()) {
                 return Ok(process);
             }
             if let Ok(Some(status)) = process.supervisor.try_wait() {
@@ -85,7 +86,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The supervisor ends everything when its input closes. Waiting makes the port free and leaves no zombie.
+        // The supervisor ends everything when its input closes. After the wait the port is free and no zombie is left.
         if self.stdin.take().is_some() {
             let _ = self.supervisor.wait();
         }

@@ -1,4 +1,4 @@
-//! The main job, done once for real: leads from both sources end in one mail.
+//! The proof that the system does its main job: leads from both sources end in one mail.
 
 use crate::failure::{Failure, OrFail, Result};
 use crate::{LocalCloud, MicrosoftLead, Progress};
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The schedule is looked at every ten seconds; the rest is for a machine that has other things to do.
+/// The emulator checks its schedules every ten seconds. The limit is larger for machines that are slow or busy.
 const DIGEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// Posts the documented lead to the intake, writes another as Microsoft does, fires the schedule, and finds both in the

@@ -15,7 +15,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Asks cargo, once a process.
+    /// Asks cargo for the target folder, once in a process.
     pub(crate) async fn find() -> Result<&'static Self> {
         static FOUND: OnceCell<Workspace> = OnceCell::const_new();
         FOUND
@@ -43,7 +43,7 @@ impl Workspace {
     }
 }
 
-/// The cargo that runs this, else the one in `PATH`.
+/// The cargo that runs this program, or the one in `PATH` if none does.
 pub(crate) fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }

@@ -1,16 +1,16 @@
-//! The command leaves nothing behind, and listens to nobody but this machine.
+//! `cargo local` leaves nothing behind, listens to this machine alone, and says what is wrong with a command.
 
 #![cfg(target_os = "linux")]
-// Helpers of tests are tests.
+// These lints spare tests, but not the functions that tests call.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// `cargo local`, up and running.
+/// A `cargo local` that has started everything and runs.
 struct Running {
     child: Child,
     logs: PathBuf,
@@ -35,7 +35,7 @@ fn start(folder: &Path) -> Running {
     Running { child, logs: logs.expect("it did not come up"), env_file }
 }
 
-/// Processes that were started for a run: all have its folder in their environment.
+/// The processes that were started for a run. All of them have its folder in their environment.
 fn processes_of(logs: &Path) -> Vec<PathBuf> {
     let folder = logs.to_str().unwrap().as_bytes();
     let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
@@ -69,13 +69,13 @@ fn listening(processes: &[PathBuf]) -> Vec<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
     let lines = tables.iter().flat_map(|table| table.lines().skip(1));
     let fields = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
-    // Field 3 is the state, `0A` for listening; field 9 the inode.
+    // Field 3 is the state, which is `0A` for a socket that listens. Field 9 is the inode.
     let listeners = fields.filter(|fields| fields[3] == "0A" && sockets.iter().any(|socket| socket == fields[9]));
     listeners.map(|fields| fields[1].to_owned()).collect()
 }
 
 #[test]
-fn a_kill_leaves_no_process_and_nothing_listens_beyond_this_machine() {
+fn a_kill_leaves_no_process_and_the_next_start_gives_its_data_back_and_nothing_listens_beyond_this_machine() {
     let folder = tempfile::tempdir().unwrap();
     let mut running = start(folder.path());
     let started = processes_of(&running.logs);
@@ -90,21 +90,34 @@ fn a_kill_leaves_no_process_and_nothing_listens_beyond_this_machine() {
         assert!(address.starts_with("0100007F:"), "{address} is not the loopback interface");
     }
 
+    assert!(running.logs.join("data").exists());
     running.child.kill().unwrap();
     running.child.wait().unwrap();
     wait_until_gone(&running.logs);
+
+    // The next start gives back what the killed one held, and keeps its logs.
+    let mut next = start(folder.path());
+    assert!(!running.logs.join("data").exists());
+    assert!(running.logs.join("aws.log").exists());
+    interrupt(&mut next);
+}
+
+/// Stops it as Ctrl-C does.
+fn interrupt(running: &mut Running) {
+    let interrupt = Command::new("kill").args(["-INT", &running.child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    assert!(running.child.wait().unwrap().success());
 }
 
 #[test]
 fn two_run_side_by_side_and_each_cleans_up_after_ctrl_c() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (mut one, mut two) = (start(one.path()), start(two.path()));
+    assert_invoke_says_what_is_wrong(&one);
     let intake = |running: &Running| fs::read_to_string(&running.env_file).unwrap();
     assert_ne!(intake(&one), intake(&two));
     for running in [&mut one, &mut two] {
-        let interrupt = Command::new("kill").args(["-INT", &running.child.id().to_string()]).status().unwrap();
-        assert!(interrupt.success());
-        assert!(running.child.wait().unwrap().success());
+        interrupt(running);
         assert!(!running.env_file.exists());
         assert!(!running.logs.join("data").exists());
         assert!(running.logs.join("functions.log").exists());
@@ -121,4 +134,44 @@ fn a_missing_python_or_node_is_said_in_one_sentence_each() {
     assert!(said.contains("Python 3.10 or newer must be installed and in PATH (none was found)."), "{said}");
     assert!(said.contains("Node.js 20 or newer must be installed and in PATH (none was found)."), "{said}");
     assert!(output.stdout.is_empty());
+}
+
+fn invoke(env_file: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_local-cloud"));
+    command.arg("invoke").args(arguments).arg("--env-file").arg(env_file).output().unwrap()
+}
+
+/// Invokes functions wrongly and rightly, with a running local cloud.
+fn assert_invoke_says_what_is_wrong(running: &Running) {
+    for (arguments, expected) in [
+        (
+            ["nope", "{}"],
+            "there is no function `nope`; the functions are: lead-export, lead-intake, lead-notifier, lead-redelivery, \
+             lead-validation",
+        ),
+        (["lead-notifier", "{"], "the event is not JSON"),
+    ] {
+        let output = invoke(&running.env_file, &arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+    let output = invoke(&running.env_file, &["lead-notifier", r#"{"command":"history"}"#]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn without_a_running_local_cloud_an_invocation_says_how_to_start_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("env");
+    // First there is no file. Then there is the file of a local cloud that does not answer any more.
+    for left in [None, Some("export AWS_ENDPOINT_URL='http://127.0.0.1:9'\nexport AWS_REGION='eu-west-1'\n")] {
+        if let Some(text) = left {
+            fs::write(&file, text).unwrap();
+        }
+        let output = invoke(&file, &["lead-notifier"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("start `cargo local` in another terminal"), "{said}");
+    }
 }

@@ -1,8 +1,8 @@
-//! Who gets in at the deployed functions, and what a stranger can send besides a body: any query, any header, half a
+//! Who is let in by the deployed functions, and what a stranger can send besides a body: any query, any header, and half a
 //! request.
 
 use futures::future::join_all;
-use local_cloud::{LocalCloud, Options};
+use local_cloud::borrow;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,7 +16,7 @@ fn place(url: &str) -> (String, String) {
     (host.to_owned(), format!("/{path}"))
 }
 
-/// Writes bytes as they are, and reads what comes back until the other end closes: the status, or 0.
+/// Sends bytes as they are, and reads the answer until the connection is closed. Gives the status, or 0 without an answer.
 async fn send(host: &str, request: &[u8]) -> u16 {
     let mut stream = TcpStream::connect(host).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -33,7 +33,7 @@ fn request(target: &str, headers: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_lead_with_a_valid_key_is_taken_whatever_else_is_in_its_query_and_headers() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let (host, target) = place(&cloud.intake_url().unwrap());
     let cookies = format!("Cookie: {}\r\n", "a=b; ".repeat(300));
     let headers: [&[u8]; 8] = [
@@ -59,7 +59,7 @@ async fn a_lead_with_a_valid_key_is_taken_whatever_else_is_in_its_query_and_head
 
 #[tokio::test]
 async fn slow_and_half_sent_requests_keep_no_lead_out_and_leave_nothing_behind() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let (host, target) = place(&cloud.intake_url().unwrap());
     let whole = request(&target, b"");
     let mut halves = Vec::new();
@@ -70,13 +70,13 @@ async fn slow_and_half_sent_requests_keep_no_lead_out_and_leave_nothing_behind()
             halves.push(stream);
         }
     }
-    // While 40 of them hang, others are answered.
+    // While 40 requests hang, others are answered.
     let since = Instant::now();
     let mut statuses = join_all((0..4).map(|_| send(&host, &whole))).await;
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 201]);
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
-    // One comes a few bytes at a time, and is whole in the end.
+    // One request comes a few bytes at a time, and is whole in the end.
     let mut slow = TcpStream::connect(&host).await.unwrap();
     for part in whole.chunks(40) {
         slow.write_all(part).await.unwrap();
@@ -86,7 +86,7 @@ async fn slow_and_half_sent_requests_keep_no_lead_out_and_leave_nothing_behind()
     slow.read_to_end(&mut answer).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", answer.escape_ascii());
     drop(halves);
-    // Less than there is, a length that is none, two lengths.
+    // A length that is too small, one that is no length, and two lengths.
     let text = String::from_utf8(whole).unwrap();
     let length = format!("Content-Length: {}", LEAD.len());
     for other in ["Content-Length: 20", "Content-Length: -1", "Content-Length: 1\r\nContent-Length: 2"] {
@@ -99,7 +99,7 @@ async fn slow_and_half_sent_requests_keep_no_lead_out_and_leave_nothing_behind()
 
 #[tokio::test]
 async fn an_export_needs_a_signature() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let url = cloud.function_url("ExportUrl").unwrap();
     let http = reqwest::Client::new();
     for query in [String::new(), "?format=csv".to_owned(), format!("?code={}", cloud.intake_key())] {
@@ -114,14 +114,14 @@ async fn an_export_needs_a_signature() {
 
 #[tokio::test]
 async fn a_key_is_rotated_without_a_moment_in_which_the_sender_has_none_that_opens() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let (old, new) = (cloud.intake_key().to_owned(), "a-new-key.0123456789".to_owned());
     let url = cloud.function_url("IntakeUrl").unwrap();
     let http = reqwest::Client::new();
     let opens =
         async |key: &str| http.post(format!("{url}?code={key}")).body(LEAD).send().await.unwrap().status() != 401;
     assert_eq!((opens(&old).await, opens(&new).await), (true, false));
-    // First both, so that the sender can be given the new one at any time; then the new one alone.
+    // First both keys are valid, so that the sender can change to the new one at any time. Then the new one alone is.
     for (keys, expected) in [(format!("{old},{new}"), (true, true)), (new.clone(), (false, true))] {
         cloud.set_secret("intake-keys", &keys).await.unwrap();
         cloud.restart("IntakeFunction").await.unwrap();

@@ -2,22 +2,17 @@
 //! failed asynchronous invocations go.
 
 use local_cloud::proxy::{Fault, Reply};
-use local_cloud::{LocalCloud, MicrosoftLead, Options};
+use local_cloud::{LocalCloud, MicrosoftLead, Options, borrow};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-async fn start(parameters: &[(&str, &str)]) -> LocalCloud {
-    let parameters = parameters.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    LocalCloud::start(Options { proxies: true, parameters, ..Options::default() }).await.unwrap()
-}
 
 async fn write_lead(cloud: &LocalCloud, name: &str) {
     let lead = MicrosoftLead::of(name);
     cloud.table().insert_microsoft_lead(cloud.leads_table(), &lead, jiff::Timestamp::now()).await.unwrap();
 }
 
-/// In how many mails a name stands.
+/// The number of mails with a name in their text.
 async fn mails_with(cloud: &LocalCloud, name: &str) -> usize {
     cloud.inbox().mails().await.unwrap().iter().filter(|mail| mail.body.text.contains(name)).count()
 }
@@ -33,13 +28,14 @@ async fn reserved(cloud: &LocalCloud, output: &str) -> Value {
 
 #[tokio::test]
 async fn a_second_run_at_the_same_time_is_turned_away_and_each_lead_is_mailed_once() {
-    let cloud = start(&[("IntakeConcurrency", "7")]).await;
+    let parameters = vec![("IntakeConcurrency".to_owned(), "7".to_owned())];
+    let cloud = LocalCloud::start(Options { proxies: true, parameters, ..Options::default() }).await.unwrap();
     assert_eq!(reserved(&cloud, "NotifierFunction").await, 1);
     assert_eq!(reserved(&cloud, "IntakeFunction").await, 7);
     assert_eq!(reserved(&cloud, "RedeliveryFunction").await, Value::Null);
 
     write_lead(&cloud, "Zebedee").await;
-    // So that one run is still at work when the other begins.
+    // The delay keeps one run at work until the other begins.
     cloud.table_proxy().unwrap().set_faults(|_| Some(Fault::Delay(Duration::from_millis(300))));
     let path = invocations(&cloud, "NotifierFunction");
     let headers = [("content-type", "application/json")];
@@ -53,11 +49,11 @@ async fn a_second_run_at_the_same_time_is_turned_away_and_each_lead_is_mailed_on
     assert_eq!(mails_with(&cloud, "Zebedee").await, 1);
 }
 
-/// The emulator keeps a failed invocation in the form of a destination, with the event in `requestPayload`; Lambda keeps the
-/// event alone. It puts it there itself, while Lambda needs the permission that the test of the roles tries.
+/// The emulator keeps a failed invocation in the form of a destination, with the event in `requestPayload`. Lambda keeps the
+/// event alone. The emulator needs no permission for that. Lambda needs one, which the test of the roles tries.
 #[tokio::test]
 async fn a_run_that_keeps_failing_ends_in_the_dead_letter_queue_and_its_lead_in_the_next_runs_mail() {
-    let cloud = start(&[]).await;
+    let cloud = borrow().await.unwrap();
     write_lead(&cloud, "Zebedee").await;
     let refused = Reply::table_error(403, "AuthorizationFailure", "This request is not authorized.");
     cloud.table_proxy().unwrap().set_faults(move |_| Some(Fault::Answer(refused.clone())));

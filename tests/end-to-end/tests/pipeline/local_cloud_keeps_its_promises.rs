@@ -1,7 +1,7 @@
-//! What the other tests rely on.
+//! The properties of the local cloud on which the other tests rely.
 
 use local_cloud::proxy::{Fault, Reply};
-use local_cloud::{LocalCloud, MAIL_FROM, MAIL_TO, Options};
+use local_cloud::{LocalCloud, MAIL_FROM, MAIL_TO, Options, borrow};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::io::{Cursor, Read as _};
@@ -22,7 +22,7 @@ fn mail(from: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn mail_is_sent_by_those_who_may_from_a_verified_sender_and_kept_whole() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let send = async |function: &str, from: &str| {
         let role = cloud.role_of(function).await.unwrap();
         let headers = [("content-type", "application/json")];
@@ -56,7 +56,7 @@ async fn mail_is_sent_by_those_who_may_from_a_verified_sender_and_kept_whole() {
 
 #[tokio::test]
 async fn secrets_are_read_by_those_who_may() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let read = async |function: &str, names: &[&str]| -> Option<Value> {
         let role = cloud.role_of(function).await.unwrap();
         let request = json!({ "Names": names, "WithDecryption": true });
@@ -74,7 +74,7 @@ async fn secrets_are_read_by_those_who_may() {
 
 #[tokio::test]
 async fn the_table_keeps_its_rows_over_a_restart_and_faults_strike_the_functions_alone() {
-    let cloud = LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let table = cloud.table();
     let row = json!({ "PartitionKey": "p", "RowKey": "r", "Column": "value" });
     table.insert(cloud.leads_table(), &row).await.unwrap();
@@ -94,10 +94,55 @@ async fn the_table_keeps_its_rows_over_a_restart_and_faults_strike_the_functions
     assert_eq!(table.rows(cloud.leads_table()).await.unwrap().len(), 1);
 }
 
-/// What `sam build` and `sam deploy` make for AWS, which, unlike the emulator, leaves the mode as it is.
+#[tokio::test]
+async fn a_reset_leaves_nothing_of_what_a_test_did() {
+    let mut cloud = LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap();
+    let lead = include_str!("../../../fixtures/leads/documented.json");
+    let post = async |cloud: &LocalCloud| {
+        reqwest::Client::new().post(cloud.intake_url().unwrap()).body(lead).send().await.unwrap().status().as_u16()
+    };
+    let queues = ["LeadQueueUrl", "LeadDeadLetterQueueUrl", "NotifierDeadLetterQueueUrl"];
+    assert_eq!(post(&cloud).await, 201);
+    let run = cloud.invoke(cloud.output("NotifierFunction").unwrap(), &json!({ "command": "run" })).await.unwrap();
+    assert_eq!((run.function_error, cloud.inbox().mails().await.unwrap().len()), (None, 1));
+    // The first queue is left out: redelivery would take the message.
+    for queue in &queues[1..] {
+        let message = json!({ "QueueUrl": cloud.output(queue).unwrap(), "MessageBody": "{}" });
+        cloud.aws().json("sqs", "AmazonSQS.SendMessage", message).await.unwrap();
+    }
+    let identity = format!("/v2/email/identities/{MAIL_FROM}");
+    cloud.aws().rest("ses", Method::DELETE, &identity, None).await.unwrap();
+    cloud.set_secret("intake-keys", "another-key.0123456789").await.unwrap();
+    cloud.set_secret("storage-connection-string", "none").await.unwrap();
+    cloud.table().delete(cloud.leads_table()).await.unwrap();
+    cloud.table_proxy().unwrap().set_faults(|_| Some(Fault::Cut));
+    cloud.aws_proxy().unwrap().set_faults(|_| Some(Fault::Cut));
+    cloud.stop_table().await.unwrap();
+
+    cloud.reset().await.unwrap();
+    for table in [cloud.leads_table(), cloud.state_table()] {
+        assert!(cloud.table().rows(table).await.unwrap().is_empty(), "{table} has rows");
+    }
+    assert!(cloud.inbox().mails().await.unwrap().is_empty());
+    assert_eq!(cloud.function_logs().await.unwrap(), "");
+    for queue in queues {
+        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let request = json!({ "QueueUrl": cloud.output(queue).unwrap(), "AttributeNames": names });
+        let held = cloud.aws().json("sqs", "AmazonSQS.GetQueueAttributes", request).await.unwrap();
+        assert!(names.iter().all(|name| held["Attributes"][name] == "0"), "{queue}: {held}");
+    }
+    for proxy in [cloud.table_proxy(), cloud.aws_proxy()] {
+        assert_eq!((proxy.unwrap().requests().len(), proxy.unwrap().connections()), (0, 0));
+    }
+    assert_eq!(post(&cloud).await, 201, "the lead is new, and the first key opens again");
+    let run = cloud.invoke(cloud.output("NotifierFunction").unwrap(), &json!({ "command": "run" })).await.unwrap();
+    assert_eq!((run.function_error, cloud.inbox().mails().await.unwrap().len()), (None, 1));
+}
+
+/// `sam build` and `sam deploy` make such zips for AWS. AWS leaves the file's mode as it is, unlike the emulator.
 #[tokio::test]
 async fn each_function_is_deployed_as_a_zip_with_the_executable_bootstrap_and_nothing_else() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     for (function, name) in [
         ("IntakeFunction", "lead-intake"),
         ("RedeliveryFunction", "lead-redelivery"),

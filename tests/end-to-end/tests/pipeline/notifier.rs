@@ -1,13 +1,9 @@
 //! The notifier as it is deployed: many leads, two runs at once, many old leads. Faults are in `faults.rs`.
 
-use local_cloud::{Invocation, LocalCloud, Mail, MicrosoftLead, Options, partition_of};
+use local_cloud::{Invocation, LocalCloud, Mail, MicrosoftLead, Options, borrow, partition_of};
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Entity, Operation, Table as _};
 use serde_json::json;
-
-async fn start() -> LocalCloud {
-    LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap()
-}
 
 async fn run(cloud: &LocalCloud) -> Invocation {
     cloud.invoke(cloud.output("NotifierFunction").unwrap(), &json!({ "command": "run" })).await.unwrap()
@@ -28,7 +24,7 @@ fn leads_table(cloud: &LocalCloud) -> AzureTable {
 
 #[tokio::test]
 async fn a_backlog_of_three_pages_goes_out_whole_and_in_digests_of_a_hundred() {
-    let cloud = start().await;
+    let cloud = borrow().await.unwrap();
     let table = leads_table(&cloud);
     let partition_key = partition_of(now());
     let rows: Vec<_> = (0..2_500)
@@ -59,7 +55,7 @@ async fn a_backlog_of_three_pages_goes_out_whole_and_in_digests_of_a_hundred() {
 
 #[tokio::test]
 async fn of_two_runs_at_once_each_lead_is_in_one_mail() {
-    // Where Lambda lets all of them run, the lease is left.
+    // Without reserved concurrency Lambda lets all of them run. Then only the lease keeps them apart.
     let parameters = vec![("ReserveConcurrency".to_owned(), "false".to_owned())];
     let cloud = LocalCloud::start(Options { proxies: true, parameters, ..Options::default() }).await.unwrap();
     let names: Vec<_> = (0..5).map(|number| format!("Twice{number}x")).collect();
@@ -78,11 +74,11 @@ async fn of_two_runs_at_once_each_lead_is_in_one_mail() {
 
 #[tokio::test]
 async fn the_number_of_table_requests_does_not_grow_with_the_table() {
-    let cloud = start().await;
+    let cloud = borrow().await.unwrap();
     let (table, proxy) = (leads_table(&cloud), cloud.table_proxy().unwrap());
     let mut requests = Vec::new();
     for (round, old) in [(0, 0), (1, 1_000), (2, 9_000)] {
-        // The old leads of some years, under their days.
+        // Old leads of some years, in the partitions of their days.
         for day in 0..old / 100 {
             let partition_key = partition_of(now() - jiff::SignedDuration::from_hours(24 * (3 + round * 400 + day)));
             let rows: Vec<_> = (0..100)
@@ -103,6 +99,6 @@ async fn the_number_of_table_requests_does_not_grow_with_the_table() {
     }
     println!("table requests of a run with 20 new leads on 0, 1,000 and 10,000 old ones: {requests:?}");
     assert!(requests.iter().max().unwrap() - requests.iter().min().unwrap() <= 1, "{requests:?}");
-    // The runs so far, their cold starts included, have opened one connection each way for all of these requests.
+    // All runs so far, with their cold starts, have opened few connections: they are used again.
     assert!(proxy.connections() <= 8, "{} connections", proxy.connections());
 }

@@ -1,12 +1,12 @@
 //! The operations guide shows what the notifier really answers.
 
 use local_cloud::proxy::{Fault, Reply};
-use local_cloud::{LocalCloud, MicrosoftLead, Options};
+use local_cloud::{MicrosoftLead, borrow};
 use serde_json::{Value, json};
 
 const GUIDE: &str = include_str!("../../../../docs/operations.md");
 
-/// The examples of the guide: what is sent, and what is answered.
+/// The examples of the guide, each with its event and its answer.
 fn examples() -> Vec<(Value, Value)> {
     let parts = GUIDE.split("$ notifier '").skip(1);
     let parts = parts.map(|part| {
@@ -29,7 +29,7 @@ fn form(value: &Value) -> Value {
     }
 }
 
-/// An answer without the partitions in which `erase` found something: they are days, and as many as there are.
+/// An answer without the partitions in which `erase` found something. They are days, and their number varies.
 fn without_partitions(mut answer: Value) -> Value {
     if let Some(removed) = answer.get_mut("removed").and_then(Value::as_object_mut) {
         for counts in removed.values_mut() {
@@ -42,7 +42,7 @@ fn without_partitions(mut answer: Value) -> Value {
 
 #[tokio::test]
 async fn every_answer_in_the_operations_guide_has_the_form_of_a_real_one() {
-    let cloud = LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let notifier = cloud.output("NotifierFunction").unwrap();
     let write_lead = async |email: &str| {
         let lead = MicrosoftLead {
@@ -59,7 +59,7 @@ async fn every_answer_in_the_operations_guide_has_the_form_of_a_real_one() {
     let mut shown = Vec::new();
     for (sent, answered) in examples() {
         let command = sent["command"].as_str().unwrap();
-        // What makes the answer hold all that the guide shows.
+        // These steps make sure that the answer holds all that the guide shows.
         match command {
             "run" | "dry-run" => write_lead("ana.lima@fabrikam.example").await,
             "erase" => write_lead("someone@contoso.com").await,

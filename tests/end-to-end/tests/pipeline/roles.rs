@@ -1,6 +1,6 @@
 //! What each role of the template may do, and what it is denied, with permissions enforced.
 
-use local_cloud::{Answer, Aws, LocalCloud, MAIL_FROM, MAIL_TO, Options, xml_values};
+use local_cloud::{Answer, Aws, LocalCloud, MAIL_FROM, MAIL_TO, Options, borrow, xml_values};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -19,19 +19,19 @@ struct Attempt {
     path: String,
     target: Option<&'static str>,
     body: Value,
-    /// What is said to those who may, where what they ask for is not there.
-    or: Option<&'static str>,
+    /// The error code that those get who may do it, if the thing that they ask for does not exist.
+    not_found: Option<&'static str>,
 }
 
 impl Attempt {
     /// At a service with a JSON protocol; `target` names the action.
     fn json(name: &'static str, service: &'static str, target: &'static str, body: Value) -> Self {
-        Self { name, service, method: Method::POST, path: "/".to_owned(), target: Some(target), body, or: None }
+        Self { name, service, method: Method::POST, path: "/".to_owned(), target: Some(target), body, not_found: None }
     }
 
     /// At a service with a REST protocol.
     fn rest(name: &'static str, service: &'static str, method: Method, path: String, body: Value) -> Self {
-        Self { name, service, method, path, target: None, body, or: None }
+        Self { name, service, method, path, target: None, body, not_found: None }
     }
 
     async fn by(&self, role: &Aws) -> Answer {
@@ -42,10 +42,10 @@ impl Attempt {
         role.send(self.service, self.method.clone(), &self.path, &headers, body).await.unwrap()
     }
 
-    /// Whether the role is not denied it. Any other failure fails the test.
+    /// Whether the role may do it. Any failure but a denial fails the test.
     async fn is_granted_to(&self, who: &str, role: &Aws) -> bool {
         let answer = self.by(role).await;
-        if answer.status.is_success() || self.or.is_some_and(|code| answer.text().contains(code)) {
+        if answer.status.is_success() || self.not_found.is_some_and(|code| answer.text().contains(code)) {
             return true;
         }
         let denied = answer.text().contains("not authorized to perform");
@@ -72,7 +72,7 @@ fn attempts(cloud: &LocalCloud) -> Vec<Attempt> {
         Attempt::rest("look at the sender", "ses", Method::GET, identity.clone(), Value::Null),
         Attempt::rest("delete the sender", "ses", Method::DELETE, identity, Value::Null),
         Attempt {
-            or: Some("NotFoundException"),
+            not_found: Some("NotFoundException"),
             ..Attempt::rest(
                 "look for a suppressed recipient",
                 "ses",
@@ -105,14 +105,14 @@ fn attempts(cloud: &LocalCloud) -> Vec<Attempt> {
         let queue = json!({ "QueueUrl": queue });
         let mut delete = queue.clone();
         delete["ReceiptHandle"] = json!("none");
-        let [receive, remove, look, purge] = names;
+        let [receive, remove, inspect, purge] = names;
         attempts.extend([
             Attempt::json(receive, "sqs", "AmazonSQS.ReceiveMessage", queue.clone()),
             Attempt {
-                or: Some("ReceiptHandleIsInvalid"),
+                not_found: Some("ReceiptHandleIsInvalid"),
                 ..Attempt::json(remove, "sqs", "AmazonSQS.DeleteMessage", delete)
             },
-            Attempt::json(look, "sqs", "AmazonSQS.GetQueueAttributes", queue.clone()),
+            Attempt::json(inspect, "sqs", "AmazonSQS.GetQueueAttributes", queue.clone()),
             Attempt::json(purge, "sqs", "AmazonSQS.PurgeQueue", queue),
         ]);
     }
@@ -125,10 +125,9 @@ fn attempts(cloud: &LocalCloud) -> Vec<Attempt> {
     attempts
 }
 
-/// What each role is granted of all that is attempted.
 #[tokio::test]
 async fn each_function_may_do_what_it_has_to_and_nothing_else() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     let other = json!({ "Name": OTHER, "Value": "a", "Type": "String" });
     cloud.aws().json("ssm", "AmazonSSM.PutParameter", other).await.unwrap();
     let may: BTreeMap<&str, &[&str]> = BTreeMap::from([
@@ -167,10 +166,11 @@ async fn each_function_may_do_what_it_has_to_and_nothing_else() {
     assert_eq!(mails.len(), 2, "one of the notifier, one of validation");
 }
 
-/// Asked of IAM: the emulator authorizes requests on the log group's bare name, AWS on the stream's.
+/// This asks IAM instead of trying: the emulator authorizes such requests on the name of the log group alone, AWS on the
+/// stream's.
 #[tokio::test]
 async fn each_function_may_write_its_own_logs_and_no_others() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+    let cloud = borrow().await.unwrap();
     for function in FUNCTIONS {
         let path = format!("/2015-03-31/functions/{}/configuration", cloud.output(function).unwrap());
         let configuration = cloud.aws().rest("lambda", Method::GET, &path, None).await.unwrap();
@@ -197,6 +197,7 @@ async fn each_function_may_write_its_own_logs_and_no_others() {
 
 #[tokio::test]
 async fn the_schedule_may_run_the_notifier_and_keep_failed_runs_and_nothing_else() {
+    // It changes a role, which no reset undoes.
     let cloud = LocalCloud::start(Options::default()).await.unwrap();
     let path = format!("/schedules/{}", cloud.output("ScheduleName").unwrap());
     let schedule = cloud.aws().rest("scheduler", Method::GET, &path, None).await.unwrap();

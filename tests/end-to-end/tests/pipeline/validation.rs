@@ -1,10 +1,10 @@
-//! Validation as it is deployed: all is well, and then one thing after the other is really broken.
+//! Validation as it is deployed. First all is well, and then one thing after the other is really broken.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, Mac as _};
 use local_cloud::proxy::{Fault, Reply};
-use local_cloud::{LocalCloud, MAIL_FROM, MAIL_TO, MicrosoftLead, Options};
+use local_cloud::{Borrowed, LocalCloud, MAIL_FROM, MAIL_TO, MicrosoftLead, borrow};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -12,10 +12,10 @@ use sha2::Sha256;
 const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// What one invocation said.
-struct Said(Value);
+/// The answer of one validation.
+struct Answer(Value);
 
-impl Said {
+impl Answer {
     fn check(&self, id: &str) -> &Value {
         let checks = self.0["checks"].as_array().unwrap();
         checks.iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no {id}: {}", self.0))
@@ -25,7 +25,7 @@ impl Said {
         self.0["report"].as_str().unwrap()
     }
 
-    /// Asserts how a check ended, and that its words hold these.
+    /// Asserts the status of a check, and that its text contains `words`.
     fn assert(&self, id: &str, status: &str, words: &str) {
         let check = self.check(id);
         assert_eq!(check["status"], status, "{id}\n{}", self.report());
@@ -34,14 +34,14 @@ impl Said {
     }
 }
 
-async fn validate(cloud: &LocalCloud, event: Value) -> Said {
+async fn validate(cloud: &LocalCloud, event: Value) -> Answer {
     let invocation = cloud.invoke(cloud.output("ValidationFunction").unwrap(), &event).await.unwrap();
     assert_eq!(invocation.function_error, None, "{}", invocation.payload);
     let shown = invocation.payload.to_string();
     for hidden in [KEY, cloud.intake_key(), MAIL_TO, MAIL_FROM, "Fabiola"] {
         assert!(!shown.contains(hidden), "{hidden}: {shown}");
     }
-    Said(invocation.payload)
+    Answer(invocation.payload)
 }
 
 async fn set_connection_string(cloud: &LocalCloud, value: &str) {
@@ -76,9 +76,9 @@ fn with_key(cloud: &LocalCloud, key: &str) -> String {
     )
 }
 
-/// A cloud in which one lead has come, and was mailed.
-async fn start() -> LocalCloud {
-    let cloud = LocalCloud::start(Options { proxies: true, ..Options::default() }).await.unwrap();
+/// A cloud in which one lead has arrived and was mailed.
+async fn start() -> Borrowed {
+    let cloud = borrow().await.unwrap();
     let lead = MicrosoftLead {
         source: "AzureMarketplace".to_owned(),
         action: "INS".to_owned(),
@@ -101,29 +101,29 @@ async fn leads(cloud: &LocalCloud) -> usize {
 async fn a_deployment_that_runs_is_found_to_be_well_and_left_as_it_was() {
     let cloud = start().await;
     let state = cloud.table().rows(cloud.state_table()).await.unwrap();
-    let said = validate(&cloud, json!({})).await;
-    println!("{}", said.report());
-    assert_eq!(said.0["ok"], true, "{}", said.report());
-    for check in said.0["checks"].as_array().unwrap() {
-        // The emulator signs nothing: that is true, and all that is wrong.
+    let answer = validate(&cloud, json!({})).await;
+    println!("{}", answer.report());
+    assert_eq!(answer.0["ok"], true, "{}", answer.report());
+    for check in answer.0["checks"].as_array().unwrap() {
+        // The emulator does not sign mails. The warning about that is true, and it is the only one.
         if check["id"] == "mail" {
-            said.assert("mail", "warning", "not signed with DKIM");
+            answer.assert("mail", "warning", "not signed with DKIM");
             assert!(
                 check["cure"].as_str().unwrap().starts_with("Verify the sender's whole domain"),
                 "{}",
-                said.report()
+                answer.report()
             );
         } else {
-            assert_eq!(check["status"], "ok", "{}", said.report());
+            assert_eq!(check["status"], "ok", "{}", answer.report());
         }
     }
     assert_eq!(leads(&cloud).await, 1, "the test leads are gone");
     assert_eq!(cloud.table().rows(cloud.state_table()).await.unwrap(), state);
 
     let mails = cloud.inbox().mails().await.unwrap().len();
-    let said = validate(&cloud, json!({ "checks": ["mail", "round-trip"], "send": true, "leave": true })).await;
-    said.assert("mail", "warning", "a digest with a test lead sent");
-    said.assert("round-trip", "ok", "left in partition");
+    let answer = validate(&cloud, json!({ "checks": ["mail", "round-trip"], "send": true, "leave": true })).await;
+    answer.assert("mail", "warning", "a digest with a test lead sent");
+    answer.assert("round-trip", "ok", "left in partition");
     let sent = cloud.inbox().mails().await.unwrap();
     assert_eq!(sent.len(), mails + 1);
     assert!(sent.iter().any(|mail| mail.body.text.contains("MSFT_TEST_")));
@@ -136,9 +136,9 @@ async fn a_deployment_that_runs_is_found_to_be_well_and_left_as_it_was() {
         format!("Email,Offer,Date\nfabiola@fabrikam.example,Backup Suite,{today}\nzoe@fabrikam.example,X,{today}\n");
     let event = json!({ "checks": ["reconcile"], "reconcile": { "csv": csv } });
     let payload = cloud.invoke(cloud.output("ValidationFunction").unwrap(), &event).await.unwrap().payload;
-    let said = Said(payload);
-    said.assert("reconcile", "failed", "in the table: 1 of 2 leads");
-    assert!(said.check("reconcile")["details"].to_string().contains("zoe@fabrikam.example"), "{}", said.report());
+    let answer = Answer(payload);
+    answer.assert("reconcile", "failed", "in the table: 1 of 2 leads");
+    assert!(answer.check("reconcile")["details"].to_string().contains("zoe@fabrikam.example"), "{}", answer.report());
 
     let wrong = cloud.invoke(cloud.output("ValidationFunction").unwrap(), &json!({ "check": "zoe@x.example" })).await;
     let wrong = wrong.unwrap();
@@ -157,25 +157,25 @@ async fn what_is_really_broken_is_found_where_it_is() {
     let proxy = cloud.table_proxy().unwrap();
 
     set_connection_string(&cloud, &with_key(&cloud, &KEY.replace("Eby8", "Eby9"))).await;
-    let said = validate(&cloud, json!({ "checks": ["round-trip"] })).await;
-    said.assert("storage", "failed", "refuses the account key");
-    said.assert("round-trip", "skipped", "`table`");
+    let answer = validate(&cloud, json!({ "checks": ["round-trip"] })).await;
+    answer.assert("storage", "failed", "refuses the account key");
+    answer.assert("round-trip", "skipped", "`table`");
 
     set_connection_string(&cloud, &signed(&cloud, "r", "2099-01-01T00:00:00Z")).await;
-    let said = validate(&cloud, json!({ "checks": ["round-trip"] })).await;
-    said.assert("connection-string", "failed", "a (add), u (update), d (delete)");
-    said.assert("storage", "ok", "shared access signature");
-    said.assert("round-trip", "failed", "does not allow this");
+    let answer = validate(&cloud, json!({ "checks": ["round-trip"] })).await;
+    answer.assert("connection-string", "failed", "a (add), u (update), d (delete)");
+    answer.assert("storage", "ok", "shared access signature");
+    answer.assert("round-trip", "failed", "does not allow this");
 
     set_connection_string(&cloud, &signed(&cloud, "raud", "2020-01-01T00:00:00Z")).await;
-    let said = validate(&cloud, json!({ "checks": ["storage"] })).await;
-    said.assert("connection-string", "failed", "expired on 2020-01-01");
-    said.assert("storage", "failed", "has expired");
+    let answer = validate(&cloud, json!({ "checks": ["storage"] })).await;
+    answer.assert("connection-string", "failed", "expired on 2020-01-01");
+    answer.assert("storage", "failed", "has expired");
 
     set_connection_string(&cloud, &signed(&cloud, "raud", "2099-01-01T00:00:00Z")).await;
-    let said = validate(&cloud, json!({ "checks": ["round-trip", "notifier"] })).await;
-    said.assert("round-trip", "ok", "the same in every field");
-    said.assert("notifier", "ok", "ended well");
+    let answer = validate(&cloud, json!({ "checks": ["round-trip", "notifier"] })).await;
+    answer.assert("round-trip", "ok", "the same in every field");
+    answer.assert("notifier", "ok", "ended well");
 
     set_connection_string(&cloud, &with_key(&cloud, KEY)).await;
     proxy.set_faults(|_| Some(Fault::Answer(Reply::server_busy())));
@@ -188,9 +188,9 @@ async fn what_is_really_broken_is_found_where_it_is() {
 
     cloud.table().delete(cloud.leads_table()).await.unwrap();
     validate(&cloud, json!({ "checks": ["table"] })).await.assert("table", "failed", "does not exist");
-    let said = validate(&cloud, json!({ "checks": ["round-trip"], "create": true })).await;
-    said.assert("table", "ok", "created");
-    said.assert("round-trip", "ok", "deleted");
+    let answer = validate(&cloud, json!({ "checks": ["round-trip"], "create": true })).await;
+    answer.assert("table", "ok", "created");
+    answer.assert("round-trip", "ok", "deleted");
 
     let queue = cloud.output("LeadDeadLetterQueueUrl").unwrap();
     let message = json!({ "QueueUrl": queue, "MessageBody": "no lead" });
@@ -206,8 +206,8 @@ async fn what_is_really_broken_is_found_where_it_is() {
     validate(&cloud, json!({ "checks": ["mail"] })).await.assert("mail", "failed", "SES does not know the sender");
 
     cloud.stop_table().await.unwrap();
-    let said = validate(&cloud, json!({ "checks": ["storage", "queue"] })).await;
-    assert_eq!(said.check("storage")["status"], "failed", "{}", said.report());
+    let answer = validate(&cloud, json!({ "checks": ["storage", "queue"] })).await;
+    assert_eq!(answer.check("storage")["status"], "failed", "{}", answer.report());
     cloud.start_table().await.unwrap();
     assert_eq!(leads(&cloud).await, 0, "no test lead is left");
 }

@@ -4,9 +4,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use std::collections::BTreeSet;
 
-/// The first line in which a value stands, in whatever form.
+/// The first line that contains a value, in whatever form.
 pub(crate) fn line_with<'a>(text: &'a str, value: &str) -> Option<&'a str> {
-    // The whole text first: line by line, long logs would take minutes.
+    // The whole text is searched first. Searching long logs line by line would take minutes.
     let form = forms(value).into_iter().find(|form| text.contains(form.as_str()))?;
     text.lines().find(|line| line.contains(&form))
 }
