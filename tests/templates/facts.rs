@@ -4,8 +4,9 @@
 //! `tests/templates/facts.py` reads it and says what the fields are.
 
 use marketplace_leads::aws::calls::CALLS;
+use marketplace_leads::function::Function;
 use marketplace_leads::notify::Command;
-use marketplace_leads::settings::{Fallback, Function, VARIABLES, Variable};
+use marketplace_leads::settings::{Fallback, VARIABLES, Variable};
 use marketplace_leads::telemetry::{NAMESPACE, metric};
 use serde_json::{Map, Value, json};
 
