@@ -1,5 +1,5 @@
-//! Requests to Lambda function URLs and their answers, as far as the use cases need them. How Lambda writes them down is
-//! the functions' affair.
+//! Requests to Lambda function URLs and their answers, as far as the use cases need them. The functions translate between
+//! these types and the events of Lambda.
 
 use serde::Serialize;
 
@@ -65,7 +65,7 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
-/// Texts and numbers always make JSON.
+/// A value as JSON. Values of texts and numbers can always be written so.
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -1,6 +1,32 @@
 //! Marketplace leads: every lead from Microsoft's commercial marketplace gets to the people who sell.
 //!
-//! Dependencies point one way: use cases → [`lead`] and the ports ([`table::Table`], [`mail::Mailer`]); adapters → ports.
+//! The functions under `functions/` are thin. What they do is here, as plain functions that take the clock as an argument.
+//!
+//! # The way of a lead
+//!
+//! 1. [`intake`] takes the JSON that Microsoft POSTs. It reads a [`lead::Lead`], makes a row of it
+//!    ([`lead::StoredLead`]), and inserts the row once into the leads table ([`table::Table`]). Microsoft can also write
+//!    such rows itself.
+//! 2. What the table does not take goes as a [`queued_body::QueuedBody`] onto an SQS queue ([`aws::Queue`]), from where
+//!    [`redelivery`] stores it later under the same keys. What cannot be read as a lead goes into the [`quarantine`].
+//! 3. [`notify`] finds the rows that are new, whoever wrote them, puts them into a [`mail::Digest`], and sends it with a
+//!    [`mail::Mailer`].
+//! 4. [`export`] streams the leads as a file, with the [`columns`] that the mails' attachments have, too.
+//! 5. [`validate`] tries every part of a deployment, and says what is wrong and what to do about it.
+//!
+//! # Where to begin
+//!
+//! - What a lead is, and how it is read and stored: [`lead`].
+//! - Which settings there are: [`settings::VARIABLES`].
+//! - Which functions there are: [`function::Function`]; which logs and metrics they write: [`telemetry`].
+//! - What must not be printed: [`secret::Secret`], [`address::MailAddress`], [`intake_keys::IntakeKeys`].
+//!
+//! # Which module may use which
+//!
+//! Arrows point down: use cases → [`settings`], [`mail`], [`columns`], [`quarantine`], [`lead`] → the ports and adapters
+//! ([`table`], [`aws`]) → what any module may use. No use case uses another, but for [`validate`], which asks [`notify`].
+//! Only [`table`] names the Azure crates, only `mail::ses` that of SES, only [`aws`] those of SSM and SQS. The picture is in
+//! `docs/architecture.md`; the test `shared/tests/architecture` holds it.
 
 #![warn(
     clippy::print_stdout,

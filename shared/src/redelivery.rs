@@ -1,4 +1,4 @@
-//! Redelivery: what intake had to queue gets to where intake would have put it.
+//! Redelivery: stores what intake had to queue, under the keys that intake would have used.
 
 use crate::clock::Chance;
 use crate::cue::{self, Cued};
@@ -67,7 +67,7 @@ impl<T: Table> Redelivery<T> {
         }
     }
 
-    /// What became of the lead, with its id; nothing where it is none, with what is wrong.
+    /// What was done with the lead, and its id; for a body that is no lead, `None` and what is wrong with it.
     async fn deliver(&self, message: &str, now: Timestamp) -> Result<(Option<Stored>, String), RedeliveryError> {
         let QueuedBody { received, body } = QueuedBody::from_json(message)?;
         match Lead::from_json(&body) {

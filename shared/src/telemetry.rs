@@ -1,8 +1,8 @@
 //! Logs and metrics: one JSON object a line on standard output, where Lambda takes both.
 //!
 //! Every log line has `timestamp`, `level`, `target`, `message` and the event's own fields; during an invocation also
-//! `span` with `function` and `request_id`. Only our own crates are heard: those of the clouds log whole requests, keys
-//! included. Events hold ids, counts, codes and durations, never a person and nothing of a body.
+//! `span` with `function` and `request_id`. Events of other crates are left out: those of the clouds log whole
+//! requests, keys included. Events hold ids, counts, codes and durations, never a person and nothing of a body.
 //!
 //! Metrics are written in CloudWatch's embedded metric format, once at the end of each invocation, under the namespace
 //! [`NAMESPACE`] with the dimension `Function`, the name of the deployed function, which tells stacks apart. Dashboard and
@@ -126,7 +126,7 @@ impl Telemetry {
         struct Flush(&'static Collector);
         impl Drop for Flush {
             fn drop(&mut self) {
-                // Written at once, so that no log line can come between.
+                // All lines are written with one call, so that no log line comes between them.
                 let mut lines = Vec::new();
                 let written = self.0.flush(&mut lines).and_then(|()| io::stdout().lock().write_all(&lines));
                 if let Err(error) = written {
@@ -141,12 +141,12 @@ impl Telemetry {
     }
 }
 
-/// What the function is called where it is deployed, as Lambda says it; elsewhere its own name.
-fn deployed_name(function: Function, told: Option<String>) -> String {
-    told.filter(|name| !name.is_empty()).unwrap_or_else(|| function.name().to_owned())
+/// The name under which the function is deployed, which Lambda gives in the environment; elsewhere its own name.
+fn deployed_name(function: Function, from_lambda: Option<String>) -> String {
+    from_lambda.filter(|name| !name.is_empty()).unwrap_or_else(|| function.name().to_owned())
 }
 
-/// The exit code of a function whose work has ended, which is said in the logs where it is an error.
+/// The exit code of a function whose work has ended. An error is written to the logs.
 pub fn exit_code<E: Display>(ended: Result<(), E>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -165,8 +165,8 @@ where
 {
     // Lambda knows one level that Rust's logs do not.
     let level = if level == "FATAL" { Level::ERROR } else { level.parse().unwrap_or(Level::INFO) };
-    let ours =
-        ["marketplace_leads", "lead_intake", "lead_redelivery", "lead_notifier", "lead_validation", "lead_export"];
+    let functions = Function::ALL.map(|function| function.name().replace('-', "_"));
+    let ours = functions.into_iter().chain(["marketplace_leads".to_owned()]);
     tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -222,14 +222,14 @@ mod tests {
 
     #[test]
     fn metrics_carry_the_name_of_the_deployed_function_so_that_two_stacks_do_not_add_up() {
-        let told = |name: &str| deployed_name(Function::Intake, Some(name.to_owned()));
-        assert_eq!(told("leads-test-lead-intake"), "leads-test-lead-intake");
-        assert_eq!(told(""), "lead-intake");
+        let deployed = |name: &str| deployed_name(Function::Intake, Some(name.to_owned()));
+        assert_eq!(deployed("leads-test-lead-intake"), "leads-test-lead-intake");
+        assert_eq!(deployed(""), "lead-intake");
         assert_eq!(deployed_name(Function::Intake, None), "lead-intake");
     }
 
     #[test]
-    fn crates_of_the_clouds_are_not_heard_at_any_level() {
+    fn events_of_the_clouds_crates_are_left_out_at_any_level() {
         let lines = logged("TRACE", || {
             tracing::error!(target: "azure_core::policies", "key");
             tracing::error!(target: "aws_smithy_runtime", "key");

@@ -26,8 +26,8 @@ async fn main() -> ExitCode {
     let broken = Arc::new(Notify::new());
     tokio::select! {
         ended = run(&broken) => exit_code(ended),
-        // The end of the process cuts the connection on which the body travels: Lambda sees it broken off, and so does
-        // the client.
+        // When the process ends, the connection on which the body travels is cut. Lambda sees that the body is broken off,
+        // and so does the client.
         () = broken.notified() => ExitCode::FAILURE,
     }
 }
@@ -69,10 +69,10 @@ async fn handle<T: Table>(
     Ok(StreamResponse { metadata_prelude, stream: whole_or_cut(body, broken.clone()).boxed() })
 }
 
-/// A body that ends only when it is whole. After an error or a panic it stays open, and `broken` is told.
+/// A body that ends only when it is whole. After an error or a panic it stays open, and `broken` is notified.
 ///
-/// `lambda_runtime` knows no other way: an error within a stream becomes text amid the file, a panic its end, and either
-/// way the body would end well.
+/// `lambda_runtime` offers no other way to break a body off. It writes an error within a stream as text into the file, and
+/// takes a panic for the end of the stream; in both cases the client would see a body that ended well.
 fn whole_or_cut<E: Send>(
     body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     broken: Arc<Notify>,

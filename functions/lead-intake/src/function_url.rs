@@ -2,8 +2,8 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads>
 //!
-//! Of `lambda_http` only the event types and the runtime are used: its own conversion builds an address from what a
-//! stranger sent, and panics where that is none.
+//! Of `lambda_http` only the event types and the runtime are used. Its own conversion builds a URL from what a stranger
+//! sent, and panics where that is not a valid one.
 
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use lambda_http::http::{HeaderMap, HeaderName, HeaderValue};

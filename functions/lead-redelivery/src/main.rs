@@ -25,7 +25,8 @@ async fn run() -> Result<(), Error> {
     let settings = RedeliverySettings::from_pairs(environment())?;
     let config = aws::sdk_config().await;
     let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
-    // The queue tries again anyway: what fails is given up in time for an answer that names the failed messages.
+    // The queue delivers again what fails here. Each attempt is given up early enough for an answer that names the messages
+    // that failed.
     let limits = Limits { request: Duration::from_secs(4), retries: 1, ..Limits::default() };
     let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, limits)?;
     let redelivery = Redelivery {

@@ -53,7 +53,7 @@ impl Http {
     }
 }
 
-/// What the SDK has to know of a failure, to decide whether it tries again. The address is left out: it may be signed.
+/// What the SDK needs to know of a failure, to decide whether it tries again. The URL is left out, since it may be signed.
 fn connector_error(error: reqwest::Error) -> ConnectorError {
     match error.is_timeout() {
         true => ConnectorError::timeout(error.without_url().into()),

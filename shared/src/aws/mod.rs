@@ -21,8 +21,8 @@ use std::time::Duration;
 /// The configuration of all AWS clients: region, credentials and endpoints come from the environment, and no single
 /// attempt takes longer than ten seconds.
 pub async fn sdk_config() -> SdkConfig {
-    // Lambda gives each function its role's credentials in the environment. The SDK's search for others is set up only
-    // elsewhere: it would take a third of intake's start.
+    // Lambda puts the credentials of a function's role into the environment. The SDK's search for credentials in other
+    // places would take a third of the time in which intake starts, so it is set up only where there are none.
     match std::env::var_os("AWS_ACCESS_KEY_ID") {
         Some(_) => loader().credentials_provider(EnvironmentVariableCredentialsProvider::new()).load().await,
         None => loader().load().await,
@@ -34,7 +34,8 @@ fn loader() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client())
         .timeout_config(timeouts)
-        // It watches bodies being streamed. Ours are sent whole, which it would take for a stall of five seconds.
+        // This protection watches bodies that are streamed. Ours are sent whole, and an answer that takes five seconds would
+        // look like a stalled stream to it.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 

@@ -4,7 +4,7 @@ use super::{SdkConfig, error_code};
 use crate::secret::{Secret, SecretSource};
 use std::collections::HashMap;
 
-/// Why a secret could not be had. Names parameters, and shows no value.
+/// Why a secret could not be read. Names parameters, and shows no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// SSM does not know these parameters.
@@ -20,11 +20,11 @@ pub enum SecretError {
     },
 }
 
-/// The secrets, in the order of their sources. Those in parameters are fetched and decrypted with one request; where
-/// there are none, nothing is asked.
+/// The secrets, in the order of their sources. Those in parameters are fetched and decrypted with one request. Where all
+/// are inline, SSM is not asked.
 ///
 /// # Errors
-/// Where a parameter does not exist or cannot be had.
+/// Where a parameter does not exist or cannot be read.
 pub async fn secrets<const N: usize>(
     config: &SdkConfig,
     sources: [&SecretSource; N],
@@ -55,7 +55,7 @@ async fn parameters(config: &SdkConfig, names: Vec<String>) -> Result<HashMap<St
     let answer = client.get_parameters().set_names(Some(names.clone())).with_decryption(true).send().await;
     let answer = answer.map_err(|error| SecretError::Failed { names, code: error_code(&error) })?;
     let parameters = answer.parameters.unwrap_or_default().into_iter();
-    // A parameter that was asked for by its ARN is found by either.
+    // A parameter can be asked for by its name or by its ARN, so it is found by both.
     Ok(parameters
         .flat_map(|parameter| {
             let value = Secret::new(parameter.value.unwrap_or_default());

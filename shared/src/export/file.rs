@@ -7,7 +7,7 @@ use crate::lead::{StoredLead, UnreadableRow};
 use crate::table::Entity;
 use bytes::Bytes;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
-use std::mem::take;
+use std::mem;
 
 /// A file with the bytes that are not yet on their way.
 pub(super) struct File {
@@ -31,7 +31,7 @@ impl File {
     pub(super) fn write(&mut self, page: &[Entity]) -> Result<(), BrokenOff> {
         self.begin()?;
         let rows = page.iter().map(|entity| (entity, StoredLead::from_entity(entity)));
-        let mut rows = rows.filter(|(entity, lead)| self.parameters.want(entity, lead));
+        let mut rows = rows.filter(|(entity, lead)| self.parameters.includes(entity, lead));
         let (mut count, mut unreadable) = (0, 0);
         let mut counted = rows.by_ref().inspect(|(_, lead)| {
             count += 1;
@@ -39,7 +39,7 @@ impl File {
         });
         match self.parameters.format {
             Format::Csv => {
-                let mut writer = columns::writer(take(&mut self.buffer));
+                let mut writer = columns::writer(mem::take(&mut self.buffer));
                 counted.try_for_each(|(entity, lead)| match lead {
                     Ok(lead) => columns::write_lead(&mut writer, &lead),
                     Err(reason) => columns::write_unreadable(&mut writer, entity, reason),
@@ -49,7 +49,7 @@ impl File {
             format @ (Format::Ndjson | Format::Json) => {
                 let mut is_first = self.rows == 0;
                 for (entity, lead) in counted {
-                    if format == Format::Json && !take(&mut is_first) {
+                    if format == Format::Json && !mem::take(&mut is_first) {
                         self.buffer.extend(b",\n");
                     }
                     serde_json::to_writer(&mut self.buffer, &Row { entity, lead })?;
@@ -73,14 +73,14 @@ impl File {
         Ok(())
     }
 
-    /// What was written since the last time.
-    pub(super) fn take(&mut self) -> Bytes {
+    /// The bytes that were written since this was called last.
+    pub(super) fn next_bytes(&mut self) -> Bytes {
         self.bytes += self.buffer.len() as u64;
-        take(&mut self.buffer).into()
+        mem::take(&mut self.buffer).into()
     }
 
     fn begin(&mut self) -> Result<(), BrokenOff> {
-        if std::mem::replace(&mut self.is_begun, true) {
+        if mem::replace(&mut self.is_begun, true) {
             return Ok(());
         }
         match self.parameters.format {

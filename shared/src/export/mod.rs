@@ -119,7 +119,7 @@ impl From<Answer> for Download {
     }
 }
 
-/// Reads pages, one ahead: while a page is written, the next is fetched.
+/// Reads pages. While a page is written to the file, the next one is fetched.
 struct Reader(JoinHandle<(Option<PageResult>, Pages)>);
 
 type PageResult = Result<Vec<Entity>, TableError>;
@@ -140,7 +140,7 @@ impl Reader {
     }
 }
 
-/// A body on its way.
+/// A body that is being streamed.
 struct Body {
     file: File,
     next: Next,
@@ -155,7 +155,7 @@ enum Next {
 }
 
 impl Body {
-    /// The next bytes, never none of them; `None` at the end.
+    /// The next bytes, at least one; `None` at the end.
     async fn bytes(&mut self) -> Result<Option<Bytes>, BrokenOff> {
         loop {
             let page = match std::mem::replace(&mut self.next, Next::Nothing) {
@@ -171,7 +171,7 @@ impl Body {
                 }
                 None => self.file.finish()?,
             }
-            let bytes = self.file.take();
+            let bytes = self.file.next_bytes();
             if is_last {
                 self.finished();
             }

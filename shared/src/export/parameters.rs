@@ -124,9 +124,9 @@ impl Parameters {
         }
     }
 
-    /// Whether a row belongs into the file. Of a row that is no lead nobody knows offer, action or time, so it does,
-    /// unless the table's service wrote it outside of the range.
-    pub(super) fn want(&self, entity: &Entity, lead: &Result<StoredLead, UnreadableRow>) -> bool {
+    /// Whether a row belongs into the file. A row that is no lead has neither offer nor action nor time. It belongs into the
+    /// file, unless the table's service wrote it outside of the range.
+    pub(super) fn includes(&self, entity: &Entity, lead: &Result<StoredLead, UnreadableRow>) -> bool {
         let (is_wanted, time) = match lead {
             Ok(stored) => {
                 let lead = &stored.lead;

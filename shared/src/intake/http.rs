@@ -1,4 +1,4 @@
-//! Intake's requests and answers, as far as HTTP goes.
+//! Intake's side of HTTP: what it reads of a request, and how it answers.
 
 use super::Outcome;
 use crate::function_url::{Answer, Body, Request};
@@ -8,10 +8,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// Where leads are taken.
+/// The path to which leads are sent.
 pub(super) const PATH: &str = "/leads";
 
-/// How leads are sent.
+/// The method with which leads are sent.
 pub(super) const METHOD: &str = "POST";
 
 /// How many seconds a sender should wait after a 503.
@@ -26,7 +26,7 @@ impl Request<'_> {
 }
 
 impl Body<'_> {
-    /// The body itself. What should be Base64 and is not, is taken as it stands.
+    /// The bytes of the body. A text that should be Base64 and is not is taken as it stands.
     pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Self::Text(text) => text.as_bytes().into(),
@@ -37,14 +37,15 @@ impl Body<'_> {
     }
 }
 
-/// What is said to who brought a lead.
+/// The answer to a lead.
 #[derive(Serialize)]
 struct Receipt<'a> {
     id: &'a str,
     status: &'a str,
 }
 
-/// The answer to an outcome. A server's error says nothing of its cause; the logs do, under the same request id.
+/// The answer to an outcome. The answer to a server's error tells nothing of its cause. The logs have it, under the same
+/// request id.
 pub(super) fn answer(outcome: &Outcome, request_id: &str) -> Answer {
     let receipt = |code, id: &str, status| Answer::json(code, &Receipt { id, status });
     let problem = |status, title, detail: &str| Answer::problem(status, title, detail, request_id);

@@ -1,4 +1,5 @@
-//! Intake: every lead that is POSTed is stored, queued or kept, and the sender gets the right answer in time.
+//! Intake: every lead that is POSTed is stored, or put into the queue or the quarantine, and the sender gets the right
+//! answer in time.
 
 mod http;
 
@@ -19,13 +20,13 @@ use tokio::time::{Instant, timeout_at};
 /// The share of the budget after which the table is given up.
 const TABLE_SHARE: f64 = 0.6;
 
-/// The share of the budget after which the queue is given up, too; the rest is for the way back.
+/// The share of the budget after which the queue is given up, too. The rest is for sending the answer.
 const QUEUE_SHARE: f64 = 0.95;
 
 /// The use case.
 #[derive(Clone)]
 pub struct Intake<T> {
-    /// Who is let in.
+    /// The keys of the senders that are let in.
     pub keys: IntakeKeys,
     /// The table with the leads.
     pub leads: T,
@@ -42,11 +43,11 @@ pub struct Intake<T> {
 /// What became of a request.
 #[derive(Debug)]
 enum Outcome {
-    /// It is a row now.
+    /// Its row was written.
     Stored {
         id: String,
     },
-    /// It was one before.
+    /// The table had its row already.
     Duplicate {
         id: String,
     },
@@ -92,8 +93,8 @@ impl<T: Table> Intake<T> {
         answer
     }
 
-    /// Path and method come first: they are no secret, and who only probes for other pages does not count as one who
-    /// tries keys. The body is not looked at without a valid key.
+    /// Checks path and method before the key: they are no secret, and a request for another page is not counted as an
+    /// attempt to guess a key. The body is not read without a valid key.
     async fn handle(&self, request: &Request<'_>, started: Instant, now: Timestamp) -> Outcome {
         if request.path != http::PATH {
             return Outcome::NotFound;
@@ -141,7 +142,7 @@ impl<T: Table> Intake<T> {
 }
 
 impl Outcome {
-    /// Counts the outcome, and says it in the logs.
+    /// Counts the outcome, and writes it to the logs.
     fn record(&self, status: u16, latency: Duration) {
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         match self {

@@ -1,4 +1,4 @@
-//! The check `intake`: the way of a lead by HTTPS, tried from outside.
+//! The check `intake`: sends a test lead by HTTPS, as Microsoft does, and looks for its row.
 
 use super::findings::{Fault, Findings};
 use super::table::Tables;
@@ -14,7 +14,7 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// Longer than intake's longest budget would be a fault in itself; this is what Microsoft might wait.
+/// How long an answer is waited for.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// An answer to a lead that is slower than this is worth a look.
@@ -48,7 +48,8 @@ pub(super) async fn check(
         findings.fail("the TLS client could not be set up", "report this");
         return (findings, None);
     };
-    // Without the key first: it wakes the function up, so that the second answer tells what Microsoft waits mostly.
+    // The first request is without the key. It also starts an instance of the function, so that the second answer takes as
+    // long as most answers do.
     let lead = test_lead(next(now));
     let (status, woken) = match post(&client, url, None, &lead).await {
         Ok((status, _, took)) => (status, took),

@@ -39,11 +39,11 @@ pub(super) async fn check(
             return (findings, None);
         }
     };
-    look_at(&mut findings, &account);
+    check_account(&mut findings, &account);
     sender(&mut findings, &ses, from.address().as_str()).await;
     let recipients = recipients(settings);
     for recipient in recipients.iter().take(MOST_RECIPIENTS) {
-        look_at_recipient(&mut findings, &ses, &account, recipient).await;
+        check_recipient(&mut findings, &ses, &account, recipient).await;
     }
     if recipients.len() > MOST_RECIPIENTS {
         findings.saw(format!("the first {MOST_RECIPIENTS} of {} recipients looked at", recipients.len()));
@@ -56,7 +56,7 @@ pub(super) async fn check(
     (findings, None)
 }
 
-fn look_at(findings: &mut Findings, account: &Account) {
+fn check_account(findings: &mut Findings, account: &Account) {
     if !account.has_production_access {
         findings.warn(
             "the account is in the SES sandbox: it sends to verified addresses only, 200 mails a day",
@@ -156,12 +156,7 @@ fn recipients(settings: &ValidationSettings) -> Vec<Recipient<'_>> {
     recipients
 }
 
-async fn look_at_recipient(
-    findings: &mut Findings,
-    ses: &SesAccount,
-    account: &Account,
-    (who, address): &Recipient<'_>,
-) {
+async fn check_recipient(findings: &mut Findings, ses: &SesAccount, account: &Account, (who, address): &Recipient<'_>) {
     match ses.is_suppressed(address).await {
         Ok(true) => findings.fail(
             format!("{who} is on the suppression list: SES sends it nothing"),

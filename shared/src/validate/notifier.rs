@@ -35,7 +35,7 @@ pub(super) async fn check(
     now: Timestamp,
 ) -> (Findings, Option<Memory>) {
     let mut findings = Findings::default();
-    match look(&mut findings, tables, settings, now).await {
+    match inspect(&mut findings, tables, settings, now).await {
         Ok(memory) => (findings, Some(memory)),
         Err(NotifyError::Table(error)) => {
             findings.fault(tables.account.explain(&error));
@@ -51,7 +51,7 @@ pub(super) async fn check(
     }
 }
 
-async fn look(
+async fn inspect(
     findings: &mut Findings,
     tables: &Tables,
     settings: &ValidationSettings,

@@ -1,5 +1,5 @@
-//! The check `storage`: is the account there, and does it let us in? And what an error of the table service means, for
-//! every check that meets one.
+//! The check `storage`: whether the account exists and accepts the credential. It also holds what an error of the table
+//! service means, for every check that meets one.
 
 use super::connection_string::Connection;
 use super::findings::{Fault, Findings};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// <https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key#specifying-the-date-header>
 const REFUSED_OFFSET: SignedDuration = SignedDuration::from_mins(15);
 
-/// Validation tells of a fault instead of waiting for it to pass.
+/// Short limits: validation reports a fault, where the other functions wait for it to pass.
 const LIMITS: Limits = Limits {
     connect: Duration::from_secs(3),
     request: Duration::from_secs(7),
@@ -22,7 +22,7 @@ const LIMITS: Limits = Limits {
     total: Duration::from_secs(10),
 };
 
-/// An account that can be talked to.
+/// An account that answers.
 pub(super) struct Account {
     pub(super) connection: Connection,
     pub(super) tables: AzureTables,
@@ -190,7 +190,7 @@ impl Account {
         };
         let (seen, cure) = match code {
             "AuthenticationFailed" | "InvalidAuthenticationInfo" => wrong_credential(),
-            // Azurite's word for what Azure calls AuthenticationFailed.
+            // The emulator's code for what Azure calls AuthenticationFailed.
             "AuthorizationFailure" if self.connection.is_emulator => wrong_credential(),
             "AuthorizationFailure" => (
                 "the account refuses the request (AuthorizationFailure): mostly its firewall, else a credential without \
