@@ -1,4 +1,5 @@
-//! What the table port promises, held against both of its implementations: memory and Azure Table storage (Azurite).
+//! What the table port promises, held against memory, and against the client of Azure Table storage on two services: the
+//! emulator (Azurite) and the strict one of `tests/support`.
 
 use jiff::SignedDuration;
 use local_cloud::LocalTable;
@@ -7,6 +8,7 @@ use marketplace_leads::table::memory::MemoryTable;
 use marketplace_leads::table::{
     ConnectionString, ETag, Entity, MAX_BATCH_OPERATIONS, MAX_STRING_UNITS, Operation, Query, Table, TableError, Value,
 };
+use support::strict_table::{Settings, StrictTable};
 use tokio::sync::OnceCell;
 
 /// One test for each promise and implementation.
@@ -22,6 +24,13 @@ macro_rules! contract {
             $(#[tokio::test]
             async fn $promise() {
                 super::$promise(super::azure_table(stringify!($promise)).await).await;
+            })+
+        }
+        mod strict {
+            $(#[tokio::test]
+            async fn $promise() {
+                let service = super::StrictTable::start(super::Settings::default()).await.unwrap();
+                super::$promise(service.open("Contract").unwrap()).await;
             })+
         }
     };
