@@ -186,13 +186,21 @@ impl StrictTable {
         }
     }
 
+    /// Puts one row into a table like [`fill`](Self::fill), with the timestamp of now; reads see it from `visible` on, by the
+    /// service's clock. For whoever inserts it again, it is there at once.
+    pub fn put_late(&self, table: &str, entity: Entity, visible: Timestamp) {
+        let store = &mut self.service.lock().store;
+        let row = Row { written: store.now(), visible: ticks(visible), text: row::text_of(&entity) };
+        let Entity { partition_key, row_key, .. } = entity;
+        store.put(table, Key { partition_key, row_key }, row);
+    }
+
     /// Puts one row into a table like [`fill`](Self::fill). Its properties are JSON as the service would give it back, from
-    /// which nothing is checked: half a surrogate pair (`"\ud83d"`), a list, or no JSON at all. Reads see it from `visible` on,
-    /// by the service's clock.
-    pub fn put_json(&self, table: &str, keys: [&str; 2], properties: &str, written: Timestamp, visible: Timestamp) {
+    /// which nothing is checked: half a surrogate pair (`"\ud83d"`), a list, or no JSON at all.
+    pub fn put_json(&self, table: &str, keys: [&str; 2], properties: &str, written: Timestamp) {
         let text = properties.trim().trim_start_matches('{').trim_end_matches('}').into();
         let [partition_key, row_key] = keys.map(str::to_owned);
-        let row = Row { written: ticks(written), visible: ticks(visible), text };
+        let row = Row { written: ticks(written), visible: i64::MIN, text };
         self.service.lock().store.put(table, Key { partition_key, row_key }, row);
     }
 

@@ -127,13 +127,16 @@ impl PageRequest {
             if !filter.row_key.is_below_upper(row_key) {
                 break;
             }
+            if row.visible > now {
+                continue;
+            }
             if page.returned == most || page.looked_at == limits.looked_at {
                 page.next =
                     Some(Token { partition_key: partition_key.to_string(), row_key: Some(row_key.to_string()) });
                 break;
             }
             page.looked_at += 1;
-            if row.visible > now || !filter.written.contains(row.written) {
+            if !filter.written.contains(row.written) {
                 continue;
             }
             if page.returned > 0 {

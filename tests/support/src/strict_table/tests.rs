@@ -1,9 +1,8 @@
-//! The rules that the emulator does not have, seen over HTTP.
+//! What the contract of all tables (`tests/end-to-end/tests/table_contract.rs`) does not hold the service to.
 
 use super::*;
-use marketplace_leads::table::{
-    MAX_BATCH_BYTES, MAX_KEY_UNITS, MAX_PROPERTIES, MAX_STRING_UNITS, Operation as Write, Query, Table as _,
-};
+use axum::http::{HeaderMap, Method};
+use marketplace_leads::table::{Query, Table as _};
 
 const NOW: &str = "2026-11-22T10:00:00Z";
 
@@ -18,99 +17,6 @@ fn row(partition_key: &str, row_key: &str) -> Entity {
     Entity::new(partition_key, row_key).with("Text", "text")
 }
 
-fn code(error: TableError) -> (u16, String) {
-    match error {
-        TableError::Rejected { status, code } => (status, code),
-        other => panic!("{other}"),
-    }
-}
-
-#[tokio::test]
-async fn what_is_just_at_a_limit_is_taken_and_what_is_beyond_it_is_refused_with_its_code() {
-    let (_service, table) = started(Settings::default()).await;
-    let text = |units: usize| "x".repeat(units);
-    let wide = |count: usize| {
-        (0..count).fold(Entity::new("p", format!("wide{count}")), |row, number| row.with(&format!("N{number}"), true))
-    };
-    // 30 texts of the longest kind are some 1.9 MiB; 15 are below 1 MiB.
-    let heavy = |count: usize| {
-        let row = Entity::new("p", format!("heavy{count}"));
-        (0..count).fold(row, |row, number| row.with(&format!("N{number}"), text(MAX_STRING_UNITS)))
-    };
-    let cases = [
-        (Entity::new("p", "text").with("T", text(MAX_STRING_UNITS)), ""),
-        (Entity::new("p", "text+").with("T", text(MAX_STRING_UNITS + 1)), "PropertyValueTooLarge"),
-        (Entity::new("p", "pairs").with("T", "😀".repeat(MAX_STRING_UNITS / 2)), ""),
-        (Entity::new("p", "pairs+").with("T", "😀".repeat(MAX_STRING_UNITS / 2 + 1)), "PropertyValueTooLarge"),
-        (Entity::new("p", "bytes").with("T", vec![0; 64 * 1024]), ""),
-        (Entity::new("p", "bytes+").with("T", vec![0; 64 * 1024 + 1]), "PropertyValueTooLarge"),
-        (wide(MAX_PROPERTIES), ""),
-        (wide(MAX_PROPERTIES + 1), "TooManyProperties"),
-        (heavy(15), ""),
-        (heavy(16), "EntityTooLarge"),
-        (row("p", &text(MAX_KEY_UNITS)), ""),
-        (row("p", &text(MAX_KEY_UNITS + 1)), "KeyValueTooLarge"),
-        (row(&text(MAX_KEY_UNITS + 1), "r"), "KeyValueTooLarge"),
-        (row("p", "a/b"), "OutOfRangeInput"),
-        (row("p", "a\\b"), "OutOfRangeInput"),
-        (row("a#b", "r"), "OutOfRangeInput"),
-        (row("a?b", "r"), "OutOfRangeInput"),
-        (row("p", "a\u{1}b"), "OutOfRangeInput"),
-        (row("p", "a\u{85}b"), "OutOfRangeInput"),
-        (row("p", "no name").with("1st", true), "PropertyNameInvalid"),
-        (row("p", "long name").with(&text(256), true), "PropertyNameTooLong"),
-    ];
-    for (row, expected) in cases {
-        let shown = row.row_key.chars().take(10).collect::<String>();
-        let alone = table.insert(&row).await.map_err(code);
-        let wanted = if expected.is_empty() { Ok(()) } else { Err((400, expected.to_owned())) };
-        assert_eq!(alone, wanted, "{shown}");
-        let again = [Write::Insert(self::row(&row.partition_key, "other")), Write::InsertOrReplace(row.clone())];
-        let batched = table.submit(&row.partition_key, &again).await.map(drop).map_err(code);
-        assert_eq!(batched, wanted, "{shown} in a batch");
-        let _ = table.delete(&row.partition_key, "other").await;
-    }
-}
-
-#[tokio::test]
-async fn a_batch_beyond_four_mebibytes_is_refused_as_a_whole() {
-    let (service, table) = started(Settings::default()).await;
-    let heavy = |number: usize| {
-        let text = "x".repeat(MAX_STRING_UNITS);
-        let row = Entity::new("p", number.to_string());
-        Write::Insert((0..15).fold(row, |row, column| row.with(&format!("N{column}"), text.as_str())))
-    };
-    let rows = |count: usize| (0..count).map(heavy).collect::<Vec<_>>();
-    let most = MAX_BATCH_BYTES / (15 * MAX_STRING_UNITS);
-    let _ = table.submit("p", &rows(most + 1)).await.unwrap_err();
-    assert_eq!(service.rows("Leads"), 0);
-    table.submit("p", &rows(most)).await.unwrap();
-    assert_eq!(service.rows("Leads"), most);
-}
-
-#[tokio::test]
-async fn a_page_ends_after_so_many_rows_looked_at_and_at_the_end_of_a_partition_empty_or_not() {
-    let clock = Clock::Stopped(NOW.parse().unwrap());
-    let (service, table) = started(Settings { rows_looked_at: 10, clock, ..Settings::default() }).await;
-    let rows = (0..25).map(|number| row(if number < 12 { "a" } else { "b" }, &format!("{number:02}")));
-    service.fill("Leads", rows, NOW.parse().unwrap());
-    let mut next = None;
-    let mut sizes = Vec::new();
-    loop {
-        let page = table.page(&Query::default(), next.as_ref()).await.unwrap();
-        sizes.push(page.entities.len());
-        let Some(token) = page.next else { break };
-        next = Some(token);
-    }
-    assert_eq!(sizes, [10, 2, 10, 3]);
-    service.reset_counters();
-    let later = Query { written_from: Some("2026-11-22T10:00:01Z".parse().unwrap()), ..Query::default() };
-    assert_eq!(table.all(&later).await.unwrap().len(), 0);
-    let counters = service.counters();
-    assert_eq!((counters.requests, counters.rows_looked_at, counters.rows_returned), (4, 25, 0));
-    assert_eq!(counters.operations[&Operation::Query], 4);
-}
-
 #[tokio::test]
 async fn a_query_may_begin_with_an_empty_page_and_a_token() {
     let (service, table) = started(Settings { queries_begin_empty: true, ..Settings::default() }).await;
@@ -119,20 +25,6 @@ async fn a_query_may_begin_with_an_empty_page_and_a_token() {
     assert!(first.entities.is_empty() && first.next.is_some());
     assert_eq!(table.all(&Query::partition("b")).await.unwrap()[0].row_key, "2");
     assert_eq!(table.all(&Query::default()).await.unwrap().len(), 2);
-}
-
-#[tokio::test]
-async fn a_row_may_be_seen_later_than_its_timestamp_says() {
-    let at = |time: &str| Clock::Stopped(time.parse().unwrap());
-    let (service, table) = started(Settings { clock: at(NOW), ..Settings::default() }).await;
-    service.queue_fault(Fault::VisibleAfter(Duration::from_secs(60)));
-    table.insert(&row("p", "r")).await.unwrap();
-    assert_eq!(table.get("p", "r").await, Err(TableError::NotFound));
-    assert_eq!(table.all(&Query::default()).await.unwrap().len(), 0);
-    assert_eq!(table.insert(&row("p", "r")).await, Err(TableError::Exists));
-    service.set_clock(at("2026-11-22T10:01:00Z"));
-    assert_eq!(table.get("p", "r").await.unwrap().timestamp, Some(NOW.parse().unwrap()));
-    assert_eq!(table.all(&Query::default()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -190,4 +82,51 @@ async fn a_stopped_service_is_not_there_and_comes_back_with_its_rows() {
     assert!(matches!(error, TableError::Unavailable { .. }), "{error}");
     service.resume().await.unwrap();
     table.get("p", "r").await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_rows_bytes_and_connections_are_counted() {
+    let (service, table) = started(Settings { rows_looked_at: 10, ..Settings::default() }).await;
+    service.fill("Leads", (0..25).map(|number| row("p", &format!("{number:02}"))), NOW.parse().unwrap());
+    let later = Query { written_from: Some("2026-11-22T10:00:01Z".parse().unwrap()), ..Query::default() };
+    assert_eq!(table.all(&later).await.unwrap().len(), 0);
+    assert_eq!(table.all(&Query::partition("p")).await.unwrap().len(), 25);
+    table.insert(&row("p", "new")).await.unwrap();
+    let counters = service.counters();
+    assert_eq!((counters.requests, counters.connections), (7, 1));
+    assert_eq!((counters.rows_looked_at, counters.rows_returned), (50, 25));
+    assert_eq!(counters.operations, [(Operation::Insert, 1), (Operation::Query, 6)].into());
+    assert_eq!(counters.bytes_received, r#"{"PartitionKey":"p","RowKey":"new","Text":"text"}"#.len() as u64);
+    assert!((2_500..10_000).contains(&counters.bytes_sent), "{counters:?}");
+    service.reset_counters();
+    assert_eq!(service.counters(), Counters::default());
+}
+
+#[tokio::test]
+async fn half_a_surrogate_pair_comes_back_as_it_was_written() {
+    let (service, _) = started(Settings::default()).await;
+    let body = r#"{"PartitionKey":"p","RowKey":"r","Text":"half \ud83d","N":1.5}"#;
+    let headers = HeaderMap::from_iter([(axum::http::header::CONTENT_TYPE, "application/json".parse().unwrap())]);
+    let request = request::Request::parse(&Method::POST, "Leads", "", &headers, body.as_bytes()).unwrap();
+    let store = &mut service.service.lock().store;
+    let limits = query::PageLimits { looked_at: 10, begins_empty: false };
+    answer::Answer::to(request, store, limits, 0, "id").unwrap();
+    let request = request::Request::parse(&Method::GET, "Leads()", "", &headers, b"").unwrap();
+    let (answer, _) = answer::Answer::to(request, store, limits, 0, "id").unwrap();
+    assert!(answer.body.contains(r#""Text":"half \ud83d","N":1.5"#), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn whoever_has_no_credentials_of_the_account_is_refused() {
+    let (service, _) = started(Settings::default()).await;
+    let string = service.connection_string();
+    let signature = format!("{};SharedAccessSignature=sv=2019-02-02&sig=abc", string.split(';').nth(3).unwrap());
+    let other = string.replace(&format!("{ACCOUNT};"), "contoso;");
+    for (string, is_let_in) in [(&string, true), (&signature, true), (&other, false)] {
+        let connection = ConnectionString::parse(string).unwrap();
+        let table = AzureTables::new(&connection, Limits::default()).unwrap().table("Leads");
+        let code = "AuthenticationFailed".to_owned();
+        let wanted = if is_let_in { Ok(0) } else { Err(TableError::Refused { status: 403, code }) };
+        assert_eq!(table.all(&Query::default()).await.map(|rows| rows.len()), wanted);
+    }
 }
