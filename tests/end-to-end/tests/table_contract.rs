@@ -30,7 +30,7 @@ macro_rules! contract {
         mod strict {
             $(#[tokio::test]
             async fn $promise() {
-                let service = super::StrictTable::start(super::Settings::default()).await.unwrap();
+                let service = super::StrictTable::start(super::Settings::default()).unwrap();
                 super::$promise(service.open("Contract").unwrap()).await;
             })+
         }
@@ -98,7 +98,7 @@ impl Service for Strict {
 
     async fn start(rows_looked_at: usize, now: Timestamp) -> (Self, AzureTable) {
         let settings = Settings { rows_looked_at, clock: Clock::Stopped(now), ..Settings::default() };
-        let service = StrictTable::start(settings).await.unwrap();
+        let service = StrictTable::start(settings).unwrap();
         service.create("Contract").unwrap();
         let table = service.open("Contract").unwrap();
         (Self(service), table)

@@ -25,7 +25,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     let Arguments { port, rows_looked_at, queries_begin_empty, entities_per_second } = Arguments::parse();
     let settings = Settings { port, rows_looked_at, queries_begin_empty, entities_per_second, ..Settings::default() };
-    match StrictTable::start(settings).await {
+    match StrictTable::start(settings) {
         Ok(table) => {
             println!("the strict table service listens\n{}", table.connection_string());
             let _ = tokio::signal::ctrl_c().await;

@@ -5,7 +5,8 @@
 //! and after the act. Each rule names the page that it comes from; the numbers are those of
 //! [`marketplace_leads::table`].
 //!
-//! It is used as a library, [`StrictTable::start`], or as the program `strict-table`. All of it is in memory.
+//! It is used as a library, [`StrictTable::start`], or as the program `strict-table`. All of it is in memory. It runs on a
+//! thread of its own.
 
 mod answer;
 mod batch;
@@ -33,10 +34,9 @@ use marketplace_leads::table::{ConnectionString, Entity, MAX_PAGE_ROWS, TableErr
 use server::{ACCOUNT, KEY, Server, Service};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::{Key, Row};
-use tokio::sync::Mutex;
 
 /// How strict the service is, and how it is reached.
 #[derive(Debug, Clone)]
@@ -120,16 +120,17 @@ impl StrictTable {
     ///
     /// # Errors
     /// Where the port is taken.
-    pub async fn start(settings: Settings) -> io::Result<Self> {
+    pub fn start(settings: Settings) -> io::Result<Self> {
         let port = settings.port;
         let service = Arc::new(Service::new(settings));
-        let server = Server::start(service.clone(), port).await?;
+        let server = Server::start(service.clone(), port)?;
         Ok(Self { service, port: server.port, server: Mutex::new(Some(server)) })
     }
 
-    /// Closes its port and its connections. It keeps its rows.
+    /// Closes its port and cuts its connections. It keeps its rows.
     pub async fn stop(&self) {
-        if let Some(server) = self.server.lock().await.take() {
+        let server = self.lock().take();
+        if let Some(server) = server {
             server.stop().await;
         }
     }
@@ -138,12 +139,16 @@ impl StrictTable {
     ///
     /// # Errors
     /// Where the port has been taken since.
-    pub async fn resume(&self) -> io::Result<()> {
-        let mut server = self.server.lock().await;
+    pub fn resume(&self) -> io::Result<()> {
+        let mut server = self.lock();
         if server.is_none() {
-            *server = Some(Server::start(self.service.clone(), self.port).await?);
+            *server = Some(Server::start(self.service.clone(), self.port)?);
         }
         Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Server>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it listens.

@@ -20,7 +20,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 /// The emulator's account; its name and key are published.
 ///
@@ -55,35 +54,50 @@ impl Service {
     }
 }
 
-/// A server that listens. Dropping it closes its port and idle connections.
+/// A server that listens, on a thread of its own: tests with runtimes of their own can share one. Dropping it closes its port
+/// and cuts its connections.
 pub(crate) struct Server {
     pub(crate) port: u16,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
+    stopped: oneshot::Receiver<()>,
 }
 
 impl Server {
-    pub(crate) async fn start(service: Arc<Service>, port: u16) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    pub(crate) fn start(service: Arc<Service>, port: u16) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port))?;
+        listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
-        let counting = service.clone();
-        let listener = listener.tap_io(move |stream| {
-            let _ = stream.set_nodelay(true);
-            counting.lock().counters.connections += 1;
-        });
-        let router = Router::new().fallback(answer).with_state(service);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(async move {
-            let stopped = async move { drop(stopped.await) };
-            let _ = axum::serve(listener, router).with_graceful_shutdown(stopped).await;
-        });
-        Ok(Self { port, stop, task })
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _entered = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+        let (stop, stop_wanted) = oneshot::channel::<()>();
+        let (sender, stopped) = oneshot::channel();
+        std::thread::Builder::new().name("strict-table".to_owned()).spawn(move || {
+            let counting = service.clone();
+            let listener = listener.tap_io(move |stream| {
+                let _ = stream.set_nodelay(true);
+                counting.lock().counters.connections += 1;
+            });
+            let router = Router::new().fallback(answer).with_state(service);
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = axum::serve(listener, router) => {}
+                    _ = stop_wanted => {}
+                }
+            });
+            // Connections are tasks of this runtime, and end with it.
+            drop(runtime);
+            let _ = sender.send(());
+        })?;
+        Ok(Self { port, stop, stopped })
     }
 
-    /// Closes the port, and waits for the requests that are under way.
+    /// Closes the port, and waits until no connection is open any more.
     pub(crate) async fn stop(self) {
         drop(self.stop);
-        let _ = self.task.await;
+        let _ = self.stopped.await;
     }
 }
 

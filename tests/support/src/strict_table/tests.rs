@@ -7,7 +7,7 @@ use marketplace_leads::table::{Query, Table as _};
 const NOW: &str = "2026-11-22T10:00:00Z";
 
 async fn started(settings: Settings) -> (StrictTable, AzureTable) {
-    let service = StrictTable::start(settings).await.unwrap();
+    let service = StrictTable::start(settings).unwrap();
     service.create("Leads").unwrap();
     let table = service.open("Leads").unwrap();
     (service, table)
@@ -80,7 +80,7 @@ async fn a_stopped_service_is_not_there_and_comes_back_with_its_rows() {
     service.stop().await;
     let error = table.get("p", "r").await.unwrap_err();
     assert!(matches!(error, TableError::Unavailable { .. }), "{error}");
-    service.resume().await.unwrap();
+    service.resume().unwrap();
     table.get("p", "r").await.unwrap();
 }
 
