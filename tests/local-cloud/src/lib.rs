@@ -1,5 +1,5 @@
-//! Everything that Marketplace Leads needs of two clouds, on one machine: Azurite's table service, an AWS emulator that
-//! deploys the project's own template with IAM enforced, and a mailbox.
+//! Everything that Marketplace Leads needs of two clouds, on one machine: a table service (Azurite's, or the strict one of
+//! `tests/support`), an AWS emulator that deploys the project's own template with IAM enforced, and a mailbox.
 //!
 //! [`LocalCloud::start`] installs, builds, starts and deploys; the value it gives stands for the running cloud, and
 //! dropping it ends every process. Any number can run side by side.
@@ -27,7 +27,7 @@ pub use deploy::{MAIL_FROM, MAIL_TO, STACK};
 pub use failure::{Failure, Result};
 pub use function_processes::{FunctionProcesses, Resident};
 pub use inbox::{Attachment, Body, Destination, Header, Inbox, Mail};
-pub use parts::LocalTable;
+pub use parts::{LocalTable, TableKind};
 pub use progress::Progress;
 pub use proof::prove;
 pub use table::{MicrosoftLead, TableService, partition_of};
@@ -35,7 +35,7 @@ pub use table::{MicrosoftLead, TableService, partition_of};
 use crate::failure::OrFail;
 use crate::gateway::Gateway;
 use crate::install::Emulators;
-use crate::parts::{Parts, start_table};
+use crate::parts::{Parts, TableServer};
 use crate::processes::Process;
 use crate::proxy::Proxy;
 use crate::run::Run;
@@ -60,6 +60,8 @@ const STATE_TABLE: &str = "MarketplaceLeadsState";
 pub struct Options {
     /// Puts a [`Proxy`] between the functions and the table, and one between them and AWS.
     pub proxies: bool,
+    /// The table service.
+    pub table: TableKind,
     /// Parameters of the template, besides sender, recipients and architecture: name and value.
     pub parameters: Vec<(String, String)>,
     /// Where to follow what is being done.
@@ -72,7 +74,7 @@ pub struct LocalCloud {
     aws: Aws,
     secret_key: String,
     table: TableService,
-    table_process: Mutex<Option<Process>>,
+    table_server: Mutex<TableServer>,
     table_proxy: Option<Proxy>,
     aws_proxy: Option<Proxy>,
     inbox: Inbox,
@@ -119,7 +121,7 @@ impl LocalCloud {
         let since = Instant::now();
         progress.set("starting the table service, the AWS emulator and the inbox");
         let secret_key = random_hex(20);
-        let parts = Parts::start(&run, &emulators, &secret_key, options.proxies).await?;
+        let parts = Parts::start(&run, &emulators, &secret_key, &options).await?;
         progress.done("table service, AWS emulator and inbox started", since);
 
         let since = Instant::now();
@@ -144,7 +146,7 @@ impl LocalCloud {
             aws,
             secret_key,
             table: parts.table,
-            table_process: Mutex::new(Some(parts.table_process)),
+            table_server: Mutex::new(parts.table_server),
             table_proxy: parts.table_proxy,
             aws_proxy: parts.aws_proxy,
             inbox: parts.inbox,
@@ -281,21 +283,14 @@ impl LocalCloud {
         Ok(())
     }
 
-    /// Stops the table service; it writes down what it holds.
+    /// Stops the table service; it keeps what it holds.
     pub async fn stop_table(&self) -> Result<()> {
-        match self.table_process.lock().await.take() {
-            Some(process) => process.stop().await,
-            None => Ok(()),
-        }
+        self.table_server.lock().await.stop().await
     }
 
     /// Starts the table service again, on the same port, with what it held.
     pub async fn start_table(&self) -> Result<()> {
-        let mut process = self.table_process.lock().await;
-        if process.is_none() {
-            *process = Some(start_table(&self.run, &self.emulators, self.table.port()).await?);
-        }
-        Ok(())
+        self.table_server.lock().await.resume(&self.run, &self.emulators, self.table.port()).await
     }
 
     /// What the functions have logged so far, line by line. Stream by stream: the emulator's search over all of them ends

@@ -27,11 +27,12 @@ pub use faults::{Asked, Chooser, Fault};
 pub use refusal::Refusal;
 pub use request::Operation;
 
+use crate::development_account::connection_string;
 use clock::{ticks, timestamp};
 use jiff::Timestamp;
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Entity, MAX_PAGE_ROWS, TableError};
-use server::{ACCOUNT, KEY, Server, Service};
+use server::{Server, Service};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -158,8 +159,7 @@ impl StrictTable {
 
     /// The connection string of its account.
     pub fn connection_string(&self) -> String {
-        let endpoint = format!("http://127.0.0.1:{}/{ACCOUNT}", self.port);
-        format!("DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};TableEndpoint={endpoint};")
+        connection_string(self.port)
     }
 
     /// A client of one of its tables, with a connection pool of its own.

@@ -8,6 +8,7 @@ use super::refusal::Refusal;
 use super::request::Request;
 use super::store::Store;
 use super::{Access, Counters, Settings};
+use crate::development_account::ACCOUNT;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -20,12 +21,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-
-/// The emulator's account; its name and key are published.
-///
-/// <https://learn.microsoft.com/azure/storage/common/storage-use-azurite#well-known-storage-account-and-key>
-pub(crate) const ACCOUNT: &str = "devstoreaccount1";
-pub(crate) const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// What all requests share.
 pub(crate) struct Service {

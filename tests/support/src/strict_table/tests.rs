@@ -1,6 +1,7 @@
 //! What the contract of all tables (`tests/end-to-end/tests/table_contract.rs`) does not hold the service to.
 
 use super::*;
+use crate::development_account::ACCOUNT;
 use axum::http::{HeaderMap, Method};
 use marketplace_leads::table::{Query, Table as _};
 
