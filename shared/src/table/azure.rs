@@ -125,7 +125,8 @@ impl Table for AzureTable {
             request = request.filter(filter);
         }
         if !query.select.is_empty() {
-            let columns = ["PartitionKey", "RowKey", "Timestamp"].iter().chain(&query.select);
+            let keys = ["PartitionKey", "RowKey", "Timestamp"];
+            let columns = keys.iter().chain(query.select.iter().filter(|column| !keys.contains(column)));
             request = request.select(columns.copied().collect::<Vec<_>>().join(","));
         }
         if let Some(rows) = query.page_size {
