@@ -181,7 +181,7 @@ impl StrictTable {
     }
 
     /// Puts rows into a table, past all limits and faults, as if they had been written at this time. The table is created
-    /// where it is missing; a million rows take some seconds.
+    /// where it is missing. A million leads take some 650 MB.
     pub fn fill(&self, table: &str, rows: impl IntoIterator<Item = Entity>, written: Timestamp) {
         let store = &mut self.service.lock().store;
         for entity in rows {
