@@ -5,8 +5,7 @@
 
 use marketplace_leads::function::Function;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
@@ -15,42 +14,16 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
-/// Python with the linters in it. Whoever comes first installs; others wait. The folder's name holds a hash of what
-/// belongs in it; a file says that all of it is there, so that a killed installation is not taken for a whole one.
+/// Python with the linters in it.
 fn python() -> PathBuf {
-    let requirements = workspace().join("tests/templates/requirements.txt");
-    let system = ["python3", "python"]
-        .into_iter()
-        .find(|name| {
-            let script = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
-            Command::new(name).args(["-c", script]).output().is_ok_and(|output| output.status.success())
-        })
-        .expect("the checks of the templates need Python 3.10 or newer with its venv module, in PATH");
-    let version = Command::new(system).arg("-VV").output().unwrap().stdout;
-    let hash = Sha256::new().chain_update(fs::read(&requirements).unwrap()).chain_update(version).finalize();
-    let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-
+    let system = support::python::find().unwrap();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("templates");
     fs::create_dir_all(&folder).unwrap();
-    let lock = File::create(folder.join("lock")).unwrap();
-    lock.lock().unwrap();
-    let installed = folder.join(format!("python-{hash}"));
-    let complete = installed.join("complete");
-    if !complete.exists() {
-        if installed.exists() {
-            fs::remove_dir_all(&installed).unwrap();
-        }
-        succeed(Command::new(system).args(["-m", "venv"]).arg(&installed));
-        succeed(
-            Command::new(installed.join("bin/python"))
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"])
-                .args(["--only-binary", ":all:"])
-                .args(["--require-hashes", "--requirement"])
-                .arg(&requirements),
-        );
-        File::create(complete).unwrap();
+    let (requirements, log) = (workspace().join("tests/templates/requirements.txt"), folder.join("install.log"));
+    match support::python::install(&system, &requirements, &folder, &log) {
+        Ok(environment) => environment.python,
+        Err(failure) => panic!("{failure}: {}\n{}", failure.command.as_deref().unwrap_or("-"), log.display()),
     }
-    installed.join("bin/python")
 }
 
 fn succeed(command: &mut Command) -> Output {

@@ -1,64 +1,21 @@
 //! The function's own binary, between a stub of Lambda's Runtime API and a stub of the table service.
 
-use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
-use futures::StreamExt as _;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
+use support::runtime_api::{RuntimeApi, What};
 use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::Notify;
 
 /// How many rows a page has.
 const PAGE: usize = 1000;
-
-/// What the Runtime API gets of one answer.
-#[derive(Debug)]
-enum Got {
-    Bytes(Bytes),
-    /// The body ended well.
-    End,
-    /// The connection broke.
-    Cut,
-}
-
-#[derive(Clone)]
-struct Runtime {
-    events: Arc<Mutex<mpsc::UnboundedReceiver<Value>>>,
-    got: mpsc::UnboundedSender<Got>,
-}
-
-/// Hands out the next event, once there is one.
-async fn next(State(runtime): State<Runtime>) -> Response {
-    let event = runtime.events.lock().await.recv().await.unwrap();
-    let headers = [
-        ("lambda-runtime-aws-request-id", "request-1"),
-        ("lambda-runtime-deadline-ms", "4102444800000"),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-west-1:000000000000:function:leads-lead-export"),
-    ];
-    (headers, Json(event)).into_response()
-}
-
-async fn response(State(runtime): State<Runtime>, headers: HeaderMap, body: Body) -> StatusCode {
-    assert_eq!(headers["lambda-runtime-function-response-mode"], "streaming");
-    assert_eq!(headers["content-type"], "application/vnd.awslambda.http-integration-response");
-    let mut body = body.into_data_stream();
-    while let Some(bytes) = body.next().await {
-        let Ok(bytes) = bytes else {
-            runtime.got.send(Got::Cut).unwrap();
-            return StatusCode::BAD_REQUEST;
-        };
-        runtime.got.send(Got::Bytes(bytes)).unwrap();
-    }
-    runtime.got.send(Got::End).unwrap();
-    StatusCode::ACCEPTED
-}
 
 async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -124,24 +81,16 @@ async fn rows(
 /// The function between its stubs.
 struct Function {
     process: Child,
-    events: mpsc::UnboundedSender<Value>,
-    got: mpsc::UnboundedReceiver<Got>,
+    api: RuntimeApi,
 }
 
 impl Function {
     async fn start(pages: Pages) -> Self {
-        let (events, waiting) = mpsc::unbounded_channel();
-        let (sender, got) = mpsc::unbounded_channel();
-        let runtime = Runtime { events: Arc::new(Mutex::new(waiting)), got: sender };
-        let runtime = Router::new()
-            .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
-            .layer(axum::extract::DefaultBodyLimit::disable())
-            .with_state(runtime);
+        let api = RuntimeApi::start("leads-lead-export").await.unwrap();
         let table = Router::new().route("/account/{*path}", get(rows)).with_state(pages);
-        let (runtime, table) = (serve(runtime).await, serve(table).await);
+        let table = serve(table).await;
         let process = Command::new(env!("CARGO_BIN_EXE_lead-export"))
-            .env("AWS_LAMBDA_RUNTIME_API", runtime)
+            .env("AWS_LAMBDA_RUNTIME_API", api.address())
             .env("AWS_LAMBDA_FUNCTION_NAME", "leads-lead-export")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
@@ -157,26 +106,37 @@ impl Function {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { process, events, got }
+        Self { process, api }
     }
 
     /// Sends `GET /leads` with this query.
     fn get(&self, query: &str) {
         let event =
             json!({"rawPath": "/leads", "rawQueryString": query, "requestContext": {"http": {"method": "GET"}}});
-        self.events.send(event).unwrap();
+        self.api.hand_over("request-1", &event.to_string());
     }
 
-    async fn got(&mut self) -> Got {
-        tokio::time::timeout(Duration::from_secs(60), self.got.recv()).await.unwrap().unwrap()
+    /// The next part of an answer, or its end.
+    async fn part(&mut self) -> What {
+        loop {
+            let happening = tokio::time::timeout(Duration::from_secs(60), self.api.happening()).await.unwrap();
+            match happening.unwrap().what {
+                What::Asks => {}
+                What::Answers(headers) => {
+                    assert_eq!(headers["lambda-runtime-function-response-mode"], "streaming");
+                    assert_eq!(headers["content-type"], "application/vnd.awslambda.http-integration-response");
+                }
+                part => return part,
+            }
+        }
     }
 
     /// The status, headers and first bytes of an answer.
     async fn head(&mut self) -> (Value, Vec<u8>) {
         let mut bytes = Vec::new();
         loop {
-            match self.got().await {
-                Got::Bytes(more) => bytes.extend(more),
+            match self.part().await {
+                What::Sends(more) => bytes.extend(more),
                 other => panic!("{other:?} before the end of the headers"),
             }
             let end = bytes.windows(8).position(|window| window == [0; 8]);
@@ -192,10 +152,11 @@ impl Function {
         self.get(query);
         let (head, mut body) = self.head().await;
         loop {
-            match self.got().await {
-                Got::Bytes(more) => body.extend(more),
-                Got::End => return (head, body, true),
-                Got::Cut => return (head, body, false),
+            match self.part().await {
+                What::Sends(more) => body.extend(more),
+                What::Ends => return (head, body, true),
+                What::Breaks => return (head, body, false),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -245,20 +206,20 @@ async fn the_first_bytes_come_with_the_first_page_while_the_second_is_not_there_
     assert_eq!(head["statusCode"], 200);
     let count = |body: &[u8]| body.iter().filter(|byte| **byte == b'\n').count();
     while count(&body) < PAGE {
-        match function.got().await {
-            Got::Bytes(more) => body.extend(more),
+        match function.part().await {
+            What::Sends(more) => body.extend(more),
             other => panic!("{other:?}"),
         }
     }
-    assert!(tokio::time::timeout(Duration::from_millis(200), function.got.recv()).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(200), function.part()).await.is_err());
     until.notify_one();
     while count(&body) < 2 * PAGE {
-        match function.got().await {
-            Got::Bytes(more) => body.extend(more),
+        match function.part().await {
+            What::Sends(more) => body.extend(more),
             other => panic!("{other:?}"),
         }
     }
-    assert!(matches!(function.got().await, Got::End));
+    assert!(matches!(function.part().await, What::Ends));
 }
 
 #[tokio::test]

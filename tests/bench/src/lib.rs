@@ -10,7 +10,6 @@ mod mail;
 pub mod measure;
 mod peers;
 mod report;
-mod service;
 mod subjects;
 mod wire;
 
@@ -18,7 +17,6 @@ pub use lambda::{Lambda, Outcome, Usage};
 pub use leads::{Filler, body, function_url_event};
 pub use mail::MailTaker;
 pub use report::{Plot, Report, Target, write_document};
-pub use service::TableModel;
 pub use subjects::{Build, Stage, Subject};
 pub use wire::Wire;
 

@@ -5,6 +5,7 @@ use crate::subjects::target;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use support::python;
 use tokio::process::Command;
 
 /// Where the peers' interpreters are.
@@ -23,22 +24,23 @@ pub(crate) async fn install() -> Result<Peers> {
     let lock = File::create(folder.join("lock"))?;
     let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
 
-    let requirements = sources.join("python/requirements.txt");
-    let venv = folder.join("python");
-    if !is_installed(&venv, &requirements)? {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv)).await?;
-        let arguments =
-            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"];
-        let pip = venv.join("bin/python");
-        run(Command::new(&pip).args(arguments).args(["--only-binary", ":all:", "--requirement"]).arg(&requirements))
-            .await?;
+    let (requirements, parent, output) =
+        (sources.join("python/requirements.txt"), folder.clone(), folder.join("install.log"));
+    let environment = tokio::task::spawn_blocking(move || {
+        let system = python::find()?;
+        python::install(&system, &requirements, &parent, &output)
+            .map_err(|failure| format!("{failure}: {}", failure.command.as_deref().unwrap_or_default()))
+    });
+    let environment = environment.await??;
+    let python = environment.python;
+    if environment.is_new {
         // As in a deployed package, nothing is left to be compiled at the start.
-        run(Command::new(&pip).args(["-m", "compileall", "-q", "-j", "0"]).arg(venv.join("lib"))).await?;
-        fs::copy(&requirements, venv.join("installed"))?;
+        let library = environment.folder.join("lib");
+        run(Command::new(&python).args(["-m", "compileall", "-q", "-j", "0"]).arg(library)).await?;
     }
     let python_folder = folder.join("python-peers");
     copy(&sources.join("python"), &python_folder)?;
-    run(Command::new(venv.join("bin/python")).args(["-m", "compileall", "-q"]).arg(&python_folder)).await?;
+    run(Command::new(&python).args(["-m", "compileall", "-q"]).arg(&python_folder)).await?;
 
     let node_folder = folder.join("node");
     let packages = sources.join("node/package-lock.json");
@@ -53,7 +55,7 @@ pub(crate) async fn install() -> Result<Peers> {
 
     let node = Command::new("node").args(["-p", "process.execPath"]).output().await?;
     let node = PathBuf::from(String::from_utf8(node.stdout)?.trim());
-    Ok(Peers { python: venv.join("bin/python"), python_folder, node, node_folder })
+    Ok(Peers { python, python_folder, node, node_folder })
 }
 
 /// Whether a folder holds what a lock file asks for: a copy of the file was put there when all was.

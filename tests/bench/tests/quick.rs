@@ -30,10 +30,10 @@ async fn a_run_of_the_notifier_costs_the_same_whatever_the_table_holds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_holds_every_lead_and_reads_each_page_once() {
     let stage = Stage::set(Build::Dev).await.unwrap();
-    let model = export::table(2_000).await.unwrap();
+    let service = export::table(2_000).unwrap();
     let [ours, node, python] = stage.all("export").unwrap();
     for subject in [&ours, &node, &python] {
-        let exported = export::run(&stage, subject, &model).await.unwrap();
+        let exported = export::run(&stage, subject, &service).await.unwrap();
         // A page for each of 30 days. The answer in Python is one JSON text, without lines.
         let lines = if subject.name == "Python" { 0 } else { 2_001 };
         assert_eq!((exported.lines, exported.requests), (lines, 30), "{}", subject.name);

@@ -1,12 +1,15 @@
-//! What the table port promises, held against both of its implementations: memory and Azure Table storage (Azurite).
+//! What the table port promises, held against memory, and against the client of Azure Table storage on two services: the
+//! emulator (Azurite) and the strict one of `tests/support`.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use local_cloud::LocalTable;
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
 use marketplace_leads::table::memory::MemoryTable;
 use marketplace_leads::table::{
-    ConnectionString, ETag, Entity, MAX_BATCH_OPERATIONS, MAX_STRING_UNITS, Operation, Query, Table, TableError, Value,
+    ConnectionString, ETag, Entity, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_KEY_UNITS,
+    MAX_PROPERTIES, MAX_STRING_UNITS, Operation, Query, Table, TableError, Value,
 };
+use support::strict_table::{Clock, Settings, StrictTable};
 use tokio::sync::OnceCell;
 
 /// One test for each promise and implementation.
@@ -22,6 +25,13 @@ macro_rules! contract {
             $(#[tokio::test]
             async fn $promise() {
                 super::$promise(super::azure_table(stringify!($promise)).await).await;
+            })+
+        }
+        mod strict {
+            $(#[tokio::test]
+            async fn $promise() {
+                let service = super::StrictTable::start(super::Settings::default()).unwrap();
+                super::$promise(service.open("Contract").unwrap()).await;
             })+
         }
     };
@@ -45,6 +55,179 @@ contract!(
     a_deleted_row_is_gone,
     a_column_holds_the_longest_text_and_long_texts_go_on,
 );
+
+/// One test for each limit that Azurite does not keep.
+macro_rules! limits {
+    ($($promise:ident),+ $(,)?) => {
+        mod strict_limits {
+            $(#[tokio::test]
+            async fn $promise() {
+                super::$promise::<super::Strict>().await;
+            })+
+        }
+    };
+}
+
+limits!(
+    what_is_just_at_a_limit_is_taken_and_what_is_beyond_it_is_refused_with_its_code,
+    a_batch_is_held_to_its_limits_and_written_not_at_all_beyond_them,
+    a_page_ends_after_so_many_rows_looked_at_and_with_its_partition_empty_or_not,
+    a_row_may_be_seen_later_than_its_timestamp_says,
+);
+
+/// A table service whose limits and clock a test can set.
+trait Service {
+    /// Its table.
+    type Table: Table;
+
+    /// Starts it, with a table in it. Its pages end after so many rows looked at, and its clock stands still.
+    async fn start(rows_looked_at: usize, now: Timestamp) -> (Self, Self::Table)
+    where
+        Self: Sized;
+
+    /// Sets its clock.
+    fn set_now(&self, now: Timestamp);
+
+    /// Writes a row that reads do not see before this time.
+    fn put_late(&self, row: Entity, visible: Timestamp);
+}
+
+/// The strict service of `tests/support`.
+struct Strict(StrictTable);
+
+impl Service for Strict {
+    type Table = AzureTable;
+
+    async fn start(rows_looked_at: usize, now: Timestamp) -> (Self, AzureTable) {
+        let settings = Settings { rows_looked_at, clock: Clock::Stopped(now), ..Settings::default() };
+        let service = StrictTable::start(settings).unwrap();
+        service.create("Contract").unwrap();
+        let table = service.open("Contract").unwrap();
+        (Self(service), table)
+    }
+
+    fn set_now(&self, now: Timestamp) {
+        self.0.set_clock(Clock::Stopped(now));
+    }
+
+    fn put_late(&self, row: Entity, visible: Timestamp) {
+        self.0.put_late("Contract", row, visible);
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-11-22T10:00:00Z".parse().unwrap()
+}
+
+async fn what_is_just_at_a_limit_is_taken_and_what_is_beyond_it_is_refused_with_its_code<S: Service>() {
+    let (_service, table) = S::start(1_000, now()).await;
+    let text = |units: usize| "x".repeat(units);
+    let wide = |count: usize| {
+        (0..count).fold(Entity::new("p", format!("wide{count}")), |row, number| row.with(&format!("N{number}"), true))
+    };
+    // 15 texts of the longest kind are below 1 MiB.
+    let heavy = |count: usize| {
+        let row = Entity::new("p", format!("heavy{count}"));
+        (0..count).fold(row, |row, number| row.with(&format!("N{number}"), text(MAX_STRING_UNITS)))
+    };
+    let cases = [
+        (Entity::new("p", "text").with("T", text(MAX_STRING_UNITS)), ""),
+        (Entity::new("p", "text+").with("T", text(MAX_STRING_UNITS + 1)), "PropertyValueTooLarge"),
+        (Entity::new("p", "pairs").with("T", "😀".repeat(MAX_STRING_UNITS / 2)), ""),
+        (Entity::new("p", "pairs+").with("T", "😀".repeat(MAX_STRING_UNITS / 2 + 1)), "PropertyValueTooLarge"),
+        (Entity::new("p", "bytes").with("T", vec![0; MAX_BINARY_BYTES]), ""),
+        (Entity::new("p", "bytes+").with("T", vec![0; MAX_BINARY_BYTES + 1]), "PropertyValueTooLarge"),
+        (wide(MAX_PROPERTIES), ""),
+        (wide(MAX_PROPERTIES + 1), "TooManyProperties"),
+        (heavy(15), ""),
+        (heavy(16), "EntityTooLarge"),
+        (row("p", &text(MAX_KEY_UNITS)), ""),
+        (row("p", &text(MAX_KEY_UNITS + 1)), "KeyValueTooLarge"),
+        (row(&text(MAX_KEY_UNITS + 1), "r"), "KeyValueTooLarge"),
+        (row("p", "a/b"), "OutOfRangeInput"),
+        (row("p", "a\\b"), "OutOfRangeInput"),
+        (row("a#b", "r"), "OutOfRangeInput"),
+        (row("a?b", "r"), "OutOfRangeInput"),
+        (row("p", "a\u{1}b"), "OutOfRangeInput"),
+        (row("p", "a\u{85}b"), "OutOfRangeInput"),
+        (row("p", "long name").with(&text(256), true), "PropertyNameTooLong"),
+    ];
+    for (row, code) in cases {
+        let shown: String = row.row_key.chars().take(10).collect();
+        let refused = TableError::Rejected { status: 400, code: code.to_owned() };
+        let wanted = if code.is_empty() { Ok(()) } else { Err(refused) };
+        assert_eq!(table.insert(&row).await, wanted, "{shown}");
+        let batch =
+            [Operation::Insert(self::row(&row.partition_key, "other")), Operation::InsertOrReplace(row.clone())];
+        assert_eq!(table.submit(&row.partition_key, &batch).await.map(drop), wanted, "{shown} in a batch");
+        if code.is_empty() {
+            table.delete(&row.partition_key, "other").await.unwrap();
+        }
+    }
+}
+
+async fn a_batch_is_held_to_its_limits_and_written_not_at_all_beyond_them<S: Service>() {
+    let (_service, table) = S::start(1_000, now()).await;
+    let heavy = |number: usize| {
+        let text = "x".repeat(MAX_STRING_UNITS);
+        let row = Entity::new("p", number.to_string());
+        Operation::Insert((0..15).fold(row, |row, column| row.with(&format!("N{column}"), text.as_str())))
+    };
+    let heavy = |count: usize| (0..count).map(heavy).collect::<Vec<_>>();
+    let light = |count: usize| (0..count).map(|n| Operation::Insert(row("p", &n.to_string()))).collect::<Vec<_>>();
+    let twice = vec![Operation::Insert(row("p", "a")), Operation::Delete { row_key: "a".to_owned() }];
+    let apart = vec![Operation::Insert(row("p", "a")), Operation::Insert(row("q", "b"))];
+    let most = MAX_BATCH_BYTES / (15 * MAX_STRING_UNITS);
+    for (batch, status, code) in [
+        (heavy(most + 1), 413, "RequestBodyTooLarge"),
+        (light(MAX_BATCH_OPERATIONS + 1), 400, "InvalidInput"),
+        (Vec::new(), 400, "InvalidInput"),
+        (twice, 400, "InvalidDuplicateRow"),
+        (apart, 400, "CommandsInBatchActOnDifferentPartitions"),
+    ] {
+        let refused = TableError::Rejected { status, code: code.to_owned() };
+        assert_eq!(table.submit("p", &batch).await, Err(refused), "{code}");
+        assert_eq!(table.all(&Query::default()).await.unwrap().len(), 0, "{code}");
+    }
+    table.submit("p", &heavy(most)).await.unwrap();
+}
+
+async fn a_page_ends_after_so_many_rows_looked_at_and_with_its_partition_empty_or_not<S: Service>() {
+    let (service, table) = S::start(10, now()).await;
+    for number in 0..25 {
+        table.insert(&row(if number < 12 { "a" } else { "b" }, &format!("{number:02}"))).await.unwrap();
+    }
+    let sizes = async |query: Query| {
+        let (mut sizes, mut next) = (Vec::new(), None);
+        loop {
+            let page = table.page(&query, next.as_ref()).await.unwrap();
+            sizes.push(page.entities.len());
+            next = page.next;
+            if next.is_none() {
+                return sizes;
+            }
+        }
+    };
+    assert_eq!(sizes(Query::default()).await, [10, 2, 10, 3]);
+    assert_eq!(sizes(Query::partition("b")).await, [10, 3]);
+    let later = now() + SignedDuration::from_secs(60);
+    service.set_now(later);
+    table.insert(&row("b", "25")).await.unwrap();
+    assert_eq!(sizes(Query { written_from: Some(later), ..Query::default() }).await, [0, 0, 0, 1]);
+}
+
+async fn a_row_may_be_seen_later_than_its_timestamp_says<S: Service>() {
+    let (service, table) = S::start(1_000, now()).await;
+    let visible = now() + SignedDuration::from_secs(60);
+    service.put_late(row("p", "r"), visible);
+    assert_eq!(table.get("p", "r").await, Err(TableError::NotFound));
+    assert_eq!(table.all(&Query::default()).await.unwrap().len(), 0);
+    assert_eq!(table.insert(&row("p", "r")).await, Err(TableError::Exists));
+    service.set_now(visible);
+    assert_eq!(table.get("p", "r").await.unwrap().timestamp, Some(now()));
+    let query = Query { written_before: Some(visible), ..Query::partition("p") };
+    assert_eq!(table.all(&query).await.unwrap().len(), 1);
+}
 
 async fn created<T: Table>(table: T) -> T {
     table.create().await.unwrap();

@@ -7,10 +7,9 @@ use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use support::python;
 use tokio::process::Command;
 
-/// The oldest Python that the AWS emulator runs on.
-const PYTHON: (u32, u32) = (3, 10);
 /// The oldest Node.js that the table service and the inbox run on.
 const NODE: u32 = 20;
 
@@ -29,34 +28,13 @@ pub(crate) struct Emulators {
 
 /// Finds Python and Node.js, or says in one sentence what is missing.
 pub(crate) async fn prerequisites() -> Result<(PathBuf, PathBuf)> {
-    let (python, node) = futures::join!(python(), node());
+    let python = tokio::task::spawn_blocking(python::find).await.or_fail("look for Python")?;
+    let node = node().await;
     let missing: Vec<String> = [python.as_ref().err(), node.as_ref().err()].into_iter().flatten().cloned().collect();
     match (python, node) {
         (Ok(python), Ok(node)) => Ok((python, node)),
         _ => Err(Failure::new("start", missing.join(" "))),
     }
-}
-
-async fn python() -> Result<PathBuf, String> {
-    let mut seen = Vec::new();
-    for name in ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python"] {
-        let script = "import sys; print(sys.executable, sys.version_info[0], sys.version_info[1])";
-        let Some(answer) = ask(name, &["-c", script]).await else { continue };
-        let mut words = answer.rsplitn(3, ' ');
-        let minor: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
-        let major: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
-        if (major, minor) < PYTHON {
-            seen.push(format!("{major}.{minor}"));
-        } else if ask(name, &["-c", "import venv, ensurepip"]).await.is_none() {
-            return Err(format!(
-                "Python {major}.{minor} has no `venv` module: install it (Debian and Ubuntu: `apt install python3-venv`)."
-            ));
-        } else {
-            return Ok(PathBuf::from(words.next().unwrap_or(name)));
-        }
-    }
-    let found = if seen.is_empty() { "none was found".to_owned() } else { format!("found {}", seen.join(", ")) };
-    Err(format!("Python {}.{} or newer must be installed and in PATH ({found}).", PYTHON.0, PYTHON.1))
 }
 
 async fn node() -> Result<PathBuf, String> {
@@ -89,29 +67,19 @@ pub(crate) async fn install(workspace: &Workspace, log: &Path, progress: &Progre
     let locks = Workspace::emulators();
     let lock = lock(&workspace.target.join("install.lock"), progress).await?;
 
-    let requirements = locks.join("requirements.txt");
-    let version = ask(&python.to_string_lossy(), &["-VV"]).await.unwrap_or_default();
-    let venv = workspace.target.join(format!("python-{}", fingerprint(&[&requirements], &version)?));
-    let new_venv = !venv.join("complete").exists();
-    if new_venv {
-        progress.set("installing the AWS emulator from PyPI");
-        start_afresh(&venv)?;
-        run(Command::new(&python).args(["-m", "venv"]).arg(&venv), log).await?;
-        run(
-            Command::new(venv.join("bin/python"))
-                .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps"])
-                .args(["--only-binary", ":all:", "--require-hashes", "-r"])
-                .arg(&requirements),
-            log,
-        )
-        .await?;
-        File::create(venv.join("complete")).or_fail("install the AWS emulator")?;
-    }
+    progress.set("looking at the AWS emulator, or installing it from PyPI");
+    let (requirements, folder, output) = (locks.join("requirements.txt"), workspace.target.clone(), log.to_owned());
+    let installed =
+        tokio::task::spawn_blocking(move || python::install(&python, &requirements, &folder, &output)).await;
+    let environment = installed.or_fail("install the AWS emulator")?.map_err(|failure| {
+        let command = failure.command.clone().unwrap_or_default();
+        Failure::new("install the AWS emulator", failure).command(command).log(log)
+    })?;
 
     let packages = ["package.json", "package-lock.json", ".npmrc", "not-used/package.json", "not-used/index.js"];
     let files: Vec<PathBuf> = packages.iter().map(|name| locks.join(name)).collect();
     let files: Vec<&PathBuf> = files.iter().collect();
-    let folder = workspace.target.join(format!("node-{}", fingerprint(&files, "")?));
+    let folder = workspace.target.join(format!("node-{}", fingerprint(&files)?));
     let new_node = !folder.join("complete").exists();
     if new_node {
         const STEP: &str = "install the table service and the inbox";
@@ -127,10 +95,10 @@ pub(crate) async fn install(workspace: &Workspace, log: &Path, progress: &Progre
     drop(lock);
 
     Ok(Emulators {
-        python: venv.join("bin/python"),
+        python: environment.python,
         node,
         node_modules: folder.join("node_modules"),
-        installed_now: new_venv || new_node,
+        installed_now: environment.is_new || new_node,
     })
 }
 
@@ -146,14 +114,14 @@ pub(crate) async fn lock(path: &Path, progress: &Progress) -> Result<File> {
     tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await.or_fail(STEP)?.or_fail(STEP)
 }
 
-/// The first digits of a hash of files' content and of a version.
-fn fingerprint(files: &[&PathBuf], version: &str) -> Result<String> {
-    let mut hash = Sha256::new_with_prefix(version);
+/// The first digits of a hash of files' content.
+fn fingerprint(files: &[&PathBuf]) -> Result<String> {
+    let mut hash = Sha256::new();
     for file in files {
         hash.update(fs::read(file).or_fail(&format!("read {}", file.display()))?);
         hash.update([0]);
     }
-    Ok(hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(&hash.finalize()[..6]))
 }
 
 fn start_afresh(folder: &Path) -> Result<()> {

@@ -1,5 +1,5 @@
-//! Everything that Marketplace Leads needs of two clouds, on one machine: Azurite's table service, an AWS emulator that
-//! deploys the project's own template with IAM enforced, and a mailbox.
+//! Everything that Marketplace Leads needs of two clouds, on one machine: a table service (Azurite's, or the strict one of
+//! `tests/support`), an AWS emulator that deploys the project's own template with IAM enforced, and a mailbox.
 //!
 //! [`LocalCloud::start`] installs, builds, starts and deploys. Its value stands for the running cloud. Dropping the value
 //! ends every process. Any number of clouds can run side by side. Tests share clouds: [`borrow`] gives one that was reset.
@@ -34,7 +34,7 @@ pub use function_processes::{FunctionProcesses, Resident};
 pub use inbox::{Attachment, Body, Destination, Header, Inbox, Mail};
 pub use invocation::{Invocation, functions_of_stack, invoke};
 pub use logs::FunctionLogs;
-pub use parts::LocalTable;
+pub use parts::{LocalTable, TableKind};
 pub use pool::{Borrowed, borrow};
 pub use progress::Progress;
 pub use proof::prove;
@@ -43,7 +43,7 @@ pub use table::{MicrosoftLead, TableService, partition_of};
 use crate::failure::OrFail;
 use crate::gateway::Gateway;
 use crate::install::Emulators;
-use crate::parts::{Parts, start_table};
+use crate::parts::{Parts, TableServer};
 use crate::processes::Process;
 use crate::proxy::Proxy;
 use crate::run::Run;
@@ -68,6 +68,8 @@ const STATE_TABLE: &str = "MarketplaceLeadsState";
 pub struct Options {
     /// Puts a [`Proxy`] between the functions and the table, and one between them and AWS.
     pub proxies: bool,
+    /// The table service.
+    pub table: TableKind,
     /// Parameters of the template, each with its value. Sender, recipients and architecture are set already.
     pub parameters: Vec<(String, String)>,
     /// Shows the progress of the start.
@@ -80,7 +82,7 @@ pub struct LocalCloud {
     aws: Aws,
     secret_key: String,
     table: TableService,
-    table_process: Mutex<Option<Process>>,
+    table_server: Mutex<TableServer>,
     table_proxy: Option<Proxy>,
     aws_proxy: Option<Proxy>,
     inbox: Inbox,
@@ -118,7 +120,7 @@ impl LocalCloud {
         let since = Instant::now();
         progress.set("starting the table service, the AWS emulator and the inbox");
         let secret_key = random_hex(20);
-        let parts = Parts::start(&run, &emulators, &secret_key, options.proxies).await?;
+        let parts = Parts::start(&run, &emulators, &secret_key, &options).await?;
         progress.done("table service, AWS emulator and inbox started", since);
 
         let since = Instant::now();
@@ -142,7 +144,7 @@ impl LocalCloud {
             aws,
             secret_key,
             table: parts.table,
-            table_process: Mutex::new(Some(parts.table_process)),
+            table_server: Mutex::new(parts.table_server),
             table_proxy: parts.table_proxy,
             aws_proxy: parts.aws_proxy,
             inbox: parts.inbox,
@@ -277,21 +279,14 @@ impl LocalCloud {
         Ok(())
     }
 
-    /// Stops the table service. It keeps its rows in a file.
+    /// Stops the table service. It keeps its rows.
     pub async fn stop_table(&self) -> Result<()> {
-        match self.table_process.lock().await.take() {
-            Some(process) => process.stop().await,
-            None => Ok(()),
-        }
+        self.table_server.lock().await.stop().await
     }
 
     /// Starts the table service again, on the same port and with the same rows.
     pub async fn start_table(&self) -> Result<()> {
-        let mut process = self.table_process.lock().await;
-        if process.is_none() {
-            *process = Some(start_table(&self.run, &self.emulators, self.table.port()).await?);
-        }
-        Ok(())
+        self.table_server.lock().await.resume(&self.run, &self.emulators, self.table.port()).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cargo local` starts the whole system on this machine, proves that it works, and leaves it running to be tried.
 
 use clap::{Parser, Subcommand};
-use local_cloud::{Failure, FunctionLogs, LocalCloud, Options, Progress, Result, prove};
+use local_cloud::{Failure, FunctionLogs, LocalCloud, Options, Progress, Result, TableKind, prove};
 use serde_json::Value;
 use std::fs;
 use std::io::{IsTerminal, Write};
@@ -23,6 +23,9 @@ struct Arguments {
     /// [default: target/local-cloud/env].
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
+    /// The table service: Microsoft's emulator, or one in memory that keeps the limits which the emulator does not keep.
+    #[arg(long, value_enum, default_value_t)]
+    table: TableKind,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -49,7 +52,7 @@ async fn main() -> ExitCode {
     let outcome = match arguments.command {
         Some(Command::Invoke { function, event, env_file }) => invoke(&function, &event, env_file).await,
         None => tokio::select! {
-            outcome = run(arguments.check, arguments.env_file) => outcome,
+            outcome = run(arguments.check, arguments.env_file, arguments.table) => outcome,
             () = stop_requested() => Ok(()),
         },
     };
@@ -76,12 +79,12 @@ async fn stop_requested() {
     eprintln!("\nstopping");
 }
 
-async fn run(check: bool, env_file: Option<PathBuf>) -> Result<()> {
+async fn run(check: bool, env_file: Option<PathBuf>, table: TableKind) -> Result<()> {
     LocalCloud::check_prerequisites().await?;
     let progress = Progress::default();
     let started = Instant::now();
     let work = async {
-        let cloud = LocalCloud::start(Options { progress: progress.clone(), ..Options::default() }).await?;
+        let cloud = LocalCloud::start(Options { table, progress: progress.clone(), ..Options::default() }).await?;
         let mut logs = LogFile::new(&cloud);
         let proved = prove(&cloud, &progress).await;
         logs.update().await;

@@ -1,7 +1,7 @@
 //! The emulators together, wired to each other.
 
 use crate::aws::Aws;
-use crate::failure::Result;
+use crate::failure::{OrFail, Result};
 use crate::gateway::Gateway;
 use crate::inbox::Inbox;
 use crate::install::{self, Emulators};
@@ -11,8 +11,9 @@ use crate::proxy::Proxy;
 use crate::run::Run;
 use crate::table::TableService;
 use crate::workspace::Workspace;
-use crate::{ACCESS_KEY, REGION};
+use crate::{ACCESS_KEY, Options, REGION};
 use std::path::Path;
+use support::strict_table::{Settings, StrictTable};
 
 /// How many times a part is started, should its port be taken between its choice and its use.
 const START_TRIES: u32 = 3;
@@ -22,7 +23,7 @@ pub(crate) struct Parts {
     pub(crate) aws_port: u16,
     pub(crate) inbox: Inbox,
     pub(crate) table: TableService,
-    pub(crate) table_process: Process,
+    pub(crate) table_server: TableServer,
     pub(crate) table_proxy: Option<Proxy>,
     pub(crate) aws_proxy: Option<Proxy>,
     pub(crate) gateway: Gateway,
@@ -31,17 +32,18 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    pub(crate) async fn start(run: &Run, emulators: &Emulators, secret_key: &str, proxies: bool) -> Result<Self> {
+    pub(crate) async fn start(run: &Run, emulators: &Emulators, secret_key: &str, options: &Options) -> Result<Self> {
         let mut tried = 1;
         loop {
-            match Self::start_once(run, emulators, secret_key, proxies).await {
+            match Self::start_once(run, emulators, secret_key, options).await {
                 Err(_) if tried < START_TRIES => tried += 1,
                 outcome => return outcome,
             }
         }
     }
 
-    async fn start_once(run: &Run, emulators: &Emulators, secret_key: &str, proxies: bool) -> Result<Self> {
+    async fn start_once(run: &Run, emulators: &Emulators, secret_key: &str, options: &Options) -> Result<Self> {
+        let proxies = options.proxies;
         let (aws_port, inbox_port, table_port) = (free_port()?, free_port()?, free_port()?);
         let endpoint = format!("http://127.0.0.1:{aws_port}");
         let inbox = Inbox::new(inbox_port);
@@ -91,13 +93,13 @@ impl Parts {
             log: run.log("inbox"),
             ready: "server running at",
         });
-        let table_process = start_table(run, emulators, table_port);
-        let (aws_process, inbox_process, table_process) = futures::join!(aws_process, inbox_process, table_process);
+        let table_server = TableServer::start(options.table, run, emulators, table_port);
+        let (aws_process, inbox_process, table_server) = futures::join!(aws_process, inbox_process, table_server);
         Ok(Self {
             aws_port,
             inbox,
             table: TableService::new(table_port),
-            table_process: table_process?,
+            table_server: table_server?,
             table_proxy,
             aws_proxy,
             gateway,
@@ -107,7 +109,63 @@ impl Parts {
     }
 }
 
-pub(crate) async fn start_table(run: &Run, emulators: &Emulators, port: u16) -> Result<Process> {
+/// Which table service a local cloud has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum TableKind {
+    /// Microsoft's emulator.
+    #[default]
+    Azurite,
+    /// The service of `tests/support`, which keeps the limits that the emulator does not keep.
+    Strict,
+}
+
+/// The table service of a cloud. It keeps its rows while it is stopped.
+pub(crate) enum TableServer {
+    /// The emulator, while it runs.
+    Azurite(Option<Process>),
+    /// The strict service, in this process.
+    Strict(StrictTable),
+}
+
+impl TableServer {
+    async fn start(kind: TableKind, run: &Run, emulators: &Emulators, port: u16) -> Result<Self> {
+        Ok(match kind {
+            TableKind::Azurite => Self::Azurite(Some(start_azurite(run, emulators, port).await?)),
+            TableKind::Strict => {
+                let settings = Settings { port, ..Settings::default() };
+                Self::Strict(StrictTable::start(settings).or_fail("start the strict table service")?)
+            }
+        })
+    }
+
+    /// Stops it; it keeps what it holds.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        match self {
+            Self::Azurite(process) => match process.take() {
+                Some(process) => process.stop().await,
+                None => Ok(()),
+            },
+            Self::Strict(service) => {
+                service.stop().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts it again on its port, with what it held.
+    pub(crate) async fn resume(&mut self, run: &Run, emulators: &Emulators, port: u16) -> Result<()> {
+        match self {
+            Self::Azurite(Some(_)) => Ok(()),
+            Self::Azurite(process) => {
+                *process = Some(start_azurite(run, emulators, port).await?);
+                Ok(())
+            }
+            Self::Strict(service) => service.resume().or_fail("start the strict table service"),
+        }
+    }
+}
+
+async fn start_azurite(run: &Run, emulators: &Emulators, port: u16) -> Result<Process> {
     let (data, port) = (run.folder.join("data/table"), port.to_string());
     Process::start(Part {
         name: "the table service",
@@ -152,7 +210,7 @@ impl LocalTable {
         let mut tried = 1;
         loop {
             let port = free_port()?;
-            match start_table(&run, &emulators, port).await {
+            match start_azurite(&run, &emulators, port).await {
                 Err(_) if tried < START_TRIES => tried += 1,
                 Err(failure) => return Err(failure),
                 Ok(process) => return Ok(Self { service: TableService::new(port), _process: process, _run: run }),

@@ -8,12 +8,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
-
-/// The emulator's only account; its name and key are published.
-///
-/// <https://learn.microsoft.com/azure/storage/common/storage-use-azurite#well-known-storage-account-and-key>
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+use std::time::SystemTime;
+pub(crate) use support::development_account::connection_string;
+use support::development_account::{ACCOUNT, KEY};
 
 /// Plain REST calls to the table service. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -107,7 +104,7 @@ impl TableService {
     ) -> Result<(reqwest::header::HeaderMap, Value)> {
         let step = "call the table service";
         let action = format!("{method} {resource}");
-        let date = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let date = httpdate::fmt_http_date(SystemTime::now());
         let address = format!("http://127.0.0.1:{}/{ACCOUNT}/{resource}?{query}", self.port);
         let mut request = self
             .http
@@ -162,13 +159,6 @@ impl MicrosoftLead {
             description: String::new(),
         }
     }
-}
-
-/// A connection string for the table service behind a port.
-pub(crate) fn connection_string(port: u16) -> String {
-    format!(
-        "DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};TableEndpoint=http://127.0.0.1:{port}/{ACCOUNT};"
-    )
 }
 
 /// The day's partition in Microsoft's form: `M/D/YYYY`, unpadded, with `:2F` for each slash.

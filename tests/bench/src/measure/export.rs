@@ -2,10 +2,11 @@
 
 use crate::leads::event;
 use crate::report::{median, ms, number, ratios, spread};
-use crate::{Filler, Lambda, Report, Result, Stage, Subject, TableModel};
+use crate::{Filler, Lambda, Report, Result, Stage, Subject};
 use jiff::Timestamp;
 use serde_json::json;
 use std::time::Duration;
+use support::strict_table::{Settings, StrictTable};
 
 /// Over how many days the leads are spread.
 const DAYS: usize = 30;
@@ -27,25 +28,25 @@ pub struct Exported {
     pub peak_kib: u64,
 }
 
-/// A model of the service with so many leads.
-pub async fn table(leads: usize) -> Result<TableModel> {
-    let (model, now) = (TableModel::start().await?, Timestamp::now());
-    model.fill(Filler { rows: leads, days: DAYS, days_ago: 0, first: 0 }, now, now);
-    Ok(model)
+/// A strict table service with so many leads.
+pub fn table(leads: usize) -> Result<StrictTable> {
+    let (service, now) = (StrictTable::start(Settings::default())?, Timestamp::now());
+    service.fill("Leads", Filler { rows: leads, days: DAYS, days_ago: 0, first: 0 }.entities(now), now);
+    Ok(service)
 }
 
 /// Has a subject export the table.
-pub async fn run(stage: &Stage, subject: &Subject, model: &TableModel) -> Result<Exported> {
+pub async fn run(stage: &Stage, subject: &Subject, service: &StrictTable) -> Result<Exported> {
     let mut environment = stage.environment(stage.table.table().port(), "Leads", "State");
-    environment.push(("LEADS_STORAGE_CONNECTION_STRING".to_owned(), model.connection_string()));
+    environment.push(("LEADS_STORAGE_CONNECTION_STRING".to_owned(), service.connection_string()));
     let mut lambda = Lambda::start(subject, &environment).await?;
     lambda.ready().await?;
-    model.forget();
+    service.reset_counters();
     let outcome = lambda.invoke(&event("GET", "format=csv", &json!({ "format": "csv" }), "")).await?;
     Ok(Exported {
         lines: outcome.lines,
         bytes: outcome.length,
-        requests: model.requests(),
+        requests: usize::try_from(service.counters().requests)?,
         first_byte: outcome.first_byte,
         took: outcome.took,
         peak_kib: lambda.usage()?.peak_kib,
@@ -54,7 +55,7 @@ pub async fn run(stage: &Stage, subject: &Subject, model: &TableModel) -> Result
 
 /// Exports so many leads with each subject, in turns.
 pub async fn measure(stage: &Stage, leads: usize, rounds: usize) -> Result<Report> {
-    let model = table(leads).await?;
+    let service = table(leads)?;
     let subjects = stage.all("export")?;
     let mut times = vec![Vec::new(); subjects.len()];
     let mut first = vec![Vec::new(); subjects.len()];
@@ -62,7 +63,7 @@ pub async fn measure(stage: &Stage, leads: usize, rounds: usize) -> Result<Repor
     for _ in 0..rounds {
         last.clear();
         for (number, subject) in subjects.iter().enumerate() {
-            let exported = run(stage, subject, &model).await?;
+            let exported = run(stage, subject, &service).await?;
             times[number].push(exported.took.as_secs_f64());
             first[number].push(ms(exported.first_byte));
             last.push(exported);
@@ -73,8 +74,8 @@ pub async fn measure(stage: &Stage, leads: usize, rounds: usize) -> Result<Repor
     }
     let mut report = Report::new("Export");
     report.say(format!(
-        "{} leads as CSV, over the streaming Runtime API, out of the model of the service (`tests/bench/src/service.rs`), \
-         whose pages end after 1,000 rows and at a partition's end: median and range of {rounds} exports each, taken in \
+        "{} leads as CSV, over the streaming Runtime API, out of the strict table service (`tests/support`), whose \
+         pages end after 1,000 rows and at a partition's end: median and range of {rounds} exports each, taken in \
          turns. Python's runtime client cannot stream an answer, and holds the whole file.",
         number(leads)
     ));

@@ -1,11 +1,12 @@
 //! The notifier: what a run costs on a table that grows, and on a backlog.
 
 use crate::report::{median, ms, number, ratios, spread};
-use crate::{Filler, Report, Result, Stage, TableModel, Wire};
+use crate::{Filler, Report, Result, Stage, Wire};
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::table::{Query, Table};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use support::strict_table::{Settings, StrictTable};
 
 const EVENT: &str = r#"{"command":"run"}"#;
 
@@ -101,10 +102,11 @@ fn kind(request: &str) -> String {
 }
 
 /// How many requests a query takes under the service's own rules, and how many rows it looks at.
-async fn modelled(model: &TableModel, table: &impl Table, query: &Query) -> Result<[usize; 2]> {
-    model.forget();
+async fn cost(service: &StrictTable, table: &impl Table, query: &Query) -> Result<[usize; 2]> {
+    service.reset_counters();
     table.all(query).await?;
-    Ok([model.requests(), model.scanned()])
+    let counters = service.counters();
+    Ok([usize::try_from(counters.requests)?, usize::try_from(counters.rows_looked_at)?])
 }
 
 /// A run that finds 20 new leads among more and more old ones.
@@ -133,18 +135,19 @@ pub async fn growth(stage: &Stage, sizes: &[usize]) -> Result<Report> {
     let mut flow_ratio = 0.0;
     for size in sizes {
         let now = Timestamp::now();
-        let model = TableModel::start().await?;
-        model.fill(Filler { rows: *size, days: 365, days_ago: 0, first: 0 }, now, now - SignedDuration::from_hours(24));
-        model.fill(Filler { rows: new, days: 1, days_ago: 0, first: 1_000_000 }, now, now);
-        let table = model.table()?;
+        let service = StrictTable::start(Settings::default())?;
+        let old = Filler { rows: *size, days: 365, days_ago: 0, first: 0 };
+        service.fill("Leads", old.entities(now), now - SignedDuration::from_hours(24));
+        service.fill("Leads", Filler { rows: new, days: 1, days_ago: 0, first: 1_000_000 }.entities(now), now);
+        let table = service.open("Leads")?;
         let written_from = Some(now - SignedDuration::from_mins(10));
-        let flow = modelled(&model, &table, &Query { written_from, ..Query::default() }).await?;
+        let flow = cost(&service, &table, &Query { written_from, ..Query::default() }).await?;
         let mut ours = [0, 0];
         for day in -1..=1 {
             let day = local_cloud::partition_of(now + SignedDuration::from_hours(24 * day));
             let query = Query { written_from, ..Query::partition(day) };
-            let cost = modelled(&model, &table, &query).await?;
-            ours = [ours[0] + cost[0], ours[1] + cost[1]];
+            let [requests, rows] = cost(&service, &table, &query).await?;
+            ours = [ours[0] + requests, ours[1] + rows];
         }
         flow_ratio = flow[0] as f64 / ours[0] as f64;
         let cells = [*size, flow[0], flow[1], ours[0], ours[1]].map(number);
@@ -152,8 +155,8 @@ pub async fn growth(stage: &Stage, sizes: &[usize]) -> Result<Report> {
     }
     report.say(
         "Azurite answers a filter on `Timestamp` with one page however many rows it looked at. The service does not: a page \
-         ends after 1,000 rows looked at, and at a partition's end. So the same query is asked of a model of the service \
-         (`tests/bench/src/service.rs`) that keeps these two rules: the flow's filter, `Timestamp` alone, beside the \
+         ends after 1,000 rows looked at, and at a partition's end. So the same query is asked of the strict table service \
+         (`tests/support`), which keeps these two rules: the flow's filter, `Timestamp` alone, beside the \
          notifier's, one partition for each day of its window.",
     );
     report.table(
@@ -272,4 +275,22 @@ pub async fn backlog(stage: &Stage, leads: usize, rounds: usize) -> Result<Repor
         true,
     );
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_filter_on_the_time_alone_costs_a_request_for_every_1000_rows_and_every_partition() {
+        let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let service = StrictTable::start(Settings::default()).unwrap();
+        service.fill("Leads", Filler { rows: 2500, days: 2, days_ago: 0, first: 0 }.entities(now), now);
+        let table = service.open("Leads").unwrap();
+        assert_eq!(table.all(&Query::default()).await.unwrap().len(), 2500);
+        assert_eq!(cost(&service, &table, &Query::default()).await.unwrap(), [4, 2500]);
+        let later = Query { written_from: Some("2026-11-22T10:00:01Z".parse().unwrap()), ..Query::default() };
+        assert_eq!(table.all(&later).await.unwrap().len(), 0);
+        assert_eq!(cost(&service, &table, &later).await.unwrap(), [4, 2500], "empty pages have continuations, too");
+    }
 }

@@ -1,12 +1,20 @@
-//! The main job.
+//! The main job. `strict_service.rs` has it done once more.
 
 use local_cloud::{LocalCloud, MAIL_FROM, MAIL_TO, Options, Progress, prove};
 use serde_json::json;
 
 #[tokio::test]
 async fn leads_from_both_sources_end_in_one_mail_and_are_not_mailed_again() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
-    prove(&cloud, &Progress::default()).await.unwrap();
+    both_sources_end_in_one_mail(&LocalCloud::start(Options::default()).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_lead_without_a_valid_key_is_refused_and_the_same_lead_again_is_known() {
+    keys_are_checked_and_repeats_known(&LocalCloud::start(Options::default()).await.unwrap()).await;
+}
+
+pub(crate) async fn both_sources_end_in_one_mail(cloud: &LocalCloud) {
+    prove(cloud, &Progress::default()).await.unwrap();
 
     let mails = cloud.inbox().mails().await.unwrap();
     assert_eq!(mails.len(), 1);
@@ -19,9 +27,7 @@ async fn leads_from_both_sources_end_in_one_mail_and_are_not_mailed_again() {
     assert_eq!(cloud.inbox().mails().await.unwrap().len(), 1, "no new leads, no mail");
 }
 
-#[tokio::test]
-async fn a_lead_without_a_valid_key_is_refused_and_the_same_lead_again_is_known() {
-    let cloud = LocalCloud::start(Options::default()).await.unwrap();
+pub(crate) async fn keys_are_checked_and_repeats_known(cloud: &LocalCloud) {
     let http = reqwest::Client::new();
     let lead = include_str!("../../../fixtures/leads/documented.json");
     let post = async |url: String| http.post(url).body(lead).send().await.unwrap().status().as_u16();

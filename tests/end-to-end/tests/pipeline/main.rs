@@ -7,4 +7,5 @@ mod local_cloud_keeps_its_promises;
 mod notifier;
 mod operations;
 mod roles;
+mod strict_service;
 mod validation;

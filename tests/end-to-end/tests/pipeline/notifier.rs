@@ -25,7 +25,11 @@ fn leads_table(cloud: &LocalCloud) -> AzureTable {
 #[tokio::test]
 async fn a_backlog_of_three_pages_goes_out_whole_and_in_digests_of_a_hundred() {
     let cloud = borrow().await.unwrap();
-    let table = leads_table(&cloud);
+    a_backlog_goes_out_whole(&cloud).await;
+}
+
+pub(crate) async fn a_backlog_goes_out_whole(cloud: &LocalCloud) {
+    let table = leads_table(cloud);
     let partition_key = partition_of(now());
     let rows: Vec<_> = (0..2_500)
         .map(|number| {
@@ -41,7 +45,7 @@ async fn a_backlog_of_three_pages_goes_out_whole_and_in_digests_of_a_hundred() {
     for batch in rows.chunks(100) {
         table.submit(&partition_key, batch).await.unwrap();
     }
-    let answer = run(&cloud).await;
+    let answer = run(cloud).await;
     assert_eq!(answer.function_error, None, "{}", answer.payload);
     assert_eq!((&answer.payload["leads"], &answer.payload["digests"]), (&json!(2_500), &json!(25)));
     let mails = cloud.inbox().mails().await.unwrap();
@@ -58,11 +62,16 @@ async fn of_two_runs_at_once_each_lead_is_in_one_mail() {
     // Without reserved concurrency Lambda lets all of them run. Then only the lease keeps them apart.
     let parameters = vec![("ReserveConcurrency".to_owned(), "false".to_owned())];
     let cloud = LocalCloud::start(Options { proxies: true, parameters, ..Options::default() }).await.unwrap();
+    runs_at_once_share_the_leads(&cloud).await;
+}
+
+/// Nothing but the lease keeps the runs apart.
+pub(crate) async fn runs_at_once_share_the_leads(cloud: &LocalCloud) {
     let names: Vec<_> = (0..5).map(|number| format!("Twice{number}x")).collect();
     for name in &names {
         cloud.table().insert_microsoft_lead(cloud.leads_table(), &MicrosoftLead::of(name), now()).await.unwrap();
     }
-    let answers = futures::join!(run(&cloud), run(&cloud), run(&cloud));
+    let answers = futures::join!(run(cloud), run(cloud), run(cloud));
     for answer in [&answers.0, &answers.1, &answers.2] {
         assert_eq!(answer.function_error, None, "{}", answer.payload);
     }
@@ -75,7 +84,11 @@ async fn of_two_runs_at_once_each_lead_is_in_one_mail() {
 #[tokio::test]
 async fn the_number_of_table_requests_does_not_grow_with_the_table() {
     let cloud = borrow().await.unwrap();
-    let (table, proxy) = (leads_table(&cloud), cloud.table_proxy().unwrap());
+    requests_do_not_grow_with_the_table(&cloud).await;
+}
+
+pub(crate) async fn requests_do_not_grow_with_the_table(cloud: &LocalCloud) {
+    let (table, proxy) = (leads_table(cloud), cloud.table_proxy().unwrap());
     let mut requests = Vec::new();
     for (round, old) in [(0, 0), (1, 1_000), (2, 9_000)] {
         // Old leads of some years, in the partitions of their days.
@@ -87,13 +100,13 @@ async fn the_number_of_table_requests_does_not_grow_with_the_table() {
                 .collect();
             table.submit(&partition_key, &rows).await.unwrap();
         }
-        run(&cloud).await;
+        run(cloud).await;
         for number in 0..20 {
             let name = format!("Round{round}n{number}x");
             cloud.table().insert_microsoft_lead(cloud.leads_table(), &MicrosoftLead::of(&name), now()).await.unwrap();
         }
         proxy.forget();
-        let answer = run(&cloud).await;
+        let answer = run(cloud).await;
         assert_eq!((answer.function_error, &answer.payload["leads"]), (None, &json!(20)));
         requests.push(proxy.requests().len());
     }

@@ -1,0 +1,11 @@
+//! What the tests of several packages need.
+//!
+//! - [`development_account`]: the account of every table service on this machine.
+//! - [`python`]: environments of Python, installed once.
+//! - [`runtime_api`]: what Lambda is to a function's process.
+//! - [`strict_table`]: a table service over HTTP that keeps the limits of Azure Table storage which its emulator does not keep.
+
+pub mod development_account;
+pub mod python;
+pub mod runtime_api;
+pub mod strict_table;
