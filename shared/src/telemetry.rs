@@ -56,10 +56,12 @@ pub mod metric {
     pub const MAILS_SENT: &str = "MailsSent";
     /// Runs of the notifier that ended well.
     pub const NOTIFIER_RUNS: &str = "NotifierRuns";
+    /// Rows of a table without readable keys, left out of the pages that they stood in.
+    pub const ROWS_LEFT_OUT: &str = "RowsLeftOut";
     /// Starts of an execution environment.
     pub const COLD_STARTS: &str = "ColdStarts";
     /// Every name.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
         LEADS_STORED,
         LEADS_DUPLICATE,
         LEADS_QUEUED,
@@ -74,6 +76,7 @@ pub mod metric {
         DIGESTS_SENT,
         MAILS_SENT,
         NOTIFIER_RUNS,
+        ROWS_LEFT_OUT,
         COLD_STARTS,
     ];
 }

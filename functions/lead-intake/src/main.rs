@@ -27,7 +27,8 @@ async fn run() -> Result<(), Error> {
     let config = aws::sdk_config().await;
     let [storage, keys] = aws::secrets(&config, [&settings.storage, &settings.keys]).await?;
     // One attempt must leave time for another within the table's share of the budget.
-    let limits = Limits { connect: Duration::from_secs(1), request: settings.budget / 4, retries: 2 };
+    let limits =
+        Limits { connect: Duration::from_secs(1), request: settings.budget / 4, retries: 2, total: settings.budget };
     let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, limits)?;
     let intake = Intake {
         keys: IntakeKeys::parse(&keys)?,

@@ -2,7 +2,7 @@
 
 use super::parse::Fields;
 use super::{Customer, Lead, UnknownField};
-use crate::table::{Entity, Value};
+use crate::table::{Damage, Entity, Value};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -77,6 +77,9 @@ pub enum UnreadableRow {
     /// None of a lead's columns has a value.
     #[error("none of a lead's columns has a value")]
     NotALead,
+    /// The service gave the row with values that could not be read.
+    #[error("its values could not be read")]
+    Damaged,
 }
 
 impl StoredLead {
@@ -136,6 +139,9 @@ impl StoredLead {
     /// # Errors
     /// Where it is no lead; the row's keys still tell which one it is.
     pub fn from_entity(entity: &Entity) -> Result<Self, UnreadableRow> {
+        if entity.damage == Some(Damage::Unreadable) {
+            return Err(UnreadableRow::Damaged);
+        }
         let received = match entity.string(column::SOURCE) {
             Some(SOURCE_HTTPS) => entity.time(column::RECEIVED_TIME),
             _ => None,

@@ -19,6 +19,18 @@ pub struct Entity {
     pub etag: Option<ETag>,
     /// Its columns, without the system's.
     pub properties: BTreeMap<String, Value>,
+    /// What was wrong with it as the service gave it. `None` for a row that was read as it is.
+    pub damage: Option<Damage>,
+}
+
+/// What was wrong with a row as the service gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// A text held half a surrogate pair, which U+FFFD replaces. Everything else is as it is stored.
+    ReplacedCharacters,
+    /// A type or time could not be read: an `Edm.Int64` that is no number, an array, a missing or impossible timestamp.
+    /// The row has its keys, its timestamp if that could be read, and every column as raw text in a [`Value::String`].
+    Unreadable,
 }
 
 /// A version of an entity, opaque.
@@ -55,7 +67,18 @@ impl Entity {
             timestamp: None,
             etag: None,
             properties: BTreeMap::new(),
+            damage: None,
         }
+    }
+
+    /// How many bytes the row takes of [`MAX_ENTITY_BYTES`](super::MAX_ENTITY_BYTES), by the formula that Microsoft gives
+    /// in "Understanding Windows Azure Storage Billing": names, keys and texts count as UTF-16.
+    ///
+    /// <https://learn.microsoft.com/archive/blogs/avkashchauhan/how-the-size-of-an-entity-is-caclulated-in-windows-azure-table-storage>
+    pub fn bytes(&self) -> usize {
+        let keys = 4 + 2 * (utf16_units(&self.partition_key) + utf16_units(&self.row_key));
+        let column = |(name, value): (&String, &Value)| 8 + 2 * utf16_units(name) + value.bytes();
+        keys + self.properties.iter().map(column).sum::<usize>()
     }
 
     /// The row with one more column.
@@ -139,7 +162,24 @@ pub(crate) fn part_name(name: &str, number: usize) -> String {
     if number == 1 { name.to_owned() } else { format!("{name}_{number}") }
 }
 
+/// How long a text is for the service.
+pub(super) fn utf16_units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
 impl Value {
+    /// How many bytes the value takes of its row.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::String(text) => 4 + 2 * utf16_units(text),
+            Self::Bool(_) => 1,
+            Self::Int32(_) => 4,
+            Self::Int64(_) | Self::Double(_) | Self::DateTime(_) => 8,
+            Self::Guid(_) => 16,
+            Self::Binary(bytes) => 4 + bytes.len(),
+        }
+    }
+
     /// The value as text, whatever its type; Base64 for binary.
     pub fn text(&self) -> String {
         match self {

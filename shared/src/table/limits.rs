@@ -16,6 +16,9 @@ pub const MAX_ENTITY_BYTES: usize = 1024 * 1024;
 /// The most properties of an entity, without the three of the system (`PartitionKey`, `RowKey`, `Timestamp`).
 pub const MAX_PROPERTIES: usize = 252;
 
+/// The longest name of a property, in UTF-16 code units.
+pub const MAX_PROPERTY_NAME_UNITS: usize = 255;
+
 /// The longest partition key or row key, in UTF-16 code units (1 KiB).
 pub const MAX_KEY_UNITS: usize = 512;
 
@@ -26,4 +29,8 @@ pub const MAX_BATCH_OPERATIONS: usize = 100;
 pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// The most rows of a page.
-pub const MAX_PAGE_ROWS: usize = 1000;
+pub const MAX_PAGE_ROWS: u32 = 1000;
+
+/// The largest answer that is read, in bytes: our own limit, not the service's. A page of the largest rows would take
+/// 1 GB of memory; a page above the limit is asked for again with fewer rows.
+pub(super) const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;

@@ -2,20 +2,23 @@
 //! contract suite (`tests/table_contract.rs`) runs on both.
 
 pub mod azure;
+mod checks;
 mod connection_string;
 mod entity;
 mod limits;
 pub mod memory;
+mod operation;
 mod pages;
-mod transport;
+mod wire;
 
 pub use connection_string::{ConnectionString, Credential, InvalidConnectionString};
 pub(crate) use entity::part_name;
-pub use entity::{ETag, Entity, Value};
+pub use entity::{Damage, ETag, Entity, Value};
 pub use limits::{
     MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS, MAX_PAGE_ROWS,
-    MAX_PROPERTIES, MAX_STRING_UNITS,
+    MAX_PROPERTIES, MAX_PROPERTY_NAME_UNITS, MAX_STRING_UNITS,
 };
+pub use operation::Operation;
 pub(crate) use pages::pages;
 
 use jiff::Timestamp;
@@ -36,16 +39,18 @@ pub trait Table: Clone + Send + Sync + 'static {
     fn get(&self, partition_key: &str, row_key: &str) -> impl Future<Output = Result<Entity, TableError>> + Send;
 
     /// Reads one page of the rows that a query finds, in the order of their keys. A page can be empty and still not be
-    /// the last one: only [`Page::next`] tells.
+    /// the last one: only [`Page::next`] tells. A row that is [damaged](Entity::damage) is in its page like any other.
     fn page(&self, query: &Query, from: Option<&Continuation>)
     -> impl Future<Output = Result<Page, TableError>> + Send;
 
     /// Writes to several rows of one partition, all of them or none; at most [`MAX_BATCH_OPERATIONS`], each on another
-    /// row. Gives the new versions, in the order of the operations; `None` for a row that was deleted.
+    /// row, which are at most [`MAX_BATCH_BYTES`] by the sum of [`Operation::bytes`]. Gives the new versions, in the order
+    /// of the operations; `None` for a row that was deleted.
     ///
     /// # Errors
     /// [`TableError::Precondition`] where a row has changed, [`TableError::Exists`] where a new row exists,
-    /// [`TableError::NotFound`] where a row to replace or delete is missing; nothing was written then.
+    /// [`TableError::NotFound`] where a row to replace or delete is missing, [`TableError::Rejected`] where the batch is
+    /// too large; nothing was written then.
     fn submit(
         &self,
         partition_key: &str,
@@ -86,6 +91,9 @@ pub trait Table: Clone + Send + Sync + 'static {
 pub struct Query {
     /// Only this partition. Without it the service reads the whole table.
     pub partition_key: Option<String>,
+    /// Only partitions behind this one, by the service's order of keys. With `page_size` 1 the next partition costs one
+    /// request, whatever it holds.
+    pub partition_key_after: Option<String>,
     /// Only row keys from this one on.
     pub row_key_from: Option<String>,
     /// Only row keys before this one.
@@ -96,7 +104,7 @@ pub struct Query {
     pub written_before: Option<Timestamp>,
     /// Only these columns; all where it is empty.
     pub select: Vec<&'static str>,
-    /// At most this many rows a page (1 to 1,000).
+    /// At most this many rows a page, 1 to [`MAX_PAGE_ROWS`].
     pub page_size: Option<u32>,
 }
 
@@ -121,32 +129,8 @@ pub struct Page {
 pub struct Continuation {
     partition_key: String,
     row_key: Option<String>,
-}
-
-/// A write within [`Table::submit`].
-#[derive(Debug, Clone)]
-pub enum Operation {
-    /// Writes a new row.
-    Insert(Entity),
-    /// Writes all columns of an existing row anew, if its version is still this one.
-    Replace(Entity, ETag),
-    /// Writes a row, whether it exists or not.
-    InsertOrReplace(Entity),
-    /// Deletes a row, whatever its version.
-    Delete {
-        /// The row.
-        row_key: String,
-    },
-}
-
-impl Operation {
-    /// The row that is written.
-    pub fn row_key(&self) -> &str {
-        match self {
-            Self::Insert(entity) | Self::Replace(entity, _) | Self::InsertOrReplace(entity) => &entity.row_key,
-            Self::Delete { row_key } => row_key,
-        }
-    }
+    /// How many rows the page is asked for where the page before it was too large with as many as the query says.
+    page_size: Option<u32>,
 }
 
 /// Why a call on the table failed. Holds no key, no address and nothing of a row.

@@ -14,7 +14,12 @@ use std::time::{Duration, Instant};
 const REFUSED_OFFSET: SignedDuration = SignedDuration::from_mins(15);
 
 /// Validation tells of a fault instead of waiting for it to pass.
-const LIMITS: Limits = Limits { connect: Duration::from_secs(3), request: Duration::from_secs(10), retries: 1 };
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(3),
+    request: Duration::from_secs(7),
+    retries: 1,
+    total: Duration::from_secs(10),
+};
 
 /// An account that can be talked to.
 pub(super) struct Account {

@@ -11,7 +11,12 @@ use stub::{ETAG, KEY, Reply, Stub};
 const DOCUMENTATION: &str = "https://learn.microsoft.com/rest/api/storageservices/";
 
 /// Retries of a function that may wait; time-outs so short that a test does not.
-const LIMITS: Limits = Limits { connect: Duration::from_secs(1), request: Duration::from_secs(2), retries: 4 };
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(1),
+    request: Duration::from_secs(2),
+    retries: 4,
+    total: Duration::from_secs(20),
+};
 
 fn table(stub: &Stub) -> AzureTable {
     let text = format!("AccountName=contoso;AccountKey={KEY};TableEndpoint={}/contoso", stub.address());
@@ -256,15 +261,42 @@ async fn a_code_that_is_no_code_is_not_passed_on() {
 #[tokio::test]
 async fn a_batch_over_the_limits_is_rejected() {
     let rows: Vec<_> = (0..101).map(|number| Operation::Insert(Entity::new("p", number.to_string()))).collect();
-    let (stub, table) = stub([Reply::error(413, "RequestBodyTooLarge")]).await;
+    let (stub, table) = stub([]).await;
     assert!(matches!(table.submit("p", &rows).await, Err(TableError::Rejected { status: 400, .. })));
     assert!(stub.requests().is_empty(), "more than 100 are not even sent");
     let large = |number: usize| Entity::new("p", number.to_string()).with("Body", vec![0; 40_000]);
     let large: Vec<_> = (0..100).map(|number| Operation::Insert(large(number))).collect();
     let error = table.submit("p", &large).await.unwrap_err();
     assert_eq!(error, TableError::Rejected { status: 413, code: "RequestBodyTooLarge".to_owned() });
-    assert!(stub.requests()[0].body.len() > 4 * 1024 * 1024);
+    assert!(stub.requests().is_empty(), "more than 4 MiB are not even sent");
     shows_nothing(&error);
+}
+
+/// Callers cut batches by what operations say of their size, so that must never be less than what is sent.
+#[tokio::test]
+async fn a_batch_is_no_larger_than_its_operations_say() {
+    let hostile = "'%\u{1}\"\\ключ😀".repeat(20);
+    let rows = [
+        Entity::new("p'p", "r"),
+        Entity::new("p'p", "'😀".repeat(100)).with(&"n".repeat(255), hostile.as_str()),
+        Entity::new("p'p", "binary").with("Body", vec![255; 60_000]).with("Time", 7),
+    ];
+    let operations = rows.into_iter().flat_map(|row| {
+        let row_key = row.row_key.clone();
+        [
+            vec![Operation::Insert(row.clone()); 20],
+            vec![Operation::InsertOrReplace(row.clone()); 2],
+            vec![Operation::Replace(row, marketplace_leads::table::ETag(ETAG.to_owned()))],
+            vec![Operation::Delete { row_key }],
+        ]
+    });
+    for operations in operations {
+        let (stub, table) = stub([Reply::deleted()]).await;
+        assert!(table.submit("p'p", &operations).await.is_err(), "the stub knows no answer to a batch");
+        let sent = stub.requests()[0].body.len();
+        let said = operations.iter().map(Operation::bytes).sum::<usize>();
+        assert!(sent <= said && said <= sent + operations.len() * 6_000, "{sent} bytes were sent, {said} said");
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 //!
 //! It also keeps secrets and people in: addresses (which hold signatures), headers and bodies never get into an error.
 
+use crate::table::limits::MAX_ANSWER_BYTES;
 use azure_core::error::ErrorKind;
 use azure_core::headers::{ACCEPT, ERROR_CODE, HeaderName, HeaderValue, Headers, SERVER};
-use azure_core::{Body, BytesStream, HttpClient, Method, Request, Response, RetryPolicy, StatusCode};
-use bytes::Bytes;
+use azure_core::{Body, BytesStream, HttpClient, Method, Request, Response, RetryPolicy, StatusCode, to_json};
+use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::pin::Pin;
@@ -28,6 +30,18 @@ pub(super) struct Transport {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct TransportFailure(pub(super) &'static str);
+
+/// The answer is larger than [`MAX_ANSWER_BYTES`]. It was not read to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is too large")]
+pub(super) struct AnswerTooLarge;
+
+/// A single row as the crate gets it from us: as one text. The crate reads a row by way of `#[serde(flatten)]`, which
+/// fails for all of it where a text holds half a surrogate pair.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RowAsText {
+    pub(super) row: String,
+}
 
 impl Transport {
     pub(super) fn new(connect_timeout: Duration, request_timeout: Duration) -> Result<Self, TransportFailure> {
@@ -61,9 +75,10 @@ impl Transport {
         }
     }
 
-    async fn send(&self, request: &Request) -> Result<Response, TransportFailure> {
-        let malformed = |_| TransportFailure("the request could not be built");
-        let method = request.method().as_ref().parse().map_err(|_| TransportFailure("unknown HTTP method"))?;
+    async fn send(&self, request: &Request) -> azure_core::Result<Response> {
+        let failure = |reason: &'static str| azure_core::Error::new(ErrorKind::Io, TransportFailure(reason));
+        let method = request.method().as_ref().parse().map_err(|_| failure("unknown HTTP method"))?;
+        let is_single_row = *request.method() == Method::Get && request.url().path().ends_with("')");
         let mut outgoing = self.client.request(method, request.url().as_str());
         for (name, value) in request.headers().iter() {
             // The crate asks for full metadata, three times the bytes; types are all that we need of it.
@@ -76,9 +91,9 @@ impl Transport {
         if let Body::Bytes(bytes) = request.body() {
             outgoing = outgoing.body(bytes.clone());
         }
-        let outgoing = outgoing.build().map_err(malformed)?;
+        let outgoing = outgoing.build().map_err(|_| failure("the request could not be built"))?;
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let answer = self.client.execute(outgoing).await.map_err(|error| TransportFailure(category(&error)))?;
+        let mut answer = self.client.execute(outgoing).await.map_err(|error| failure(category(&error)))?;
         self.note_time(&answer);
 
         let mut status = answer.status().as_u16();
@@ -87,7 +102,15 @@ impl Transport {
             .iter()
             .filter_map(|(name, value)| Some((name.as_str().to_owned().into(), value.to_str().ok()?.to_owned().into())))
             .collect();
-        let mut body = answer.bytes().await.map_err(|error| TransportFailure(category(&error)))?;
+        let mut body = BytesMut::new();
+        while let Some(part) = answer.chunk().await.map_err(|error| failure(category(&error)))? {
+            if body.len() + part.len() > MAX_ANSWER_BYTES {
+                // Of a kind that is not asked for again in the same way.
+                return Err(azure_core::Error::new(ErrorKind::DataConversion, AnswerTooLarge));
+            }
+            body.extend_from_slice(&part);
+        }
+        let mut body = body.freeze();
         // The crate fails without this header, which tells us nothing, and which filters on the way like to take out.
         headers.entry(SERVER).or_insert_with(|| String::new().into());
         // A batch is answered with 202 whatever became of it. The one part that failed is the answer.
@@ -96,7 +119,7 @@ impl Transport {
         {
             (status, body) = (failed, part);
         }
-        let status = StatusCode::try_from(status).map_err(|_| TransportFailure(UNREADABLE))?;
+        let status = StatusCode::try_from(status).map_err(|_| failure(UNREADABLE))?;
         if !status.is_success() {
             // The crate looks for the code where the table service does not write it, and would put the whole body
             // into its error.
@@ -104,9 +127,24 @@ impl Transport {
                 headers.insert(ERROR_CODE, code.into());
             }
             body = Bytes::new();
+        } else if is_single_row {
+            let row = String::from_utf8_lossy(&body).into_owned();
+            body = to_json(&Envelope { metadata: "", row: RowAsText { row } })?;
+        } else if let Cow::Owned(text) = String::from_utf8_lossy(&body) {
+            // The service writes UTF-8. One byte that is none must not cost a page.
+            body = text.into();
         }
         Ok(Response::new(status, Headers::from(headers), Box::pin(BytesStream::new(body))))
     }
+}
+
+/// The part of a single row's answer that the crate insists on.
+#[derive(Serialize)]
+struct Envelope {
+    #[serde(rename = "odata.metadata")]
+    metadata: &'static str,
+    #[serde(flatten)]
+    row: RowAsText,
 }
 
 const FULL_METADATA: &str = "application/json;odata=fullmetadata";
@@ -165,9 +203,7 @@ impl HttpClient for Transport {
         'life1: 'async_trait,
         Self: 'async_trait,
     {
-        Box::pin(
-            async move { self.send(request).await.map_err(|failure| azure_core::Error::new(ErrorKind::Io, failure)) },
-        )
+        Box::pin(self.send(request))
     }
 }
 
@@ -204,7 +240,7 @@ pub(super) struct Retries {
     pub(super) most: u32,
 }
 
-/// The longest pause before a retry, whatever the service asks for: a caller waits.
+/// The longest pause before a retry. Where the service asks for a longer one it is cut to this, because a caller is waiting.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl RetryPolicy for Retries {
