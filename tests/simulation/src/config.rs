@@ -138,6 +138,10 @@ pub struct Config {
     pub mail_outages: (u32, SignedDuration),
     /// How long the mail service refuses every recipient, in hours.
     pub sandbox_hours: u32,
+    /// A page ends when the service has looked at so many rows.
+    pub rows_looked_at: Option<usize>,
+    /// Whether a token at the end of a partition names the next partition alone.
+    pub tokens_without_row_key: bool,
     /// How long a page of a whole table takes at most.
     pub scan: SignedDuration,
     /// How far the clocks of partition servers are from the right time, at most.
@@ -185,6 +189,8 @@ impl Config {
             table_outages: (0, HOUR),
             mail_outages: (0, HOUR),
             sandbox_hours: 0,
+            rows_looked_at: None,
+            tokens_without_row_key: false,
             scan: MINUTE * 0,
             partition_skew: MINUTE * 0,
             our_skew: MINUTE * 0,
@@ -207,6 +213,8 @@ impl Config {
         config.table_outages = (tape.pick(&[0, 0, 1, 3]), tape.pick(&lengths));
         config.mail_outages = (tape.pick(&[0, 0, 1, 3]), tape.pick(&lengths));
         config.sandbox_hours = tape.pick(&[0, 0, 0, 5, 50]);
+        config.rows_looked_at = tape.pick(&[None, None, Some(1000), Some(40), Some(3)]);
+        config.tokens_without_row_key = tape.chance(0.3);
         config.scan = SignedDuration::from_secs(tape.pick(&[0, 0, 1, 5]));
         config.partition_skew = SignedDuration::from_secs(tape.pick(&[0, 0, 1, 120]));
         config.our_skew = SignedDuration::from_secs(tape.pick(&[0, 0, 20, -20, 300, -300]));

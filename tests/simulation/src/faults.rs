@@ -6,8 +6,8 @@ use crate::desk::{Call, Kind, Service, Verdict};
 use crate::world::{Event, World};
 use jiff::SignedDuration;
 
-/// How long one call on a table may take, all its retries included, as `table/transport.rs` promises.
-const TABLE_CALL: SignedDuration = SignedDuration::from_secs(76);
+/// How long one call on a table may take, all its retries included, as `table/azure` promises.
+const TABLE_CALL: SignedDuration = SignedDuration::from_secs(10);
 
 /// How long one send may take: five attempts of ten seconds, and the pauses between them (`aws.rs`, `mail/ses.rs`).
 const MAIL_CALL: SignedDuration = SignedDuration::from_secs(65);

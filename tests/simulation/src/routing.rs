@@ -97,8 +97,7 @@ impl Routing {
     pub fn settings(&self, config: &Config) -> Option<NotifierSettings> {
         let people = |people: &[u32]| people.iter().map(|person| address(*person)).collect::<Vec<_>>();
         let routes = self.routes.iter().map(|route| {
-            let offers: Vec<_> =
-                route.offers.iter().map(|offer| [OFFERS[*offer].0, OFFERS[*offer].1][offer % 2]).collect();
+            let offers: Vec<_> = route.offers.iter().flat_map(|offer| [OFFERS[*offer].0, OFFERS[*offer].1]).collect();
             let mut json = json!({"offers": offers, "actions": route.actions, "to": people(&route.to)});
             if let Some(name) = &route.name {
                 json["name"] = name.as_str().into();

@@ -1,6 +1,7 @@
 //! A table of the simulated service: what one invocation sees of it. Every call waits at the invocation's desk.
 
 use crate::breakage::Breakage;
+use crate::config::Config;
 use crate::desk::{Desk, Kind, Service, SimClock, Verdict};
 use crate::tape::hash;
 use futures::FutureExt as _;
@@ -23,8 +24,15 @@ pub struct TableService {
 
 impl TableService {
     /// An empty table.
-    pub fn new(clock: SimClock, skew: SignedDuration) -> Self {
-        Self { rows: MemoryTable::new(), clock, skew, refused: Arc::default() }
+    pub fn new(clock: SimClock, config: &Config) -> Self {
+        let mut rows = MemoryTable::new();
+        if let Some(looked_at) = config.rows_looked_at {
+            rows = rows.with_rows_looked_at_a_page(looked_at);
+        }
+        if config.tokens_without_row_key {
+            rows = rows.with_tokens_without_row_key();
+        }
+        Self { rows, clock, skew: config.partition_skew, refused: Arc::default() }
     }
 
     /// What the clock of a partition's server says.
@@ -40,6 +48,22 @@ impl TableService {
     pub fn put(&self, entity: Entity, written: Timestamp) {
         self.rows.set_now(written);
         self.rows.put(entity);
+    }
+
+    /// The same, but with half a surrogate pair in the row's description, as no client of ours could write it.
+    pub fn put_with_half_a_pair(&self, entity: &Entity, written: Timestamp) {
+        const PLACE: &str = "half a pair";
+        let mut row = serde_json::Map::new();
+        for (name, value) in &entity.properties {
+            row.insert(name.clone(), value.text().into());
+        }
+        row.insert("Description".to_owned(), PLACE.into());
+        row.insert("PartitionKey".to_owned(), entity.partition_key.as_str().into());
+        row.insert("RowKey".to_owned(), entity.row_key.as_str().into());
+        row.insert("Timestamp".to_owned(), format!("{written:.7}").into());
+        let json = serde_json::Value::Object(row).to_string().replace(PLACE, "\\ud83d");
+        self.rows.set_now(written);
+        assert!(self.rows.put_json(&json), "the row has keys");
     }
 
     /// How many calls the service has had.

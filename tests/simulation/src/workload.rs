@@ -22,6 +22,7 @@ const SETTLE: (SignedDuration, i32) = (SignedDuration::from_hours(52), 40);
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     lead: usize,
+    kind: LeadKind,
     entity: Entity,
     written: Timestamp,
 }
@@ -186,13 +187,18 @@ impl World {
         if !late.is_zero() {
             self.coverage.note(Sometimes::LateRow);
         }
-        self.after(late, Event::Visible(Box::new(Row { lead: number, entity, written })));
+        self.after(late, Event::Visible(Box::new(Row { lead: number, kind, entity, written })));
     }
 
     /// A row that was written before can be seen from now on.
     pub(crate) fn become_visible(&mut self, row: Row) {
-        let Row { lead, entity, written } = row;
-        self.leads.put(entity, written);
+        let Row { lead, kind, entity, written } = row;
+        if kind == LeadKind::HalfPair {
+            self.coverage.note(Sometimes::DamagedRow);
+            self.leads.put_with_half_a_pair(&entity, written);
+        } else {
+            self.leads.put(entity, written);
+        }
         self.model.since(lead, self.clock.now());
         self.say(|| format!("lead {} can be seen", leads::marker(lead)));
     }

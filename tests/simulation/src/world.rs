@@ -180,8 +180,8 @@ impl World {
             broken(mail, breakage);
         });
         Self {
-            leads: TableService::new(clock, config.partition_skew),
-            state: TableService::new(clock, config.partition_skew),
+            leads: TableService::new(clock, &config),
+            state: TableService::new(clock, &config),
             config,
             tapes,
             breakage,
