@@ -63,7 +63,7 @@ fn main() -> io::Result<ExitCode> {
             total.failed += 1;
         }
         if options.seed.is_some() {
-            writeln!(out, "{:#?}\n{:#?}", outcome.config, outcome.counts)?;
+            writeln!(out, "{:?}\n{:?}", outcome.config, outcome.counts)?;
         }
         for line in &outcome.trace {
             writeln!(out, "{line}")?;
