@@ -34,8 +34,10 @@ pub enum Sometimes {
     KilledAfterAct,
     /// An invocation was frozen and went on later.
     Frozen,
-    /// An invocation ended, was tried again by Lambda, and the retry mailed something.
+    /// A run failed, was tried again by Lambda, and the retry mailed something.
     RetryMailed,
+    /// The same of a run that was killed.
+    RetryAfterKill,
     /// A run ended before its work was done, because its time was over.
     StoppedInTime,
     /// A run took longer than the function may.
@@ -74,11 +76,12 @@ pub enum Sometimes {
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::TwoRunsAtOnce,
         Self::KilledAfterAct,
         Self::Frozen,
         Self::RetryMailed,
+        Self::RetryAfterKill,
         Self::StoppedInTime,
         Self::TimedOut,
         Self::MarkedRepeat,

@@ -1,8 +1,10 @@
-//! How Lambda treats invocations: begins them as there is room, kills them at their time-out, tries again what failed.
+//! How invocations go on, call by call, and how Lambda treats them: begins them as there is room, kills them at their time-out, tries again what failed.
 
 use crate::coverage::Sometimes;
-use crate::lambda::{Invocation, Request, TIMEOUT, Task};
+use crate::desk::Verdict;
+use crate::lambda::{Invocation, Progress, Request, TIMEOUT, Task};
 use crate::model::Violation;
+use crate::tape::hash;
 use crate::world::{Event, World};
 use jiff::SignedDuration;
 
@@ -15,6 +17,70 @@ const RETRIES: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDurati
 const VISIBILITY: SignedDuration = SignedDuration::from_mins(6);
 
 impl World {
+    /// A call of an invocation gets its verdict.
+    pub(crate) fn answer(&mut self, invocation: u64, call: u64, verdict: Verdict) {
+        let Some(found) = self.invocations.iter().find(|other| other.number == invocation) else { return };
+        if let Some(until) = found.frozen_until.filter(|_| found.is_frozen(self.clock.now())) {
+            return self.at(until, Event::Answer { invocation, call, verdict });
+        }
+        if found.desk.decide(call, verdict) {
+            self.counts.requests += 1;
+            self.hash = hash(hash(self.hash, invocation), hash(call, verdict.number()));
+            self.say(|| format!("invocation {invocation} call {call}: {verdict:?}"));
+            self.go_on(invocation);
+        }
+    }
+
+    /// Lets an invocation go on as far as it can, and sees what it did.
+    pub(crate) fn go_on(&mut self, number: u64) {
+        let Some(place) = self.invocations.iter().position(|other| other.number == number) else { return };
+        let progress = self.invocations[place].poll();
+        self.see_effects(number);
+        match progress {
+            Progress::Waits => {
+                let desk = self.invocations[place].desk.clone();
+                for call in desk.new_calls() {
+                    self.say(|| format!("invocation {number} call {}: {:?} {}", call.number, call.service, call.what));
+                    self.plan(number, &call);
+                }
+                let is_nudged = &mut self.invocations[place].is_nudged;
+                if !desk.is_anything_waiting() && !std::mem::replace(is_nudged, true) {
+                    self.after(SignedDuration::from_secs(1), Event::Nudge { invocation: number });
+                }
+            }
+            Progress::Panicked(message) => {
+                self.violate(Violation::new(4, format!("panic: {message}")));
+                self.end_of(number, "panics");
+            }
+            Progress::Ended(answer) => self.ended(number, answer),
+        }
+    }
+
+    /// Sees which mails were accepted, and which limits were hit.
+    fn see_effects(&mut self, number: u64) {
+        for mail in self.mail.accepted() {
+            let is_kind = self.config.is_kind;
+            match self.model.accept(&mail, is_kind) {
+                Ok(leads) => {
+                    self.say(|| format!("a mail to {} people is accepted, with leads {leads:?}", mail.to.len()));
+                    if let Some(invocation) = self.invocations.iter_mut().find(|other| other.number == number) {
+                        invocation.mails += 1;
+                    }
+                    if mail.to.len() == marketplace_leads::mail::MAX_RECIPIENTS {
+                        self.coverage.note(Sometimes::ManyRecipients);
+                    }
+                }
+                Err(violation) => self.violate(violation),
+            }
+        }
+        let refused = [("table", self.leads.refused()), ("table", self.state.refused()), ("mail", self.mail.refused())];
+        for (service, refused) in refused {
+            for what in refused {
+                self.violate(Violation::new(3, format!("the {service} service's limits: {what}")));
+            }
+        }
+    }
+
     /// Begins invocations that wait, as far as there is room.
     pub(crate) fn begin_what_waits(&mut self) {
         let mut place = 0;
@@ -48,7 +114,7 @@ impl World {
     pub(crate) fn end_of(&mut self, number: u64, how: &str) -> Option<Request> {
         let ended = self.remove(number)?;
         self.say(|| format!("invocation {number} {how}"));
-        self.try_again(ended.clone());
+        self.try_again(Request { was_killed: true, ..ended.clone() });
         self.begin_what_waits();
         Some(ended)
     }
@@ -88,7 +154,7 @@ impl World {
     /// An invocation ended by itself.
     pub(crate) fn ended(&mut self, number: u64, answer: Result<String, String>) {
         let Some(place) = self.invocations.iter().position(|other| other.number == number) else { return };
-        let (mails, attempt) = (self.invocations[place].mails, self.invocations[place].request.attempt);
+        let mails = self.invocations[place].mails;
         let Some(request) = self.remove(number) else { return };
         self.say(|| format!("invocation {number} ends: {answer:?}"));
         match answer {
@@ -96,8 +162,9 @@ impl World {
                 if outcome == "stopped" {
                     self.coverage.note(Sometimes::StoppedInTime);
                 }
-                if attempt > 1 && mails > 0 && request.task == Task::Run {
-                    self.coverage.note(Sometimes::RetryMailed);
+                if request.attempt > 1 && mails > 0 && request.task == Task::Run {
+                    let is_after_kill = request.was_killed;
+                    self.coverage.note(if is_after_kill { Sometimes::RetryAfterKill } else { Sometimes::RetryMailed });
                 }
                 match request.task {
                     Task::Redeliver { lead, .. } => {
@@ -112,7 +179,7 @@ impl World {
                 if self.config.is_kind {
                     self.violate(Violation::new(4, format!("{} failed in a kind world: {error}", request.id)));
                 }
-                self.try_again(request);
+                self.try_again(Request { was_killed: false, ..request });
             }
         }
         self.begin_what_waits();

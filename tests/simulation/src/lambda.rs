@@ -50,6 +50,8 @@ pub(crate) struct Request {
     pub(crate) task: Task,
     /// Which attempt it is, from 1.
     pub(crate) attempt: u32,
+    /// Whether the attempt before was killed.
+    pub(crate) was_killed: bool,
 }
 
 /// How an invocation ended by itself.
@@ -69,10 +71,19 @@ pub(crate) struct Invocation {
     pub(crate) was_frozen: bool,
     /// Whether it is killed as soon as the service has acted.
     pub(crate) is_doomed: bool,
+    /// Whether it is on the calendar to be polled again.
+    pub(crate) is_nudged: bool,
     /// Mails that were accepted from it.
     pub(crate) mails: u64,
     future: Pin<Box<dyn Future<Output = Answer>>>,
     flag: Arc<Flag>,
+}
+
+impl Request {
+    /// The first attempt.
+    pub(crate) fn new(id: impl Into<String>, task: Task) -> Self {
+        Self { id: id.into(), task, attempt: 1, was_killed: false }
+    }
 }
 
 /// How far an invocation got.
@@ -163,15 +174,25 @@ impl Invocation {
             frozen_until: None,
             was_frozen: false,
             is_doomed: false,
+            is_nudged: false,
             mails: 0,
             future,
             flag: Arc::new(Flag { is_woken: AtomicBool::new(false), driver: world.driver.clone() }),
         }
     }
 
-    /// Whether something that it waits for has happened since it was polled last.
-    pub(crate) fn is_woken(&self) -> bool {
+    fn is_woken(&self) -> bool {
         self.flag.is_woken.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is frozen now.
+    pub(crate) fn is_frozen(&self, now: Timestamp) -> bool {
+        self.frozen_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether something that it waits for has happened since it was polled last, and it is not frozen.
+    pub(crate) fn can_go_on(&self, now: Timestamp) -> bool {
+        self.is_woken() && !self.is_frozen(now)
     }
 
     /// Lets it go on as far as it can.

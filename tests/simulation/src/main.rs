@@ -3,11 +3,12 @@
 use clap::Parser;
 use simulation::breakage::Breakage;
 use simulation::coverage::Coverage;
-use simulation::shrink::shrink;
+use simulation::shrink::{Small, shrink};
 use simulation::tape::Tapes;
 use simulation::total::Total;
 use simulation::world::{Outcome, live};
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -35,6 +36,12 @@ struct Options {
     /// Prints which lines and which ways of failing were tried.
     #[arg(long)]
     coverage: bool,
+    /// Writes the tapes of the world that failed (made smaller, if that was asked for) into this file.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// Lives the world of the tapes in this file.
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "years"])]
+    tapes: Option<PathBuf>,
     /// Breaks the system around its ports, to see whether that is found.
     #[arg(long, value_enum, default_value_t)]
     breakage: Breakage,
@@ -48,13 +55,20 @@ fn range(text: &str) -> Result<(u64, u64), String> {
 fn main() -> io::Result<ExitCode> {
     let options = Options::parse();
     let mut out = io::stdout().lock();
+    let mut total = Total::default();
+    let began = Instant::now();
+    if let Some(file) = &options.tapes {
+        let records = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+        let outcome = live(Tapes::played(records), options.breakage, options.trace);
+        show(&mut out, &options, &outcome, &format!("--tapes {}", file.display()))?;
+        total.add(&outcome);
+    }
     let (from, to) = match (options.seed, options.years) {
+        _ if options.tapes.is_some() => (0, 0),
         (Some(seed), _) => (seed, seed + 1),
         (None, Some(_)) => (options.seeds.0, u64::MAX),
         (None, None) => options.seeds,
     };
-    let began = Instant::now();
-    let mut total = Total::default();
     for seed in from..to {
         let outcome = live(Tapes::of(seed), options.breakage, options.trace);
         // Determinism is checked, not believed: one seed in twenty is lived again.
@@ -62,22 +76,10 @@ fn main() -> io::Result<ExitCode> {
             writeln!(out, "seed {seed}: lived again, it was another world")?;
             total.failed += 1;
         }
-        if options.seed.is_some() {
-            writeln!(out, "{:?}\n{:?}", outcome.config, outcome.counts)?;
-        }
-        for line in &outcome.trace {
-            writeln!(out, "{line}")?;
-        }
         total.add(&outcome);
-        if let Some(violation) = &outcome.violation {
-            writeln!(out, "seed {seed}: invariant {} broken: {}", violation.invariant, violation.what)?;
-            writeln!(out, "    cargo simulate --seed {seed}{} --trace", breakage(options.breakage))?;
-            if options.shrink {
-                show_small(&mut out, seed, &outcome, options.breakage)?;
-            }
-            if !options.keep_going {
-                break;
-            }
+        show(&mut out, &options, &outcome, &format!("--seed {seed}"))?;
+        if outcome.violation.is_some() && !options.keep_going {
+            break;
         }
         if options.years.is_some_and(|years| total.years() >= years) {
             break;
@@ -90,15 +92,36 @@ fn main() -> io::Result<ExitCode> {
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Shows a world: all of it where it is the only one, and else only that it failed.
+fn show(out: &mut impl io::Write, options: &Options, outcome: &Outcome, which: &str) -> io::Result<()> {
+    if options.seed.is_some() || options.tapes.is_some() {
+        writeln!(out, "{:?}\n{:?}\nhash {:016x}", outcome.config, outcome.counts, outcome.hash)?;
+    }
+    for line in &outcome.trace {
+        writeln!(out, "{line}")?;
+    }
+    let Some(violation) = &outcome.violation else { return Ok(()) };
+    writeln!(out, "{which}: invariant {} broken: {}", violation.invariant, violation.what)?;
+    writeln!(out, "    cargo simulate {which}{} --trace", breakage(options.breakage))?;
+    let small = options.shrink.then(|| shrink(outcome, options.breakage));
+    if let Some(small) = &small {
+        show_small(out, small)?;
+    }
+    if let Some(file) = &options.keep {
+        let records = small.as_ref().map_or(&outcome.records, |small| &small.outcome.records);
+        std::fs::write(file, serde_json::to_string(records)?)?;
+    }
+    Ok(())
+}
+
 fn breakage(breakage: Breakage) -> String {
     use clap::ValueEnum as _;
     let name = breakage.to_possible_value().filter(|_| breakage != Breakage::None);
     name.map_or_else(String::new, |name| format!(" --breakage {}", name.get_name()))
 }
 
-fn show_small(out: &mut impl io::Write, seed: u64, outcome: &Outcome, breakage: Breakage) -> io::Result<()> {
-    let small = shrink(outcome, breakage);
-    writeln!(out, "seed {seed}, made smaller in {} worlds; what still deviates:", small.worlds)?;
+fn show_small(out: &mut impl io::Write, small: &Small) -> io::Result<()> {
+    writeln!(out, "made smaller in {} worlds: {:?}\nwhat still deviates:", small.worlds, small.outcome.config)?;
     for (name, record) in ["world", "workload", "faults", "order"].iter().zip(&small.outcome.records) {
         let deviations: Vec<_> = record.iter().enumerate().filter(|(_, choice)| **choice > 0).collect();
         let shown: Vec<_> = deviations.iter().take(60).map(|(place, choice)| format!("{place}:{choice}")).collect();

@@ -89,13 +89,13 @@ impl World {
             for (time, task, name) in [(begin, Task::Pause, "pause"), (end.min(from + length), Task::Resume, "resume")]
             {
                 let id = format!("{name}-{number}-{}", time.as_second());
-                self.at(time, Event::Invoke(Request { id, task, attempt: 1 }));
+                self.at(time, Event::Invoke(Request::new(id, task)));
             }
         }
         // Whatever became of the commands before: the notifier is not left paused.
         if self.config.pauses > 0 {
             let id = format!("resume-last-{}", from.as_second());
-            let request = Request { id, task: Task::Resume, attempt: 1 };
+            let request = Request::new(id, Task::Resume);
             self.at(from + length + MINUTE, Event::Invoke(request));
         }
         for _ in 0..self.config.route_changes {
@@ -117,7 +117,7 @@ impl World {
         let (late, missed, doubled) = if self.is_stormy { self.config.ticks } else { (0.0, 0.0, 0.0) };
         let faults = &mut self.tapes.faults;
         let id = format!("tick-{}", self.clock.now().as_second());
-        let request = Request { id, task: Task::Run, attempt: 1 };
+        let request = Request::new(id, Task::Run);
         match faults.which(&[late, missed, doubled]) {
             1 => {
                 let by = faults.between(SignedDuration::from_secs(1), MINUTE * 50);
@@ -179,7 +179,7 @@ impl World {
         }
         if let Some((received, body)) = body {
             let task = Task::Redeliver { lead: number, received, body };
-            let request = Request { id: format!("message-{number}"), task, attempt: 1 };
+            let request = Request::new(format!("message-{number}"), task);
             return self.after(SignedDuration::ZERO, Event::Invoke(request));
         }
         let late = self.tapes.workload.between(SignedDuration::ZERO, self.config.late);

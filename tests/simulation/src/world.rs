@@ -4,7 +4,7 @@ use crate::breakage::Breakage;
 use crate::config::{Config, Permanent};
 use crate::coverage::{Coverage, Sometimes};
 use crate::desk::{SimClock, Verdict};
-use crate::lambda::{Invocation, Progress, Request, Task, catch_panics};
+use crate::lambda::{Invocation, Request, Task, catch_panics};
 use crate::mail::{MailService, broken, forbidden};
 use crate::model::{Model, Violation};
 use crate::routing::{Routing, address, set};
@@ -127,7 +127,7 @@ pub struct World {
     pub(crate) coverage: Coverage,
     pub(crate) counts: Counts,
     pub(crate) driver: Arc<AtomicWaker>,
-    hash: u64,
+    pub(crate) hash: u64,
     trace: Option<Vec<String>>,
 }
 
@@ -247,13 +247,17 @@ impl World {
             tokio::pin!(sleep);
             poll_fn(|context| {
                 self.driver.register(context.waker());
-                let is_woken = self.invocations.iter().any(Invocation::is_woken);
+                let is_woken = self.invocations.iter().any(|other| other.can_go_on(self.clock.now()));
                 if sleep.as_mut().poll(context).is_ready() || is_woken { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
         }
-        let woken: Vec<_> =
-            self.invocations.iter().filter(|other| other.is_woken()).map(|other| other.number).collect();
+        let woken: Vec<_> = self
+            .invocations
+            .iter()
+            .filter(|other| other.can_go_on(self.clock.now()))
+            .map(|other| other.number)
+            .collect();
         for number in &woken {
             self.go_on(*number);
         }
@@ -278,7 +282,12 @@ impl World {
                 }
             }
             Event::TimeOut { invocation } => self.time_out(invocation),
-            Event::Nudge { invocation } => self.go_on(invocation),
+            Event::Nudge { invocation } => {
+                if let Some(found) = self.invocations.iter_mut().find(|other| other.number == invocation) {
+                    found.is_nudged = false;
+                    self.go_on(invocation);
+                }
+            }
             Event::Outage { is_mail, is_down } => {
                 let service = if is_mail { &mut self.down.mail } else { &mut self.down.tables };
                 *service = is_down;
@@ -321,68 +330,6 @@ impl World {
         self.model.change_routing(&changed);
         self.settings = settings;
         self.routing_before = Some((std::mem::replace(&mut self.routing, changed), self.clock.now()));
-    }
-
-    fn answer(&mut self, invocation: u64, call: u64, verdict: Verdict) {
-        let Some(found) = self.invocations.iter().find(|other| other.number == invocation) else { return };
-        if let Some(until) = found.frozen_until.filter(|until| *until > self.clock.now()) {
-            return self.at(until, Event::Answer { invocation, call, verdict });
-        }
-        if found.desk.decide(call, verdict) {
-            self.counts.requests += 1;
-            self.hash = hash(hash(self.hash, invocation), hash(call, verdict.number()));
-            self.say(|| format!("invocation {invocation} call {call}: {verdict:?}"));
-            self.go_on(invocation);
-        }
-    }
-
-    /// Lets an invocation go on as far as it can, and sees what it did.
-    pub(crate) fn go_on(&mut self, number: u64) {
-        let Some(place) = self.invocations.iter().position(|other| other.number == number) else { return };
-        let progress = self.invocations[place].poll();
-        self.see_effects(number);
-        match progress {
-            Progress::Waits => {
-                let desk = self.invocations[place].desk.clone();
-                for call in desk.new_calls() {
-                    self.say(|| format!("invocation {number} call {}: {:?} {}", call.number, call.service, call.what));
-                    self.plan(number, &call);
-                }
-                if !desk.is_anything_waiting() {
-                    self.after(SignedDuration::from_secs(1), Event::Nudge { invocation: number });
-                }
-            }
-            Progress::Panicked(message) => {
-                self.violate(Violation::new(4, format!("panic: {message}")));
-                self.end_of(number, "panics");
-            }
-            Progress::Ended(answer) => self.ended(number, answer),
-        }
-    }
-
-    /// Sees which mails were accepted, and which limits were hit.
-    fn see_effects(&mut self, number: u64) {
-        for mail in self.mail.accepted() {
-            let is_kind = self.config.is_kind;
-            match self.model.accept(&mail, is_kind) {
-                Ok(leads) => {
-                    self.say(|| format!("a mail to {} people is accepted, with leads {leads:?}", mail.to.len()));
-                    if let Some(invocation) = self.invocations.iter_mut().find(|other| other.number == number) {
-                        invocation.mails += 1;
-                    }
-                    if mail.to.len() == marketplace_leads::mail::MAX_RECIPIENTS {
-                        self.coverage.note(Sometimes::ManyRecipients);
-                    }
-                }
-                Err(violation) => self.violate(violation),
-            }
-        }
-        let refused = [("table", self.leads.refused()), ("table", self.state.refused()), ("mail", self.mail.refused())];
-        for (service, refused) in refused {
-            for what in refused {
-                self.violate(Violation::new(3, format!("the {service} service's limits: {what}")));
-            }
-        }
     }
 
     fn end(mut self) -> Outcome {
