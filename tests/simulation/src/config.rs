@@ -213,7 +213,7 @@ impl Config {
         config.table_outages = (tape.pick(&[0, 0, 1, 3]), tape.pick(&lengths));
         config.mail_outages = (tape.pick(&[0, 0, 1, 3]), tape.pick(&lengths));
         config.sandbox_hours = tape.pick(&[0, 0, 0, 5, 50]);
-        config.rows_looked_at = tape.pick(&[None, None, Some(1000), Some(40), Some(3)]);
+        config.rows_looked_at = tape.pick(&[None, None, Some(1000), Some(100), Some(20)]);
         config.tokens_without_row_key = tape.chance(0.3);
         config.scan = SignedDuration::from_secs(tape.pick(&[0, 0, 1, 5]));
         config.partition_skew = SignedDuration::from_secs(tape.pick(&[0, 0, 1, 120]));

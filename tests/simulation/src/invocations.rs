@@ -3,7 +3,7 @@
 use crate::coverage::Sometimes;
 use crate::desk::Verdict;
 use crate::lambda::{Invocation, Progress, Request, TIMEOUT, Task};
-use crate::model::Violation;
+use crate::model::{Promise, Violation};
 use crate::tape::hash;
 use crate::world::{Event, World};
 use jiff::SignedDuration;
@@ -49,7 +49,7 @@ impl World {
                 }
             }
             Progress::Panicked(message) => {
-                self.violate(Violation::new(4, format!("panic: {message}")));
+                self.violate(Violation::new(Promise::NoPanics, message));
                 self.end_of(number, "panics");
             }
             Progress::Ended(answer) => self.ended(number, answer),
@@ -59,6 +59,10 @@ impl World {
     /// Sees which mails were accepted, and which limits were hit.
     fn see_effects(&mut self, number: u64) {
         for mail in self.mail.accepted() {
+            if self.paused_from.is_some_and(|from| number >= from) {
+                let seen = format!("invocation {number} mails, and began after `pause` had said that it was done");
+                self.violate(Violation::new(Promise::HonestCommands, seen));
+            }
             let is_kind = self.config.is_kind;
             match self.model.accept(&mail, is_kind) {
                 Ok(leads) => {
@@ -73,10 +77,13 @@ impl World {
                 Err(violation) => self.violate(violation),
             }
         }
-        let refused = [("table", self.leads.refused()), ("table", self.state.refused()), ("mail", self.mail.refused())];
-        for (service, refused) in refused {
-            for what in refused {
-                self.violate(Violation::new(3, format!("the {service} service's limits: {what}")));
+        for (promise, refused) in [
+            (Promise::TableLimits, self.leads.refused()),
+            (Promise::TableLimits, self.state.refused()),
+            (Promise::MailLimits, self.mail.refused()),
+        ] {
+            for seen in refused {
+                self.violate(Violation::new(promise, seen));
             }
         }
     }
@@ -92,6 +99,9 @@ impl World {
                 continue;
             }
             let Some(request) = self.requests.remove(place) else { break };
+            if request.task == Task::Resume {
+                self.paused_from = None;
+            }
             if is_run {
                 self.counts.runs += 1;
                 if runs > 0 {
@@ -147,7 +157,7 @@ impl World {
         self.coverage.note(Sometimes::TimedOut);
         self.end_of(number, "is killed at its time-out");
         if !was_frozen {
-            self.violate(Violation::new(4, format!("the invocation {name} outlived its deadline")));
+            self.violate(Violation::new(Promise::Deadlines, format!("the invocation {name} had to be killed")));
         }
     }
 
@@ -171,13 +181,17 @@ impl World {
                         self.coverage.note(Sometimes::RedeliveredLate);
                         self.model.since(lead, self.clock.now());
                     }
-                    Task::Pause => self.coverage.note(Sometimes::Paused),
+                    Task::Pause => {
+                        self.coverage.note(Sometimes::Paused);
+                        let is_resumed = self.invocations.iter().any(|other| other.request.task == Task::Resume);
+                        self.paused_from = (!is_resumed).then_some(self.begun);
+                    }
                     Task::Run | Task::Resume => {}
                 }
             }
             Err(error) => {
                 if self.config.is_kind {
-                    self.violate(Violation::new(4, format!("{} failed in a kind world: {error}", request.id)));
+                    self.violate(Violation::new(Promise::NoNeedlessFailures, format!("{}: {error}", request.id)));
                 }
                 self.try_again(Request { was_killed: false, ..request });
             }

@@ -11,6 +11,9 @@
 //! 2. It comes a second time only in a mail that says so, and never to somebody who should not have it.
 //! 3. No limit of a service is hit by what is sent.
 //! 4. No invocation outlives its deadline, and none panics.
+//! 5. What a command says is so: after `pause`, no run that begins then mails anything.
+//!
+//! In a world where nothing goes wrong, no lead comes twice and no run fails.
 
 pub mod breakage;
 pub mod config;

@@ -29,6 +29,7 @@ struct State {
     sends: u64,
     refused: Vec<String>,
     refused_for_content: u64,
+    refused_for_recipients: u64,
     settings: MailSettings,
 }
 
@@ -70,6 +71,11 @@ impl MailService {
         self.lock().refused_for_content
     }
 
+    /// How many mails were refused for who should get them.
+    pub fn refused_for_recipients(&self) -> u64 {
+        self.lock().refused_for_recipients
+    }
+
     /// How many times sending was asked for.
     pub fn sends(&self) -> u64 {
         self.lock().sends
@@ -85,6 +91,7 @@ impl MailService {
             return refuse("BadRequestException");
         }
         if state.settings.sandbox || message.to.iter().any(|to| state.settings.dead.contains(to)) {
+            state.refused_for_recipients += 1;
             return refuse("MessageRejected");
         }
         let files = message.attachments.iter().map(|attachment| attachment.content.as_slice());

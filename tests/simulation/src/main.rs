@@ -2,14 +2,18 @@
 
 use clap::Parser;
 use simulation::breakage::Breakage;
-use simulation::coverage::Coverage;
 use simulation::shrink::{Small, shrink};
 use simulation::tape::Tapes;
 use simulation::total::Total;
 use simulation::world::{Outcome, live};
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
+use std::num::NonZero;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::Instant;
 
 /// Lives simulated worlds of the system, each made of one seed.
@@ -36,6 +40,9 @@ struct Options {
     /// Prints which lines and which ways of failing were tried.
     #[arg(long)]
     coverage: bool,
+    /// How many worlds are lived at the same time; as many as there are processors, unless it is said.
+    #[arg(long)]
+    jobs: Option<NonZero<usize>>,
     /// Writes the tapes of the world that failed (made smaller, if that was asked for) into this file.
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -69,27 +76,82 @@ fn main() -> io::Result<ExitCode> {
         (None, Some(_)) => (options.seeds.0, u64::MAX),
         (None, None) => options.seeds,
     };
-    for seed in from..to {
-        let outcome = live(Tapes::of(seed), options.breakage, options.trace);
-        // Determinism is checked, not believed: one seed in twenty is lived again.
-        if seed % 20 == 0 && live(Tapes::of(seed), options.breakage, false).hash != outcome.hash {
-            writeln!(out, "seed {seed}: lived again, it was another world")?;
+    let mut error = None;
+    live_all(from..to, &options, |seed, world| {
+        let Lived { outcome, is_same_again } = world;
+        total.add(&outcome);
+        if !is_same_again {
             total.failed += 1;
         }
-        total.add(&outcome);
-        show(&mut out, &options, &outcome, &format!("--seed {seed}"))?;
-        if outcome.violation.is_some() && !options.keep_going {
-            break;
-        }
-        if options.years.is_some_and(|years| total.years() >= years) {
-            break;
-        }
+        let shown = if is_same_again {
+            show(&mut out, &options, &outcome, &format!("--seed {seed}"))
+        } else {
+            writeln!(out, "seed {seed}: lived again, it was another world")
+        };
+        error = shown.err();
+        let is_enough = options.years.is_some_and(|years| total.years() >= years);
+        error.is_none() && !is_enough && (outcome.violation.is_none() || options.keep_going)
+    });
+    if let Some(error) = error {
+        return Err(error);
     }
     writeln!(out, "{}, in {} s", total.report(), began.elapsed().as_secs())?;
     if options.coverage {
-        writeln!(out, "{}", Coverage::report(&total.coverage))?;
+        writeln!(out, "{}", total.coverage.report())?;
+        for untried in total.coverage.untried() {
+            writeln!(out, "{untried}")?;
+        }
     }
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A world that was lived.
+struct Lived {
+    outcome: Outcome,
+    /// Whether it was the same world when it was lived again, as one in twenty is.
+    is_same_again: bool,
+}
+
+/// Lives the worlds of these seeds, several at a time, and gives them on in the order of their seeds, until `next` says
+/// that it is enough.
+fn live_all(seeds: Range<u64>, options: &Options, mut next: impl FnMut(u64, Lived) -> bool) {
+    let jobs = options.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
+    let (to_begin, is_over) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        // Both ends are gone when this ends, so that nobody waits for the other.
+        let (sender, receiver) = mpsc::sync_channel(2 * jobs);
+        for _ in 0..jobs {
+            let (sender, to_begin, is_over, end) = (sender.clone(), &to_begin, &is_over, seeds.end);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let seed = to_begin.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || sender.send((seed, live_twice(seed, options))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        let mut expected = seeds.start;
+        for (seed, lived) in receiver.iter() {
+            early.insert(seed, lived);
+            while let Some(lived) = early.remove(&expected) {
+                if !next(expected, lived) {
+                    is_over.store(true, Ordering::Relaxed);
+                    return;
+                }
+                expected += 1;
+            }
+        }
+    });
+}
+
+/// Lives the world of a seed. Determinism is checked, not believed: one seed in twenty is lived again.
+fn live_twice(seed: u64, options: &Options) -> Lived {
+    let outcome = live(Tapes::of(seed), options.breakage, options.trace);
+    let is_same_again = seed % 20 != 0 || live(Tapes::of(seed), options.breakage, false).hash == outcome.hash;
+    Lived { outcome, is_same_again }
 }
 
 /// Shows a world: all of it where it is the only one, and else only that it failed.
@@ -101,7 +163,7 @@ fn show(out: &mut impl io::Write, options: &Options, outcome: &Outcome, which: &
         writeln!(out, "{line}")?;
     }
     let Some(violation) = &outcome.violation else { return Ok(()) };
-    writeln!(out, "{which}: invariant {} broken: {}", violation.invariant, violation.what)?;
+    writeln!(out, "{which}: {violation}")?;
     writeln!(out, "    cargo simulate {which}{} --trace", breakage(options.breakage))?;
     let small = options.shrink.then(|| shrink(outcome, options.breakage));
     if let Some(small) = &small {

@@ -6,30 +6,66 @@ use crate::routing::{People, Routing, person};
 use jiff::Timestamp;
 use marketplace_leads::mail::Message;
 use std::collections::BTreeSet;
+use std::fmt;
+
+/// A promise that can be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// 1: every lead gets to everybody who should have it.
+    NothingLost,
+    /// 2: a lead comes again only in a mail that says so.
+    RepeatsMarked,
+    /// 2: where nothing goes wrong, no lead comes again.
+    NoNeedlessRepeats,
+    /// 2: nobody gets what is not for them.
+    OnlyTheRightPeople,
+    /// 3: no request goes beyond a limit of the table service.
+    TableLimits,
+    /// 3: no mail goes beyond a limit of the mail service.
+    MailLimits,
+    /// 4: no invocation outlives its deadline.
+    Deadlines,
+    /// 4: none panics.
+    NoPanics,
+    /// 4: where nothing goes wrong, none fails.
+    NoNeedlessFailures,
+    /// 5: what a command says is so.
+    HonestCommands,
+}
+
+impl Promise {
+    /// The number of the invariant, as `lib.rs` lists them.
+    pub fn invariant(self) -> u8 {
+        match self {
+            Self::NothingLost => 1,
+            Self::RepeatsMarked | Self::NoNeedlessRepeats | Self::OnlyTheRightPeople => 2,
+            Self::TableLimits | Self::MailLimits => 3,
+            Self::Deadlines | Self::NoPanics | Self::NoNeedlessFailures => 4,
+            Self::HonestCommands => 5,
+        }
+    }
+}
 
 /// Something that must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The number of the invariant, as `lib.rs` lists them.
-    pub invariant: u8,
+    /// Which promise was broken.
+    pub promise: Promise,
     /// What was seen.
-    pub what: String,
+    pub seen: String,
 }
 
 impl Violation {
-    /// An invariant that was broken.
-    pub fn new(invariant: u8, what: impl Into<String>) -> Self {
-        Self { invariant, what: what.into() }
+    /// A promise that was broken.
+    pub fn new(promise: Promise, seen: impl Into<String>) -> Self {
+        Self { promise, seen: seen.into() }
     }
+}
 
-    /// The same without its numbers, so that shrinking keeps to one kind.
-    pub fn kind(&self) -> String {
-        let what: String = self.what.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
-        let mut kind = what;
-        while kind.contains("00") {
-            kind = kind.replace("00", "0");
-        }
-        format!("{} {kind}", self.invariant)
+/// `invariant 1 (NothingLost) is broken: …`
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invariant {} ({:?}) is broken: {}", self.promise.invariant(), self.promise, self.seen)
     }
 }
 
@@ -128,19 +164,31 @@ impl Model {
         let to = mail.to.iter().filter_map(|address| person(address)).fold(0, |people, person| people | 1 << person);
         for number in &leads {
             let Some(lead) = self.leads.get_mut(*number) else {
-                return Err(Violation::new(2, format!("a mail holds a lead {} that there is not", marker(*number))));
+                return Err(Violation::new(
+                    Promise::OnlyTheRightPeople,
+                    format!("a mail holds a lead {} that there is not", marker(*number)),
+                ));
             };
             let name = marker(*number);
             if to & !lead.may != 0 {
                 let who = (to & !lead.may).trailing_zeros();
-                return Err(Violation::new(2, format!("lead {name} went to person {who}, who should not have it")));
+                return Err(Violation::new(
+                    Promise::OnlyTheRightPeople,
+                    format!("lead {name} went to person {who}, who should not have it"),
+                ));
             }
             if lead.got & to != 0 {
                 if !says_repeat {
-                    return Err(Violation::new(2, format!("lead {name} came again unmarked ({:?})", lead.kind)));
+                    return Err(Violation::new(
+                        Promise::RepeatsMarked,
+                        format!("lead {name} came again unmarked ({:?})", lead.kind),
+                    ));
                 }
                 if is_kind {
-                    return Err(Violation::new(2, format!("lead {name} came again for no reason")));
+                    return Err(Violation::new(
+                        Promise::NoNeedlessRepeats,
+                        format!("lead {name} came again for no reason"),
+                    ));
                 }
                 self.repeats += 1;
             }
@@ -165,7 +213,7 @@ impl Model {
         let waiting = (lead.must & !lead.got & !dead).count_ones();
         let kinds: BTreeSet<_> = missing.iter().map(|number| format!("{:?}", self.leads[**number].kind)).collect();
         Some(Violation::new(
-            1,
+            Promise::NothingLost,
             format!(
                 "{} leads are in no mail for somebody, the first is {} (for {waiting} people); kinds: {}",
                 missing.len(),

@@ -1,6 +1,7 @@
 //! Makes a world that fails smaller, as long as it fails in the same way.
 
 use crate::breakage::Breakage;
+use crate::model::Promise;
 use crate::tape::Tapes;
 use crate::world::{Outcome, live};
 
@@ -20,15 +21,15 @@ pub struct Small {
 
 struct Shrinking {
     records: [Vec<u32>; 4],
-    kind: String,
+    promise: Option<Promise>,
     breakage: Breakage,
     worlds: u32,
 }
 
 /// Looks for a smaller world: shorter tapes first, then fewer deviations, then smaller ones.
 pub fn shrink(outcome: &Outcome, breakage: Breakage) -> Small {
-    let kind = outcome.violation.as_ref().map(crate::model::Violation::kind).unwrap_or_default();
-    let mut shrinking = Shrinking { records: outcome.records.clone(), kind, breakage, worlds: 0 };
+    let promise = outcome.violation.as_ref().map(|violation| violation.promise);
+    let mut shrinking = Shrinking { records: outcome.records.clone(), promise, breakage, worlds: 0 };
     for tape in [2, 3, 1] {
         shrinking.cut(tape);
     }
@@ -50,7 +51,7 @@ impl Shrinking {
         }
         self.worlds += 1;
         let outcome = live(Tapes::played(records), self.breakage, false);
-        let is_same = outcome.violation.is_some_and(|violation| violation.kind() == self.kind);
+        let is_same = outcome.violation.as_ref().map(|violation| violation.promise) == self.promise;
         if is_same {
             self.records = outcome.records;
         }

@@ -120,6 +120,8 @@ pub struct World {
     pub(crate) invocations: Vec<Invocation>,
     pub(crate) requests: VecDeque<Request>,
     pub(crate) begun: u64,
+    /// While the notifier is paused: the number of the first invocation that began since.
+    pub(crate) paused_from: Option<u64>,
     pub(crate) down: Down,
     pub(crate) is_stormy: bool,
     pub(crate) is_over: bool,
@@ -198,6 +200,7 @@ impl World {
             invocations: Vec::new(),
             requests: VecDeque::new(),
             begun: 0,
+            paused_from: None,
             down: Down::default(),
             is_stormy: false,
             is_over: false,
@@ -223,7 +226,7 @@ impl World {
 
     /// Notes something that must not be.
     pub(crate) fn violate(&mut self, violation: Violation) {
-        self.say(|| format!("invariant {} broken: {}", violation.invariant, violation.what));
+        self.say(|| violation.to_string());
         self.violation.get_or_insert(violation);
     }
 
@@ -340,11 +343,14 @@ impl World {
         for excuse in self.model.excuses() {
             *self.counts.excuses.entry(excuse).or_default() += 1;
         }
-        for _ in 0..self.model.repeats.min(1) {
-            self.coverage.note(Sometimes::MarkedRepeat);
-        }
-        for _ in 0..self.mail.refused_for_content().min(1) {
-            self.coverage.note(Sometimes::Poison);
+        for (count, what) in [
+            (self.model.repeats, Sometimes::MarkedRepeat),
+            (self.mail.refused_for_content(), Sometimes::Poison),
+            (self.mail.refused_for_recipients(), Sometimes::DeadDestination),
+        ] {
+            if count > 0 {
+                self.coverage.note(what);
+            }
         }
         Outcome {
             violation: self.violation,

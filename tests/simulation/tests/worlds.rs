@@ -1,6 +1,7 @@
 //! A fixed number of worlds, and proofs that they would notice.
 
 use simulation::breakage::Breakage;
+use simulation::model::Promise;
 use simulation::shrink::shrink;
 use simulation::tape::Tapes;
 use simulation::total::Total;
@@ -18,10 +19,7 @@ fn every_lead_reaches_everybody_who_should_have_it_in_every_world() {
         let outcome = world(seed, Breakage::None);
         total.add(&outcome);
         if let Some(violation) = outcome.violation {
-            failed.push(format!(
-                "seed {seed}: invariant {} broken: {}\n    cargo simulate --seed {seed} --trace",
-                violation.invariant, violation.what
-            ));
+            failed.push(format!("seed {seed}: {violation}\n    cargo simulate --seed {seed} --trace"));
         }
     }
     println!("{}", total.report());
@@ -54,7 +52,7 @@ fn found_by(breakage: Breakage, seeds: std::ops::Range<u64>) -> Option<(u64, Out
 fn a_mail_service_that_drops_mails_is_found() {
     let (seed, outcome) = found_by(Breakage::MailDropped, 0..40).expect("it is found");
     let violation = outcome.violation.expect("it failed");
-    assert_eq!(violation.invariant, 1, "seed {seed}: {}", violation.what);
+    assert_eq!(violation.promise, Promise::NothingLost, "seed {seed}: {violation}");
 }
 
 #[test]
@@ -62,7 +60,7 @@ fn each_way_of_breaking_the_protocol_is_found() {
     for breakage in Breakage::ALL {
         let found = found_by(breakage, 0..200);
         let (seed, outcome) = found.unwrap_or_else(|| panic!("{breakage:?} is not found"));
-        println!("{breakage:?} is found by seed {seed}: {}", outcome.violation.expect("it failed").what);
+        println!("{breakage:?} is found by seed {seed}: {}", outcome.violation.expect("it failed"));
     }
 }
 
@@ -70,9 +68,9 @@ fn each_way_of_breaking_the_protocol_is_found() {
 fn a_world_that_fails_is_made_smaller_and_fails_in_the_same_way() {
     let (_, outcome) = found_by(Breakage::MailDropped, 0..40).expect("it is found");
     let small = shrink(&outcome, Breakage::MailDropped).outcome;
-    let kind = |outcome: &Outcome| outcome.violation.as_ref().map(simulation::model::Violation::kind);
+    let promise = |outcome: &Outcome| outcome.violation.as_ref().map(|violation| violation.promise);
     let deviations = |outcome: &Outcome| outcome.records.iter().flatten().filter(|choice| **choice > 0).count();
-    assert_eq!(kind(&small), kind(&outcome));
+    assert_eq!(promise(&small), promise(&outcome));
     assert!(deviations(&small) < deviations(&outcome) / 2, "{} of {}", deviations(&small), deviations(&outcome));
     assert!(!small.trace.is_empty());
 }
