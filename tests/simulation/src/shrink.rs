@@ -6,7 +6,7 @@ use crate::tape::Tapes;
 use crate::world::{Outcome, live};
 
 /// The most worlds that are lived to make one smaller.
-const MOST_WORLDS: u32 = 600;
+const MOST_WORLDS: u32 = 300;
 
 /// The tape that says what kind of world it is; it is left alone until the end, since everything hangs on it.
 const WORLD: usize = 0;
