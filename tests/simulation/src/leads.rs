@@ -54,17 +54,27 @@ pub struct NewLead {
     pub body: Option<(Timestamp, String)>,
 }
 
+/// The forms that the leads of a kind can have; those that come at the same moment have the same.
+pub const FORMS: u32 = 40;
+
 /// Draws a lead that is written now.
-pub fn draw(tape: &mut Tape, kind: LeadKind, number: usize, now: Timestamp, is_poisoned: bool) -> NewLead {
+pub fn draw(
+    tape: &mut Tape,
+    (kind, form): (LeadKind, u32),
+    number: usize,
+    now: Timestamp,
+    is_poisoned: bool,
+) -> NewLead {
     let marker = marker(number);
     let offer = tape.below(4) as usize;
     let (offer_id, offer_title) = OFFERS[offer];
     let action = if kind == LeadKind::DoNotContact { "DNC" } else { tape.pick(&ACTIONS) };
-    let person = if kind == LeadKind::SamePerson || kind == LeadKind::OddTime || kind == LeadKind::HugeText {
-        format!("person{}@fabrikam.example", tape.below(2))
-    } else {
-        format!("{marker}@fabrikam.example")
-    };
+    let person =
+        if kind == LeadKind::SamePerson || kind == LeadKind::OddTime || kind == LeadKind::HugeText && form % 2 == 0 {
+            format!("person{}@fabrikam.example", tape.below(2))
+        } else {
+            format!("{marker}@fabrikam.example")
+        };
     let mut first = marker.clone();
     let mut last = "Doe".to_owned();
     let mut email = person;
@@ -91,9 +101,9 @@ pub fn draw(tape: &mut Tape, kind: LeadKind, number: usize, now: Timestamp, is_p
             description = tape.pick(&odd).repeat(tape.pick(&[1, 1, 50]));
         }
         LeadKind::HugeText => {
-            let filling = tape.pick(&["a", "\"", "\u{ad}", "\u{1}", "😀"]);
+            let filling = ["a", "\"", "\u{ad}", "\u{1}", "😀"][(form / 2 % 5) as usize];
             let count = 30_000 / filling.encode_utf16().count();
-            match tape.below(4) {
+            match form / 10 {
                 0 => description = filling.repeat(count),
                 1 => title = format!("{offer_title}{}", filling.repeat(count)),
                 2 => {

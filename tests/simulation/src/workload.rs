@@ -128,7 +128,7 @@ impl World {
                 self.say(|| "the scheduler misses a tick".to_owned());
             }
             3 => {
-                let by = faults.between(SignedDuration::ZERO, MINUTE * 3);
+                let by = SignedDuration::from_secs(faults.pick(&[0, 0, 1, 60, 180]));
                 self.coverage.note(Sometimes::DoubledTick);
                 self.after(SignedDuration::ZERO, Event::Invoke(request.clone()));
                 self.after(by, Event::Invoke(request));
@@ -146,17 +146,18 @@ impl World {
             place => self.config.kinds.get(place - 1).copied().unwrap_or(LeadKind::Plain),
         };
         let count = 1 + workload.below(self.config.burst);
+        let form = workload.below(leads::FORMS);
         for _ in 0..count {
-            self.one_arrives(kind);
+            self.one_arrives(kind, form);
         }
     }
 
-    fn one_arrives(&mut self, kind: LeadKind) {
+    fn one_arrives(&mut self, kind: LeadKind, form: u32) {
         let now = self.clock.now();
         let number = self.model.next();
         let is_poisoned = number == POISONED && self.config.permanent == Permanent::PoisonedText;
         let NewLead { entity, kind, offer, action, body } =
-            leads::draw(&mut self.tapes.workload, kind, number, now, is_poisoned);
+            leads::draw(&mut self.tapes.workload, (kind, form), number, now, is_poisoned);
         self.model.add(kind, offer, action, &self.routing);
         if let Some((before, at)) = &self.routing_before
             && now.duration_since(*at) < HOUR
