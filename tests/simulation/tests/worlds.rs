@@ -43,7 +43,7 @@ fn the_same_seed_makes_the_same_world_whatever_was_lived_before() {
 
 /// The seeds of worlds that are lived quickly: some days, and nothing that is broken for ever.
 fn small_worlds() -> impl Iterator<Item = u64> {
-    (0..20_000).filter(|seed| {
+    (0..200_000).filter(|seed| {
         let config = Config::draw(&mut Tapes::of(*seed).world);
         let hours: i64 = config.storms.iter().map(SignedDuration::as_hours).sum();
         let is_short = hours <= 54 && config.burst <= 3;
