@@ -1,0 +1,201 @@
+//! How invocations go on, call by call, and how Lambda treats them: begins them as there is room, kills them at their time-out, tries again what failed.
+
+use crate::coverage::Sometimes;
+use crate::desk::Verdict;
+use crate::lambda::{Invocation, Progress, Request, TIMEOUT, Task};
+use crate::model::{Promise, Violation};
+use crate::tape::hash;
+use crate::world::{Event, World};
+use jiff::SignedDuration;
+
+/// How long Lambda waits before an asynchronous invocation is tried again, once for each further attempt.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
+const RETRIES: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_mins(2)];
+
+/// How long a message of the queue is hidden after it was received.
+const VISIBILITY: SignedDuration = SignedDuration::from_mins(6);
+
+impl World {
+    /// A call of an invocation gets its verdict.
+    pub(crate) fn answer(&mut self, invocation: u64, call: u64, verdict: Verdict) {
+        let Some(found) = self.invocations.iter().find(|other| other.number == invocation) else { return };
+        if let Some(until) = found.frozen_until.filter(|_| found.is_frozen(self.clock.now())) {
+            return self.at(until, Event::Answer { invocation, call, verdict });
+        }
+        if found.desk.decide(call, verdict) {
+            self.counts.requests += 1;
+            self.hash = hash(hash(self.hash, invocation), hash(call, verdict.number()));
+            self.say(|| format!("invocation {invocation} call {call}: {verdict:?}"));
+            self.go_on(invocation);
+        }
+    }
+
+    /// Lets an invocation go on as far as it can, and sees what it did.
+    pub(crate) fn go_on(&mut self, number: u64) {
+        let Some(place) = self.invocations.iter().position(|other| other.number == number) else { return };
+        let progress = self.invocations[place].poll();
+        self.see_effects(number);
+        match progress {
+            Progress::Waits => {
+                let desk = self.invocations[place].desk.clone();
+                for call in desk.new_calls() {
+                    self.say(|| format!("invocation {number} call {}: {:?} {}", call.number, call.service, call.what));
+                    self.plan(number, &call);
+                }
+                let is_nudged = &mut self.invocations[place].is_nudged;
+                if !desk.is_anything_waiting() && !std::mem::replace(is_nudged, true) {
+                    self.after(SignedDuration::from_secs(1), Event::Nudge { invocation: number });
+                }
+            }
+            Progress::Panicked(message) => {
+                self.violate(Violation::new(Promise::NoPanics, message));
+                self.end_of(number, "panics");
+            }
+            Progress::Ended(answer) => self.ended(number, answer),
+        }
+    }
+
+    /// Sees which mails were accepted, and which limits were hit.
+    fn see_effects(&mut self, number: u64) {
+        for mail in self.mail.accepted() {
+            if self.paused_from.is_some_and(|from| number >= from) {
+                let seen = format!("invocation {number} mails, and began after `pause` had said that it was done");
+                self.violate(Violation::new(Promise::HonestCommands, seen));
+            }
+            let is_kind = self.config.is_kind;
+            match self.model.accept(&mail, is_kind) {
+                Ok(leads) => {
+                    self.say(|| format!("a mail to {} people is accepted, with leads {leads:?}", mail.to.len()));
+                    if let Some(invocation) = self.invocations.iter_mut().find(|other| other.number == number) {
+                        invocation.mails += 1;
+                    }
+                    if mail.to.len() == marketplace_leads::mail::MAX_RECIPIENTS {
+                        self.coverage.note(Sometimes::ManyRecipients);
+                    }
+                }
+                Err(violation) => self.violate(violation),
+            }
+        }
+        for (promise, refused) in [
+            (Promise::TableLimits, self.leads.refused()),
+            (Promise::TableLimits, self.state.refused()),
+            (Promise::MailLimits, self.mail.refused()),
+        ] {
+            for seen in refused {
+                self.violate(Violation::new(promise, seen));
+            }
+        }
+    }
+
+    /// Begins invocations that wait, as far as there is room.
+    pub(crate) fn begin_what_waits(&mut self) {
+        let mut place = 0;
+        while place < self.requests.len() {
+            let is_run = self.requests[place].task == Task::Run;
+            let runs = self.invocations.iter().filter(|other| other.request.task == Task::Run).count();
+            if is_run && runs >= self.config.concurrency {
+                place += 1;
+                continue;
+            }
+            let Some(request) = self.requests.remove(place) else { break };
+            if request.task == Task::Resume {
+                self.paused_from = None;
+            }
+            if is_run {
+                self.counts.runs += 1;
+                if runs > 0 {
+                    self.coverage.note(Sometimes::TwoRunsAtOnce);
+                }
+            }
+            let number = self.begun;
+            self.begun += 1;
+            let attempt = request.attempt;
+            let name = request.id.clone();
+            self.say(|| format!("invocation {number} begins: {name}, attempt {attempt}"));
+            let invocation = Invocation::begin(self, request, number);
+            self.invocations.push(invocation);
+            self.after(TIMEOUT, Event::TimeOut { invocation: number });
+            self.go_on(number);
+        }
+    }
+
+    /// An invocation is no more. Gives what it was asked, and has it tried again.
+    pub(crate) fn end_of(&mut self, number: u64, how: &str) -> Option<Request> {
+        let ended = self.remove(number)?;
+        self.say(|| format!("invocation {number} {how}"));
+        self.try_again(Request { was_killed: true, ..ended.clone() });
+        self.begin_what_waits();
+        Some(ended)
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Request> {
+        let place = self.invocations.iter().position(|other| other.number == number)?;
+        let invocation = self.invocations.remove(place);
+        invocation.desk.close();
+        Some(invocation.request)
+    }
+
+    fn try_again(&mut self, request: Request) {
+        let again = Request { attempt: request.attempt + 1, ..request };
+        match again.task {
+            Task::Redeliver { .. } => self.after(VISIBILITY, Event::Invoke(again)),
+            // A person repeats a command until it is done.
+            Task::Pause | Task::Resume => self.after(RETRIES[0], Event::Invoke(again)),
+            Task::Run => {
+                if let Some(wait) = RETRIES.get(again.attempt as usize - 2) {
+                    self.after(*wait, Event::Invoke(again));
+                }
+            }
+        }
+    }
+
+    /// An invocation's time is over.
+    pub(crate) fn time_out(&mut self, number: u64) {
+        let Some(invocation) = self.invocations.iter().find(|other| other.number == number) else { return };
+        let (was_frozen, name) = (invocation.was_frozen, invocation.request.id.clone());
+        self.coverage.note(Sometimes::TimedOut);
+        self.end_of(number, "is killed at its time-out");
+        if !was_frozen {
+            self.violate(Violation::new(Promise::Deadlines, format!("the invocation {name} had to be killed")));
+        }
+    }
+
+    /// An invocation ended by itself.
+    pub(crate) fn ended(&mut self, number: u64, answer: Result<String, String>) {
+        let Some(place) = self.invocations.iter().position(|other| other.number == number) else { return };
+        let mails = self.invocations[place].mails;
+        let Some(request) = self.remove(number) else { return };
+        self.say(|| format!("invocation {number} ends: {answer:?}"));
+        match answer {
+            Ok(outcome) => {
+                if outcome == "stopped" {
+                    self.coverage.note(Sometimes::StoppedInTime);
+                }
+                if request.attempt > 1 && mails > 0 && request.task == Task::Run {
+                    let is_after_kill = request.was_killed;
+                    self.coverage.note(if is_after_kill { Sometimes::RetryAfterKill } else { Sometimes::RetryMailed });
+                }
+                match request.task {
+                    Task::Redeliver { lead, .. } => {
+                        self.coverage.note(Sometimes::RedeliveredLate);
+                        self.model.since(lead, self.clock.now());
+                    }
+                    Task::Pause => {
+                        self.coverage.note(Sometimes::Paused);
+                        let is_resumed = self.invocations.iter().any(|other| other.request.task == Task::Resume);
+                        self.paused_from = (!is_resumed).then_some(self.begun);
+                    }
+                    Task::Run | Task::Resume => {}
+                }
+            }
+            Err(error) => {
+                if self.config.is_kind {
+                    self.violate(Violation::new(Promise::NoNeedlessFailures, format!("{}: {error}", request.id)));
+                }
+                self.try_again(Request { was_killed: false, ..request });
+            }
+        }
+        self.begin_what_waits();
+    }
+}

@@ -1,0 +1,246 @@
+//! Lambda: invocations of our functions, each a future that the driver polls by itself.
+
+use crate::desk::{Desk, SimClock};
+use crate::mail::SimMailer;
+use crate::table::SimTable;
+use crate::world::World;
+use futures::task::AtomicWaker;
+use jiff::{SignedDuration, Timestamp};
+use marketplace_leads::mail::Language;
+use marketplace_leads::notify::{Command, Notifier};
+use marketplace_leads::queue::QueuedBody;
+use marketplace_leads::redelivery::Redelivery;
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// The function's time-out, as it is deployed.
+pub(crate) const TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
+
+/// What a function is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// The notifier runs.
+    Run,
+    /// The operator pauses it.
+    Pause,
+    /// The operator lets it go on.
+    Resume,
+    /// Redelivery gets a message with this lead.
+    Redeliver {
+        /// The lead's number.
+        lead: usize,
+        /// When intake received it.
+        received: Timestamp,
+        /// The body.
+        body: String,
+    },
+}
+
+/// An invocation that waits for Lambda to begin it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Its id: the same for each attempt.
+    pub(crate) id: String,
+    /// What is asked.
+    pub(crate) task: Task,
+    /// Which attempt it is, from 1.
+    pub(crate) attempt: u32,
+    /// Whether the attempt before was killed.
+    pub(crate) was_killed: bool,
+}
+
+/// How an invocation ended by itself.
+type Answer = Result<String, String>;
+
+/// An invocation under way.
+pub(crate) struct Invocation {
+    /// Which one of the world it is.
+    pub(crate) number: u64,
+    /// What was asked.
+    pub(crate) request: Request,
+    /// Where its calls wait.
+    pub(crate) desk: Desk,
+    /// Until when it is frozen.
+    pub(crate) frozen_until: Option<Timestamp>,
+    /// Whether it ever was, so that it is not to blame for being late.
+    pub(crate) was_frozen: bool,
+    /// Whether it is killed as soon as the service has acted.
+    pub(crate) is_doomed: bool,
+    /// Whether it is on the calendar to be polled again.
+    pub(crate) is_nudged: bool,
+    /// Mails that were accepted from it.
+    pub(crate) mails: u64,
+    future: Pin<Box<dyn Future<Output = Answer>>>,
+    flag: Arc<Flag>,
+}
+
+impl Request {
+    /// The first attempt.
+    pub(crate) fn new(id: impl Into<String>, task: Task) -> Self {
+        Self { id: id.into(), task, attempt: 1, was_killed: false }
+    }
+}
+
+/// How far an invocation got.
+pub(crate) enum Progress {
+    /// It waits for a service, or for time to pass.
+    Waits,
+    /// It ended.
+    Ended(Answer),
+    /// It panicked.
+    Panicked(String),
+}
+
+/// Says whether an invocation was woken, and wakes the driver.
+pub(crate) struct Flag {
+    is_woken: AtomicBool,
+    driver: Arc<AtomicWaker>,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.is_woken.store(true, Ordering::SeqCst);
+        self.driver.wake();
+    }
+}
+
+thread_local! {
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Panics of invocations are caught: they are said in the violation, not on the terminal.
+pub(crate) fn catch_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let is_ours = POLLING.with(|polling| *polling.borrow());
+            if is_ours {
+                PANIC.with(|message| *message.borrow_mut() = Some(panic.to_string()));
+            } else {
+                before(panic);
+            }
+        }));
+    });
+}
+
+thread_local! {
+    static POLLING: RefCell<bool> = const { RefCell::new(false) };
+}
+
+impl Invocation {
+    /// Begins an invocation on the services of a world.
+    pub(crate) fn begin(world: &World, request: Request, number: u64) -> Self {
+        let desk = Desk::default();
+        let table = |service, which| SimTable { service, which, desk: desk.clone(), breakage: world.breakage };
+        let leads = table(world.leads.clone(), crate::desk::Service::Leads);
+        let state = table(world.state.clone(), crate::desk::Service::State);
+        let mailer = SimMailer { service: world.mail.clone(), desk: desk.clone() };
+        let deadline = world.clock.now() + TIMEOUT;
+        let skew = world.config.our_skew;
+        let (id, clock) = (request.id.clone(), world.clock);
+        let future: Pin<Box<dyn Future<Output = Answer>>> = match request.task.clone() {
+            Task::Redeliver { received, body, .. } => {
+                let message = QueuedBody { received, body: body.into_bytes() }.to_json();
+                Box::pin(async move {
+                    let redelivery = Redelivery { leads, state };
+                    let done = redelivery.redeliver(&id, &message, clock.now() + skew).await;
+                    done.map(|()| "redelivered".to_owned()).map_err(|error| error.to_string())
+                })
+            }
+            task => {
+                let command = match task {
+                    Task::Pause => Command::Pause,
+                    Task::Resume => Command::Resume { full_reads: None },
+                    Task::Run | Task::Redeliver { .. } => Command::Run,
+                };
+                let notifier = notifier(world, SimServices { leads, state, mailer }, clock, skew);
+                Box::pin(async move {
+                    let done = notifier.execute(command, &id, deadline + skew).await;
+                    let outcome = |answer: serde_json::Value| answer["outcome"].as_str().unwrap_or("done").to_owned();
+                    done.map(outcome).map_err(|error| error.to_string())
+                })
+            }
+        };
+        Self {
+            number,
+            request,
+            desk,
+            frozen_until: None,
+            was_frozen: false,
+            is_doomed: false,
+            is_nudged: false,
+            mails: 0,
+            future,
+            flag: Arc::new(Flag { is_woken: AtomicBool::new(false), driver: world.driver.clone() }),
+        }
+    }
+
+    fn is_woken(&self) -> bool {
+        self.flag.is_woken.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is frozen now.
+    pub(crate) fn is_frozen(&self, now: Timestamp) -> bool {
+        self.frozen_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether something that it waits for has happened since it was polled last, and it is not frozen.
+    pub(crate) fn can_go_on(&self, now: Timestamp) -> bool {
+        self.is_woken() && !self.is_frozen(now)
+    }
+
+    /// Lets it go on as far as it can.
+    pub(crate) fn poll(&mut self) -> Progress {
+        let waker = Waker::from(self.flag.clone());
+        loop {
+            self.flag.is_woken.store(false, Ordering::SeqCst);
+            POLLING.with(|polling| *polling.borrow_mut() = true);
+            let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(&mut Context::from_waker(&waker))));
+            POLLING.with(|polling| *polling.borrow_mut() = false);
+            match polled {
+                Err(_) => {
+                    let message = PANIC.with(|message| message.borrow_mut().take()).unwrap_or_default();
+                    return Progress::Panicked(message.replace('\n', " "));
+                }
+                Ok(Poll::Ready(answer)) => return Progress::Ended(answer),
+                Ok(Poll::Pending) if self.is_woken() => {}
+                Ok(Poll::Pending) => return Progress::Waits,
+            }
+        }
+    }
+}
+
+/// The services as one invocation sees them.
+struct SimServices {
+    leads: SimTable,
+    state: SimTable,
+    mailer: SimMailer,
+}
+
+fn notifier(
+    world: &World,
+    services: SimServices,
+    clock: SimClock,
+    skew: SignedDuration,
+) -> Notifier<SimTable, SimMailer> {
+    let mut settings = world.settings.clone();
+    if world.breakage == crate::breakage::Breakage::NoOverlap {
+        settings.overlap = std::time::Duration::ZERO;
+    }
+    let (leads, state) = (world.leads.clone(), world.state.clone());
+    Notifier {
+        leads: services.leads,
+        state: services.state,
+        mailer: services.mailer,
+        settings,
+        language: Language::find("en").expect("English is there"),
+        clock: Arc::new(move || clock.now() + skew),
+        requests: Arc::new(move || leads.calls() + state.calls()),
+    }
+}

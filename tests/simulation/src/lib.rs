@@ -1,0 +1,34 @@
+//! Deterministic simulation: the functions' own code in worlds where every service fails in every way that its
+//! documentation allows.
+//!
+//! A world is made of one seed. Its services are simulated behind the library's ports; its clock is tokio's paused one,
+//! and passes only through the driver ([`world`]), which polls the functions' futures by itself and decides of each call
+//! on a service when it is answered, and how. Nothing in the code under test knows of it.
+//!
+//! # Invariants
+//! They hold all along, and at the end of each quiet time, when the faults have stopped for long enough:
+//! 1. Every lead that was written or acknowledged is in at least one mail for everybody who should have it.
+//! 2. It comes a second time only in a mail that says so, and never to somebody who should not have it.
+//! 3. No limit of a service is hit by what is sent.
+//! 4. No invocation outlives its deadline, and none panics.
+//! 5. What a command says is so: after `pause`, no run that begins then mails anything.
+//!
+//! In a world where nothing goes wrong, no lead comes twice and no run fails.
+
+pub mod breakage;
+pub mod config;
+pub mod coverage;
+pub mod desk;
+mod faults;
+mod invocations;
+mod lambda;
+pub mod leads;
+pub mod mail;
+pub mod model;
+pub mod routing;
+pub mod shrink;
+pub mod table;
+pub mod tape;
+pub mod total;
+mod workload;
+pub mod world;

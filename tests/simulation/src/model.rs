@@ -1,0 +1,230 @@
+//! The oracle: which leads there are, who should have them, and who has. Nothing is ever taken back.
+
+use crate::config::LeadKind;
+use crate::leads::{marker, markers};
+use crate::routing::{People, Routing, person};
+use jiff::Timestamp;
+use marketplace_leads::mail::Message;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A promise that can be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// 1: every lead gets to everybody who should have it.
+    NothingLost,
+    /// 2: a lead comes again only in a mail that says so.
+    RepeatsMarked,
+    /// 2: where nothing goes wrong, no lead comes again.
+    NoNeedlessRepeats,
+    /// 2: nobody gets what is not for them.
+    OnlyTheRightPeople,
+    /// 3: no request goes beyond a limit of the table service.
+    TableLimits,
+    /// 3: no mail goes beyond a limit of the mail service.
+    MailLimits,
+    /// 4: no invocation outlives its deadline.
+    Deadlines,
+    /// 4: none panics.
+    NoPanics,
+    /// 4: where nothing goes wrong, none fails.
+    NoNeedlessFailures,
+    /// 5: what a command says is so.
+    HonestCommands,
+}
+
+impl Promise {
+    /// The number of the invariant, as `lib.rs` lists them.
+    pub fn invariant(self) -> u8 {
+        match self {
+            Self::NothingLost => 1,
+            Self::RepeatsMarked | Self::NoNeedlessRepeats | Self::OnlyTheRightPeople => 2,
+            Self::TableLimits | Self::MailLimits => 3,
+            Self::Deadlines | Self::NoPanics | Self::NoNeedlessFailures => 4,
+            Self::HonestCommands => 5,
+        }
+    }
+}
+
+/// Something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which promise was broken.
+    pub promise: Promise,
+    /// What was seen.
+    pub seen: String,
+}
+
+impl Violation {
+    /// A promise that was broken.
+    pub fn new(promise: Promise, seen: impl Into<String>) -> Self {
+        Self { promise, seen: seen.into() }
+    }
+}
+
+/// `invariant 1 (NothingLost) is broken: …`
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invariant {} ({:?}) is broken: {}", self.promise.invariant(), self.promise, self.seen)
+    }
+}
+
+/// A lead of the world.
+#[derive(Debug, Clone)]
+pub struct Lead {
+    /// What it is like.
+    pub kind: LeadKind,
+    offer: Option<usize>,
+    action: Option<&'static str>,
+    /// Since when it is in the table and can be seen, or was acknowledged.
+    pub since: Option<Timestamp>,
+    /// Who must get it.
+    must: People,
+    /// Who may get it.
+    may: People,
+    /// Who got it.
+    got: People,
+    /// Why nobody can be asked to mail it.
+    pub excuse: Option<&'static str>,
+}
+
+/// Everything that was written and mailed.
+#[derive(Debug, Default)]
+pub struct Model {
+    leads: Vec<Lead>,
+    /// Leads that are not with everybody who must get them.
+    open: BTreeSet<usize>,
+    /// Leads that came again in a mail that said so.
+    pub repeats: u64,
+    /// Mails accepted.
+    pub mails: u64,
+}
+
+impl Model {
+    /// A new lead, which is not written yet. Gives its number.
+    pub fn add(
+        &mut self,
+        kind: LeadKind,
+        offer: Option<usize>,
+        action: Option<&'static str>,
+        routing: &Routing,
+    ) -> usize {
+        let people = routing.people(offer, action);
+        self.leads.push(Lead { kind, offer, action, since: None, must: people, may: people, got: 0, excuse: None });
+        self.leads.len() - 1
+    }
+
+    /// The number of the lead that is added next.
+    pub fn next(&self) -> usize {
+        self.leads.len()
+    }
+
+    /// How many leads were written.
+    pub fn written(&self) -> usize {
+        self.leads.iter().filter(|lead| lead.since.is_some()).count()
+    }
+
+    /// A lead can be seen from now on, or was acknowledged.
+    pub fn since(&mut self, number: usize, now: Timestamp) {
+        self.leads[number].since.get_or_insert(now);
+        self.open.insert(number);
+    }
+
+    /// Nobody can be asked to mail this lead.
+    pub fn excuse(&mut self, number: usize, why: &'static str) {
+        self.leads[number].excuse = Some(why);
+    }
+
+    /// The settings are others now. A lead that is under way may go by the old ones or by the new ones.
+    pub fn change_routing(&mut self, routing: &Routing) {
+        for lead in &mut self.leads {
+            let people = routing.people(lead.offer, lead.action);
+            lead.must &= people | lead.got;
+            lead.may |= people;
+        }
+    }
+
+    /// Lets leads go to these people too, as settings said that were in force a moment ago.
+    pub fn allow_too(&mut self, number: usize, routing: &Routing) {
+        let lead = &mut self.leads[number];
+        let people = routing.people(lead.offer, lead.action);
+        lead.must &= people;
+        lead.may |= people;
+    }
+
+    /// The mail service accepted a mail.
+    pub fn accept(&mut self, mail: &Message, is_kind: bool) -> Result<BTreeSet<usize>, Violation> {
+        self.mails += 1;
+        let says_repeat =
+            mail.subject.to_lowercase().contains("may be a repeat") || mail.text.contains("may be a repeat");
+        let mut leads = markers(mail.text.as_bytes());
+        for file in &mail.attachments {
+            leads.extend(markers(&file.content));
+        }
+        let to = mail.to.iter().filter_map(|address| person(address)).fold(0, |people, person| people | 1 << person);
+        for number in &leads {
+            let Some(lead) = self.leads.get_mut(*number) else {
+                return Err(Violation::new(
+                    Promise::OnlyTheRightPeople,
+                    format!("a mail holds a lead {} that there is not", marker(*number)),
+                ));
+            };
+            let name = marker(*number);
+            if to & !lead.may != 0 {
+                let who = (to & !lead.may).trailing_zeros();
+                return Err(Violation::new(
+                    Promise::OnlyTheRightPeople,
+                    format!("lead {name} went to person {who}, who should not have it"),
+                ));
+            }
+            if lead.got & to != 0 {
+                if !says_repeat {
+                    return Err(Violation::new(
+                        Promise::RepeatsMarked,
+                        format!("lead {name} came again unmarked ({:?})", lead.kind),
+                    ));
+                }
+                if is_kind {
+                    return Err(Violation::new(
+                        Promise::NoNeedlessRepeats,
+                        format!("lead {name} came again for no reason"),
+                    ));
+                }
+                self.repeats += 1;
+            }
+            lead.got |= to;
+            if lead.must & !lead.got == 0 {
+                self.open.remove(number);
+            }
+        }
+        Ok(leads)
+    }
+
+    /// The leads written before this time that somebody still waits for, without those who cannot get any.
+    pub fn missing(&self, before: Timestamp, dead: People) -> Option<Violation> {
+        let is_missing = |number: &&usize| {
+            let lead = &self.leads[**number];
+            let waits = lead.must & !lead.got & !dead != 0;
+            waits && lead.excuse.is_none() && lead.since.is_some_and(|since| since <= before)
+        };
+        let missing: Vec<_> = self.open.iter().filter(is_missing).collect();
+        let first = missing.first()?;
+        let lead = &self.leads[**first];
+        let waiting = (lead.must & !lead.got & !dead).count_ones();
+        let kinds: BTreeSet<_> = missing.iter().map(|number| format!("{:?}", self.leads[**number].kind)).collect();
+        Some(Violation::new(
+            Promise::NothingLost,
+            format!(
+                "{} leads are in no mail for somebody, the first is {} (for {waiting} people); kinds: {}",
+                missing.len(),
+                marker(**first),
+                kinds.into_iter().collect::<Vec<_>>().join(", "),
+            ),
+        ))
+    }
+
+    /// The leads that nobody got although somebody should, with the reason why nobody is blamed.
+    pub fn excuses(&self) -> impl Iterator<Item = &'static str> {
+        self.open.iter().filter_map(|number| self.leads[*number].excuse)
+    }
+}

@@ -1,0 +1,122 @@
+//! Who should get which lead, by the settings: the oracle's own reading of them.
+
+use crate::config::{Config, RouteNames};
+use crate::leads::{ACTIONS, OFFERS};
+use crate::tape::Tape;
+use marketplace_leads::settings::NotifierSettings;
+use serde_json::json;
+
+/// A set of people: a bit for each.
+pub type People = u128;
+
+/// The settings' recipients and routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routing {
+    /// Who gets what no route takes, by number.
+    pub default: Vec<u32>,
+    /// The routes.
+    pub routes: Vec<Route>,
+}
+
+/// One route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    name: Option<String>,
+    /// Numbers of [`OFFERS`]; none means all.
+    offers: Vec<usize>,
+    /// Some of [`ACTIONS`]; none means all.
+    actions: Vec<&'static str>,
+    /// Who gets its leads.
+    pub to: Vec<u32>,
+}
+
+/// The address of a person.
+pub fn address(person: u32) -> String {
+    format!("person-{person}@seller.example")
+}
+
+/// Which person has this address.
+pub fn person(address: &str) -> Option<u32> {
+    address.strip_prefix("person-")?.strip_suffix("@seller.example")?.parse().ok()
+}
+
+/// People as a set.
+pub fn set(people: &[u32]) -> People {
+    people.iter().fold(0, |set, person| set | 1 << person)
+}
+
+impl Routing {
+    /// Draws the settings of a world. No two destinations share a person.
+    pub fn draw(tape: &mut Tape, config: &Config) -> Self {
+        let default = (0..config.recipients).collect();
+        let routes = (0..config.routes).map(|number| Route {
+            name: match config.route_names {
+                RouteNames::Own => Some(format!("team {number}")),
+                RouteNames::Missing => None,
+                RouteNames::Same if number < 2 => Some("team".to_owned()),
+                RouteNames::Same => Some(format!("team {number}")),
+                RouteNames::LikeANumber if number == 0 => Some("route 2".to_owned()),
+                RouteNames::LikeANumber => None,
+            },
+            offers: (0..OFFERS.len()).filter(|_| tape.chance(0.4)).collect(),
+            actions: ACTIONS.into_iter().filter(|_| tape.chance(0.2)).collect(),
+            to: (0..1 + tape.below(2)).map(|person| 70 + 10 * number + person).collect(),
+        });
+        Self { default, routes: routes.collect() }
+    }
+
+    /// Who should get a lead of this offer and action; `None` for those that no route can name.
+    pub fn people(&self, offer: Option<usize>, action: Option<&str>) -> People {
+        let matches = |route: &&Route| {
+            let is_row = action.is_some();
+            let offers = route.offers.is_empty() || offer.is_some_and(|offer| route.offers.contains(&offer));
+            let actions = route.actions.is_empty() || action.is_some_and(|action| route.actions.contains(&action));
+            is_row && offers && actions
+        };
+        let routed = self.routes.iter().filter(matches).fold(0, |people, route| people | set(&route.to));
+        if routed == 0 { set(&self.default) } else { routed }
+    }
+
+    /// The operator changes something: somebody leaves, the routes change places, somebody comes.
+    #[must_use]
+    pub fn changed(&self, tape: &mut Tape) -> Self {
+        let mut changed = self.clone();
+        match tape.below(4) {
+            0 if changed.default.len() > 1 => drop(changed.default.remove(0)),
+            1 => changed.routes.reverse(),
+            2 => changed.default.rotate_left(1),
+            _ => {
+                let newcomer = (0..60).find(|person| !changed.default.contains(person)).unwrap_or(61);
+                changed.default.push(newcomer);
+            }
+        }
+        changed
+    }
+
+    /// The notifier's settings; `None` where they are refused at its start.
+    pub fn settings(&self, config: &Config) -> Option<NotifierSettings> {
+        let people = |people: &[u32]| people.iter().map(|person| address(*person)).collect::<Vec<_>>();
+        let routes = self.routes.iter().map(|route| {
+            let offers: Vec<_> = route.offers.iter().flat_map(|offer| [OFFERS[*offer].0, OFFERS[*offer].1]).collect();
+            let mut json = json!({"offers": offers, "actions": route.actions, "to": people(&route.to)});
+            if let Some(name) = &route.name {
+                json["name"] = name.as_str().into();
+            }
+            json
+        });
+        let routes = serde_json::Value::Array(routes.collect());
+        let pairs = [
+            ("LEADS_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true".to_owned()),
+            ("LEADS_MAIL_FROM", "leads@seller.example".to_owned()),
+            ("LEADS_MAIL_TO", people(&self.default).join(";")),
+            ("LEADS_ROUTES", routes.to_string()),
+            ("LEADS_INTERVAL_MINUTES", (config.interval.as_mins()).to_string()),
+            // A lead that came before the first run wrote anything down is promised only as far as that.
+            ("LEADS_FIRST_LOOKBACK_MINUTES", "1440".to_owned()),
+            ("LEADS_SWEEP_HOURS", config.sweep_hours.to_string()),
+            ("LEADS_DIGEST_SIZE", config.digest_size.to_string()),
+            ("LEADS_RETENTION_DAYS", config.retention_days.to_string()),
+        ];
+        NotifierSettings::from_pairs(pairs.map(|(name, value)| (name.to_owned(), value))).ok()
+    }
+}

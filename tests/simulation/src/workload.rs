@@ -1,0 +1,206 @@
+//! What happens in a world beside the functions' own work: the calendar of a publisher's life.
+
+use crate::config::{LeadKind, Permanent};
+use crate::coverage::Sometimes;
+use crate::lambda::{Request, Task};
+use crate::leads::{self, NewLead};
+use crate::world::{Event, World};
+use jiff::{SignedDuration, Timestamp};
+use marketplace_leads::lead::Day;
+use marketplace_leads::table::Entity;
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+
+/// The number of the lead that the mail service refuses in a world with such a one.
+pub(crate) const POISONED: usize = 3;
+
+/// How long after the faults everything must be mailed: so much time, and so many runs.
+const SETTLE: (SignedDuration, i32) = (SignedDuration::from_hours(52), 40);
+
+/// A row on its way into the table.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    lead: usize,
+    kind: LeadKind,
+    entity: Entity,
+    written: Timestamp,
+}
+
+impl World {
+    /// Puts everything on the calendar that does not depend on what the functions do.
+    pub(crate) fn schedule_everything(&mut self) {
+        self.write_old_rows();
+        let settle = SETTLE.0.max(self.config.interval * SETTLE.1);
+        // The first run is undisturbed: from then on the notifier is answerable for every lead.
+        let mut time = self.began + self.config.interval.max(HOUR) + MINUTE * 10;
+        for length in self.config.storms.clone() {
+            let end = time + length;
+            self.at(time, Event::StormBegins);
+            self.schedule_leads(time, length);
+            self.schedule_trouble(time, length);
+            self.at(end, Event::StormEnds);
+            self.at(end + settle, Event::QuietEnds { written_until: end + HOUR });
+            time = end + settle;
+        }
+        self.schedule_ticks(time);
+    }
+
+    /// Rows from before the product was installed.
+    fn write_old_rows(&mut self) {
+        for day in 2..self.config.old_days {
+            let written = self.began - HOUR * (24 * i32::try_from(day).unwrap_or(i32::MAX));
+            for number in 0..3 {
+                let key = Day::of(written).partition_key();
+                let row = Entity::new(key, format!("old-{number}")).with("LeadSource", "SPZA-INS|contoso.old");
+                self.leads.put(row, written);
+            }
+        }
+    }
+
+    fn schedule_leads(&mut self, from: Timestamp, length: SignedDuration) {
+        let days = length.as_secs_f64() / 86_400.0;
+        let a_day = f64::from(self.config.leads_a_day) / f64::from(self.config.burst).max(1.0) * 2.0;
+        let count = ((a_day * days) as u32).clamp(1, 400);
+        for _ in 0..count {
+            let time = from + self.tapes.workload.between(SignedDuration::ZERO, length);
+            self.at(time, Event::Arrive);
+        }
+    }
+
+    /// Outages, and what the operator does.
+    fn schedule_trouble(&mut self, from: Timestamp, length: SignedDuration) {
+        for (is_mail, (count, longest)) in [(false, self.config.table_outages), (true, self.config.mail_outages)] {
+            for _ in 0..count {
+                let begin = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+                let end = begin + self.tapes.faults.between(MINUTE, longest);
+                self.at(begin, Event::Outage { is_mail, is_down: true });
+                self.at(end, Event::Outage { is_mail, is_down: false });
+            }
+        }
+        if self.config.sandbox_hours > 0 {
+            let begin = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+            self.at(begin, Event::Sandbox(true));
+            self.at(begin + HOUR * self.config.sandbox_hours as i32, Event::Sandbox(false));
+        }
+        for number in 0..self.config.pauses {
+            let begin = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+            let end = begin + self.tapes.faults.between(MINUTE, HOUR * 30);
+            for (time, task, name) in [(begin, Task::Pause, "pause"), (end.min(from + length), Task::Resume, "resume")]
+            {
+                let id = format!("{name}-{number}-{}", time.as_second());
+                self.at(time, Event::Invoke(Request::new(id, task)));
+            }
+        }
+        // Whatever became of the commands before: the notifier is not left paused.
+        if self.config.pauses > 0 {
+            let id = format!("resume-last-{}", from.as_second());
+            let request = Request::new(id, Task::Resume);
+            self.at(from + length + MINUTE, Event::Invoke(request));
+        }
+        for _ in 0..self.config.route_changes {
+            let time = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+            self.at(time, Event::ChangeRoutes);
+        }
+    }
+
+    fn schedule_ticks(&mut self, until: Timestamp) {
+        let mut time = self.began;
+        while time < until {
+            self.at(time, Event::Tick);
+            time += self.config.interval;
+        }
+    }
+
+    /// The scheduler's time has come: it may be late, send twice, or forget.
+    pub(crate) fn tick(&mut self) {
+        let (late, missed, doubled) = if self.is_stormy { self.config.ticks } else { (0.0, 0.0, 0.0) };
+        let faults = &mut self.tapes.faults;
+        let id = format!("tick-{}", self.clock.now().as_second());
+        let request = Request::new(id, Task::Run);
+        match faults.which(&[late, missed, doubled]) {
+            1 => {
+                let by = faults.between(SignedDuration::from_secs(1), MINUTE * 50);
+                self.after(by, Event::Invoke(request));
+            }
+            2 => {
+                self.coverage.note(Sometimes::MissedTick);
+                self.say(|| "the scheduler misses a tick".to_owned());
+            }
+            3 => {
+                let by = SignedDuration::from_secs(faults.pick(&[0, 0, 1, 60, 180]));
+                self.coverage.note(Sometimes::DoubledTick);
+                self.after(SignedDuration::ZERO, Event::Invoke(request.clone()));
+                self.after(by, Event::Invoke(request));
+            }
+            _ => self.after(SignedDuration::ZERO, Event::Invoke(request)),
+        }
+    }
+
+    /// Somebody writes leads, all of the same kind.
+    pub(crate) fn arrive(&mut self) {
+        let workload = &mut self.tapes.workload;
+        let place = workload.below(1 + self.config.kinds.len() as u32 * 2) as usize;
+        let kind = match place {
+            0 => LeadKind::Plain,
+            place => self.config.kinds.get(place - 1).copied().unwrap_or(LeadKind::Plain),
+        };
+        let count = 1 + workload.below(self.config.burst);
+        let form = workload.below(leads::FORMS);
+        for _ in 0..count {
+            self.one_arrives(kind, form);
+        }
+    }
+
+    fn one_arrives(&mut self, kind: LeadKind, form: u32) {
+        let now = self.clock.now();
+        let number = self.model.next();
+        let is_poisoned = number == POISONED && self.config.permanent == Permanent::PoisonedText;
+        let NewLead { entity, kind, offer, action, body } =
+            leads::draw(&mut self.tapes.workload, (kind, form), number, now, is_poisoned);
+        self.model.add(kind, offer, action, &self.routing);
+        if let Some((before, at)) = &self.routing_before
+            && now.duration_since(*at) < HOUR
+        {
+            self.model.allow_too(number, before);
+        }
+        if number == POISONED && self.config.permanent == Permanent::PoisonedKey {
+            self.model.excuse(number, "the mail service refuses its key");
+        }
+        self.say(|| format!("lead {} ({kind:?}) comes, under {}", leads::marker(number), entity.partition_key));
+        match kind {
+            LeadKind::OddKey => {
+                self.coverage.note(Sometimes::OddKey);
+                if self.config.sweep_hours == 0 {
+                    self.model.excuse(number, "its key is no day, and sweeps are off");
+                }
+            }
+            LeadKind::OldDay => self.coverage.note(Sometimes::OldDay),
+            _ => {}
+        }
+        if let Some((received, body)) = body {
+            let task = Task::Redeliver { lead: number, received, body };
+            let request = Request::new(format!("message-{number}"), task);
+            return self.after(SignedDuration::ZERO, Event::Invoke(request));
+        }
+        let late = self.tapes.workload.between(SignedDuration::ZERO, self.config.late);
+        let written = self.leads.partition_now(&entity.partition_key);
+        if !late.is_zero() {
+            self.coverage.note(Sometimes::LateRow);
+        }
+        self.after(late, Event::Visible(Box::new(Row { lead: number, kind, entity, written })));
+    }
+
+    /// A row that was written before can be seen from now on.
+    pub(crate) fn become_visible(&mut self, row: Row) {
+        let Row { lead, kind, entity, written } = row;
+        if kind == LeadKind::HalfPair {
+            self.coverage.note(Sometimes::DamagedRow);
+            self.leads.put_with_half_a_pair(&entity, written);
+        } else {
+            self.leads.put(entity, written);
+        }
+        self.model.since(lead, self.clock.now());
+        self.say(|| format!("lead {} can be seen", leads::marker(lead)));
+    }
+}

@@ -1,0 +1,365 @@
+//! One world, from its beginning to its end: the calendar of what happens, and the driver that lets it happen.
+
+use crate::breakage::Breakage;
+use crate::config::{Config, Permanent};
+use crate::coverage::{Coverage, Sometimes};
+use crate::desk::{SimClock, Verdict};
+use crate::lambda::{Invocation, Request, Task, catch_panics};
+use crate::mail::{MailService, broken, forbidden};
+use crate::model::{Model, Violation};
+use crate::routing::{Routing, address, set};
+use crate::table::TableService;
+use crate::tape::{Tapes, hash};
+use futures::task::AtomicWaker;
+use jiff::{SignedDuration, Timestamp};
+use marketplace_leads::settings::NotifierSettings;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// Something on the calendar.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    /// Somebody writes leads.
+    Arrive,
+    /// A row can be seen from now on.
+    Visible(Box<crate::workload::Row>),
+    /// The scheduler's time has come.
+    Tick,
+    /// Lambda begins an invocation, as soon as there is room.
+    Invoke(Request),
+    /// A call gets its verdict.
+    Answer { invocation: u64, call: u64, verdict: Verdict },
+    /// An invocation is killed.
+    Kill { invocation: u64 },
+    /// An invocation's time is over.
+    TimeOut { invocation: u64 },
+    /// An invocation that waits for nothing but time is polled again.
+    Nudge { invocation: u64 },
+    /// A service goes down, or comes back.
+    Outage { is_mail: bool, is_down: bool },
+    /// The mail service refuses every recipient, or does no longer.
+    Sandbox(bool),
+    /// The operator changes who gets what.
+    ChangeRoutes,
+    /// The faults begin.
+    StormBegins,
+    /// The faults stop.
+    StormEnds,
+    /// So much quiet time has passed that everything written until then must be mailed.
+    QuietEnds { written_until: Timestamp },
+}
+
+/// What is down at the moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Down {
+    pub(crate) tables: bool,
+    pub(crate) mail: bool,
+}
+
+/// What was done in a world.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    /// Calls on the services that were answered, or failed.
+    pub requests: u64,
+    /// Calls that failed or were late.
+    pub faults: u64,
+    /// Invocations that were killed before their time-out.
+    pub kills: u64,
+    /// Runs of the notifier.
+    pub runs: u64,
+    /// Leads written.
+    pub leads: u64,
+    /// Mails accepted.
+    pub mails: u64,
+    /// Leads that came again, marked.
+    pub repeats: u64,
+    /// Leads that nobody could be asked to mail.
+    pub excuses: BTreeMap<&'static str, u64>,
+    /// Simulated time.
+    pub time: SignedDuration,
+}
+
+/// How a world ended.
+pub struct Outcome {
+    /// What must not be, if anything was.
+    pub violation: Option<Violation>,
+    /// A hash over everything that was decided, and when.
+    pub hash: u64,
+    /// What was chosen, to play it again.
+    pub records: [Vec<u32>; 4],
+    /// What was tried.
+    pub coverage: Coverage,
+    /// What was done.
+    pub counts: Counts,
+    /// What kind of world it was.
+    pub config: Config,
+    /// Who did what when, if it was asked for.
+    pub trace: Vec<String>,
+}
+
+/// A world.
+pub struct World {
+    pub(crate) config: Config,
+    pub(crate) tapes: Tapes,
+    pub(crate) breakage: Breakage,
+    pub(crate) clock: SimClock,
+    pub(crate) began: Timestamp,
+    pub(crate) leads: TableService,
+    pub(crate) state: TableService,
+    pub(crate) mail: MailService,
+    pub(crate) settings: NotifierSettings,
+    pub(crate) routing: Routing,
+    /// The settings before, and when they were changed.
+    pub(crate) routing_before: Option<(Routing, Timestamp)>,
+    pub(crate) model: Model,
+    pub(crate) dead: crate::routing::People,
+    calendar: BTreeMap<(Timestamp, u64), Event>,
+    entries: u64,
+    pub(crate) invocations: Vec<Invocation>,
+    pub(crate) requests: VecDeque<Request>,
+    pub(crate) begun: u64,
+    /// While the notifier is paused: the number of the first invocation that began since.
+    pub(crate) paused_from: Option<u64>,
+    pub(crate) down: Down,
+    pub(crate) is_stormy: bool,
+    pub(crate) is_over: bool,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) coverage: Coverage,
+    pub(crate) counts: Counts,
+    pub(crate) driver: Arc<AtomicWaker>,
+    pub(crate) hash: u64,
+    trace: Option<Vec<String>>,
+}
+
+/// Lives one world to its end, or to the first thing that must not be.
+pub fn live(tapes: Tapes, breakage: Breakage, is_traced: bool) -> Outcome {
+    catch_panics();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without input and output starts");
+    runtime.block_on(tokio::task::unconstrained(async move {
+        let mut world = World::new(tapes, breakage, is_traced);
+        world.schedule_everything();
+        while world.violation.is_none() && !world.is_over {
+            let Some(((time, number), event)) = world.calendar.pop_first() else { break };
+            if !world.time_passes(time).await {
+                // An invocation was woken by a timer of its own; the event is still to come.
+                world.calendar.insert((time, number), event);
+                continue;
+            }
+            world.happen(event);
+        }
+        world.end()
+    }))
+}
+
+impl World {
+    fn new(mut tapes: Tapes, breakage: Breakage, is_traced: bool) -> Self {
+        let mut config = Config::draw(&mut tapes.world);
+        let mut routing = Routing::draw(&mut tapes.world, &config);
+        let settings = routing.settings(&config).unwrap_or_else(|| {
+            config.route_names = crate::config::RouteNames::Own;
+            routing = Routing::draw(&mut tapes.world, &config);
+            routing.settings(&config).expect("settings without a trick are right")
+        });
+        // A Tuesday in November, early in the afternoon.
+        let began = "2026-11-03T14:00:00Z".parse().expect("a time");
+        let clock = SimClock::starting(began);
+        let mail = MailService::default();
+        let mut dead = 0;
+        if config.permanent == Permanent::DeadDestination
+            && let Some(route) = routing.routes.first()
+        {
+            dead = set(&route.to);
+            mail.set(|mail| mail.dead = route.to.iter().map(|person| address(*person)).collect());
+        }
+        let is_text = config.permanent == Permanent::PoisonedText;
+        let key = (config.permanent == Permanent::PoisonedKey)
+            .then(|| format!("row-{}", crate::leads::marker(crate::workload::POISONED)));
+        mail.set(|mail| {
+            mail.forbidden = forbidden(is_text, key);
+            broken(mail, breakage);
+        });
+        Self {
+            leads: TableService::new(clock, &config),
+            state: TableService::new(clock, &config),
+            config,
+            tapes,
+            breakage,
+            clock,
+            began,
+            mail,
+            settings,
+            routing,
+            routing_before: None,
+            model: Model::default(),
+            dead,
+            calendar: BTreeMap::new(),
+            entries: 0,
+            invocations: Vec::new(),
+            requests: VecDeque::new(),
+            begun: 0,
+            paused_from: None,
+            down: Down::default(),
+            is_stormy: false,
+            is_over: false,
+            violation: None,
+            coverage: Coverage::default(),
+            counts: Counts::default(),
+            driver: Arc::default(),
+            hash: 0,
+            trace: is_traced.then(Vec::new),
+        }
+    }
+
+    /// Puts something on the calendar.
+    pub(crate) fn at(&mut self, time: Timestamp, event: Event) {
+        self.entries += 1;
+        self.calendar.insert((time, self.entries), event);
+    }
+
+    /// Puts something on the calendar, so much later than now.
+    pub(crate) fn after(&mut self, time: SignedDuration, event: Event) {
+        self.at(self.clock.now() + time, event);
+    }
+
+    /// Notes something that must not be.
+    pub(crate) fn violate(&mut self, violation: Violation) {
+        self.say(|| violation.to_string());
+        self.violation.get_or_insert(violation);
+    }
+
+    /// Writes a line of the trace.
+    pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
+        let time = self.clock.now().duration_since(self.began).as_millis();
+        if let Some(trace) = &mut self.trace {
+            let (days, rest) = (time / 86_400_000, time % 86_400_000);
+            let (hours, minutes) = (rest / 3_600_000, rest / 60_000 % 60);
+            let (seconds, millis) = (rest / 1000 % 60, rest % 1000);
+            let number = trace.len();
+            trace
+                .push(format!("{number:>7} day {days:>3} {hours:02}:{minutes:02}:{seconds:02}.{millis:03} {}", line()));
+        }
+    }
+
+    /// Lets time pass until then. Says whether it did: an invocation's own timer may come first.
+    async fn time_passes(&mut self, until: Timestamp) -> bool {
+        if until > self.clock.now() {
+            let sleep = tokio::time::sleep_until(self.clock.instant(until));
+            tokio::pin!(sleep);
+            poll_fn(|context| {
+                self.driver.register(context.waker());
+                let is_woken = self.invocations.iter().any(|other| other.can_go_on(self.clock.now()));
+                if sleep.as_mut().poll(context).is_ready() || is_woken { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        let woken: Vec<_> = self
+            .invocations
+            .iter()
+            .filter(|other| other.can_go_on(self.clock.now()))
+            .map(|other| other.number)
+            .collect();
+        for number in &woken {
+            self.go_on(*number);
+        }
+        woken.is_empty()
+    }
+
+    fn happen(&mut self, event: Event) {
+        let now = self.clock.now().as_millisecond();
+        self.hash = hash(self.hash, now.unsigned_abs());
+        match event {
+            Event::Arrive => self.arrive(),
+            Event::Visible(row) => self.become_visible(*row),
+            Event::Tick => self.tick(),
+            Event::Invoke(request) => {
+                self.requests.push_back(request);
+                self.begin_what_waits();
+            }
+            Event::Answer { invocation, call, verdict } => self.answer(invocation, call, verdict),
+            Event::Kill { invocation } => {
+                if self.end_of(invocation, "is killed").is_some_and(|request| request.task == Task::Run) {
+                    self.counts.kills += 1;
+                }
+            }
+            Event::TimeOut { invocation } => self.time_out(invocation),
+            Event::Nudge { invocation } => {
+                if let Some(found) = self.invocations.iter_mut().find(|other| other.number == invocation) {
+                    found.is_nudged = false;
+                    self.go_on(invocation);
+                }
+            }
+            Event::Outage { is_mail, is_down } => {
+                let service = if is_mail { &mut self.down.mail } else { &mut self.down.tables };
+                *service = is_down;
+                let (service, what) = (if is_mail { "mail" } else { "tables" }, if is_down { "down" } else { "back" });
+                self.say(|| format!("{service}: {what}"));
+            }
+            Event::Sandbox(is_on) => {
+                self.mail.set(|mail| mail.sandbox = is_on);
+                self.say(|| format!("the mail service refuses everybody: {is_on}"));
+            }
+            Event::ChangeRoutes => self.change_routes(),
+            Event::StormBegins => {
+                self.is_stormy = true;
+                self.say(|| "faults begin".to_owned());
+            }
+            Event::StormEnds => self.quiet(),
+            Event::QuietEnds { written_until } => {
+                self.say(|| "everything written must be mailed by now".to_owned());
+                if let Some(violation) = self.model.missing(written_until, self.dead) {
+                    self.violate(violation);
+                }
+                self.is_over = self.calendar.values().all(|event| !matches!(event, Event::QuietEnds { .. }));
+            }
+        }
+    }
+
+    /// The faults stop, whatever was still to come of them.
+    fn quiet(&mut self) {
+        self.is_stormy = false;
+        self.down = Down::default();
+        self.mail.set(|mail| mail.sandbox = false);
+        self.say(|| "faults stop".to_owned());
+    }
+
+    fn change_routes(&mut self) {
+        let changed = self.routing.changed(&mut self.tapes.faults);
+        let Some(settings) = changed.settings(&self.config) else { return };
+        self.coverage.note(Sometimes::RoutesChanged);
+        self.say(|| format!("the operator changes who gets what: {changed:?}"));
+        self.model.change_routing(&changed);
+        self.settings = settings;
+        self.routing_before = Some((std::mem::replace(&mut self.routing, changed), self.clock.now()));
+    }
+
+    fn end(mut self) -> Outcome {
+        self.counts.leads = self.model.written() as u64;
+        self.counts.mails = self.model.mails;
+        self.counts.repeats = self.model.repeats;
+        self.counts.time = self.clock.now().duration_since(self.began);
+        for excuse in self.model.excuses() {
+            *self.counts.excuses.entry(excuse).or_default() += 1;
+        }
+        for (count, what) in [
+            (self.model.repeats, Sometimes::MarkedRepeat),
+            (self.mail.refused_for_content(), Sometimes::Poison),
+            (self.mail.refused_for_recipients(), Sometimes::DeadDestination),
+        ] {
+            if count > 0 {
+                self.coverage.note(what);
+            }
+        }
+        Outcome {
+            violation: self.violation,
+            hash: hash(self.hash, self.tapes.hash()),
+            records: self.tapes.records(),
+            coverage: self.coverage,
+            counts: self.counts,
+            config: self.config,
+            trace: self.trace.unwrap_or_default(),
+        }
+    }
+}
