@@ -6,16 +6,17 @@ use crate::table::SimTable;
 use crate::world::World;
 use futures::task::AtomicWaker;
 use jiff::{SignedDuration, Timestamp};
+use marketplace_leads::clock::Chance;
 use marketplace_leads::mail::Language;
 use marketplace_leads::notify::{Command, Notifier};
-use marketplace_leads::queue::QueuedBody;
+use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::redelivery::Redelivery;
 use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// The function's time-out, as it is deployed.
@@ -144,11 +145,14 @@ impl Invocation {
         let deadline = world.clock.now() + TIMEOUT;
         let skew = world.config.our_skew;
         let (id, clock) = (request.id.clone(), world.clock);
+        // Each number is drawn once in a world, and is the same in every life of it.
+        let drawn = AtomicU64::new(number << 20);
+        let chance: Chance = Arc::new(move || drawn.fetch_add(1, Ordering::SeqCst));
         let future: Pin<Box<dyn Future<Output = Answer>>> = match request.task.clone() {
             Task::Redeliver { received, body, .. } => {
                 let message = QueuedBody { received, body: body.into_bytes() }.to_json();
                 Box::pin(async move {
-                    let redelivery = Redelivery { leads, state };
+                    let redelivery = Redelivery { leads, state, chance };
                     let done = redelivery.redeliver(&id, &message, clock.now() + skew).await;
                     done.map(|()| "redelivered".to_owned()).map_err(|error| error.to_string())
                 })
@@ -156,10 +160,10 @@ impl Invocation {
             task => {
                 let command = match task {
                     Task::Pause => Command::Pause,
-                    Task::Resume => Command::Resume { full_reads: None },
+                    Task::Resume => Command::Resume,
                     Task::Run | Task::Redeliver { .. } => Command::Run,
                 };
-                let notifier = notifier(world, SimServices { leads, state, mailer }, clock, skew);
+                let notifier = notifier(world, SimServices { leads, state, mailer }, chance, clock, skew);
                 Box::pin(async move {
                     let done = notifier.execute(command, &id, deadline + skew).await;
                     let outcome = |answer: serde_json::Value| answer["outcome"].as_str().unwrap_or("done").to_owned();
@@ -226,12 +230,13 @@ struct SimServices {
 fn notifier(
     world: &World,
     services: SimServices,
+    chance: Chance,
     clock: SimClock,
     skew: SignedDuration,
 ) -> Notifier<SimTable, SimMailer> {
     let mut settings = world.settings.clone();
     if world.breakage == crate::breakage::Breakage::NoOverlap {
-        settings.overlap = std::time::Duration::ZERO;
+        settings.schedule.overlap = std::time::Duration::ZERO;
     }
     let (leads, state) = (world.leads.clone(), world.state.clone());
     Notifier {
@@ -241,6 +246,8 @@ fn notifier(
         settings,
         language: Language::find("en").expect("English is there"),
         clock: Arc::new(move || clock.now() + skew),
+        chance,
         requests: Arc::new(move || leads.calls() + state.calls()),
+        idle_runs: Arc::default(),
     }
 }

@@ -84,15 +84,15 @@ impl MailService {
     fn act(&self, message: &Message) -> Result<String, MailError> {
         let mut state = self.lock();
         state.sends += 1;
-        let refuse =
-            |code: &str| Err(MailError::Refused { code: code.to_owned(), cure: "this is a simulation".to_owned() });
+        let cure = || "this is a simulation".to_owned();
+        let refuse = |code: &str| Err(MailError::Message { code: code.to_owned(), cure: cure() });
         if let Some(limit) = beyond_limits(message) {
             state.refused.push(limit);
             return refuse("BadRequestException");
         }
         if state.settings.sandbox || message.to.iter().any(|to| state.settings.dead.contains(to)) {
             state.refused_for_recipients += 1;
-            return refuse("MessageRejected");
+            return Err(MailError::Destination { code: "MessageRejected".to_owned(), cure: cure() });
         }
         let files = message.attachments.iter().map(|attachment| attachment.content.as_slice());
         let mut parts = [message.text.as_bytes(), message.subject.as_bytes()].into_iter().chain(files);
@@ -148,11 +148,15 @@ impl Mailer for SimMailer {
         let site = Location::caller();
         async move {
             let what: Arc<str> = format!("send \"{}\" to {}", head(&message.subject), message.to.len()).into();
-            let unavailable = |code: &str| Err(MailError::Unavailable { code: code.to_owned() });
+            let unavailable = |code: &str| Err(MailError::Unavailable { code: code.to_owned(), may_be_accepted: true });
             match self.desk.verdict((Service::Mail, Kind::Mail), site, what.clone(), false).await {
                 Verdict::Act | Verdict::ShortPage(_) => self.service.act(message),
                 Verdict::FailBefore => unavailable("simulated"),
-                Verdict::Throttle => unavailable("TooManyRequestsException"),
+                Verdict::Throttle => Err(MailError::Busy {
+                    code: "TooManyRequestsException".to_owned(),
+                    retry_after: None,
+                    cure: "this is a simulation".to_owned(),
+                }),
                 Verdict::FailAfter => self.service.act(message).and(unavailable("simulated")),
                 Verdict::ActAndWait => {
                     let done = self.service.act(message);
