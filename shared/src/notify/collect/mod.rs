@@ -23,6 +23,7 @@ use crate::table::{Continuation, Entity, Page, Query, Table, TableError};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::HashSet;
 
 /// The rows of a page: a page is held in memory while its leads are recorded.
 const PAGE_SIZE: u32 = 500;
@@ -85,6 +86,8 @@ struct Reading {
     /// From where on the log can hold rows of this window.
     known_from: String,
     progress: Progress,
+    /// When it began: the days of its window are the same to its end.
+    now: Timestamp,
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -98,13 +101,13 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         // From the beginning on, also where the first patrol comes days later.
         let others_from = *progress.patrol.others_from.get_or_insert(from);
         progress.patrol.days_from.get_or_insert(from);
-        let known_from = log_key(earlier(self.first_read(from, others_from), CLOCK_MARGIN));
+        let known_from = log_key(earlier(first_read(from, others_from, now), CLOCK_MARGIN));
         let began = match &progress.resume {
             Some(resume) => resume.began,
             None => run.log.core().written,
         };
         let had_resume = progress.resume.is_some();
-        let mut reading = Reading { batch: Batch::default(), known: None, known_from, progress };
+        let mut reading = Reading { batch: Batch::default(), known: None, known_from, progress, now };
 
         let is_complete =
             self.follow_cues(run, &mut reading).await? && self.read_window(run, &mut reading, from, began).await?;
@@ -201,11 +204,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let mut resume = reading.progress.resume.take().unwrap_or_else(fresh);
         let others_from = reading.progress.patrol.others_from.unwrap_or(from);
         let (done, mut open): (Vec<_>, Vec<_>) =
-            self.partitions(&reading.progress, from).into_iter().partition(|key| resume.done.contains(key));
+            partitions(&reading.progress, from, reading.now).into_iter().partition(|key| resume.done.contains(key));
         open.sort_by_key(|key| *key != resume.partition_key);
         let next = resume.next.as_deref().and_then(Continuation::parse);
         let open = open.iter().map(|key| {
-            let is_new = Day::from_partition_key(key).is_some_and(|day| is_new(day, from));
+            let is_new = Day::from_partition_key(key).is_some_and(|day| is_new(day, from, reading.now));
             let from = if is_new { from.min(others_from) } else { from };
             (window_query(key, from), next.clone().filter(|_| *key == resume.partition_key))
         });
@@ -249,22 +252,6 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             reading.progress.resume = Some(resume);
         }
         Ok(is_complete)
-    }
-
-    /// From when on the earliest rows are read.
-    fn first_read(&self, from: Timestamp, others_from: Timestamp) -> Timestamp {
-        let has_new = window_days(from, self.now()).into_iter().any(|day| is_new(day, from));
-        if has_new { from.min(others_from) } else { from }
-    }
-
-    /// The partitions of a window: its days, and what is no day and is read in every run.
-    fn partitions(&self, progress: &Progress, from: Timestamp) -> Vec<String> {
-        let days = window_days(from, self.now());
-        let extras: Vec<_> = progress.extras.iter().map(|extra| extra.partition_key.clone()).collect();
-        let mut partitions: Vec<String> = days.iter().map(|day| day.partition_key()).collect();
-        partitions.extend(day_forms::alike(&extras, &days));
-        partitions.extend(extras);
-        partitions
     }
 
     /// Reads a partition from its first page on. Says whether there was time for all of it.
@@ -391,6 +378,24 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         Ok(())
     }
+}
+
+/// From when on the earliest rows are read.
+fn first_read(from: Timestamp, others_from: Timestamp, now: Timestamp) -> Timestamp {
+    let has_new = window_days(from, now).into_iter().any(|day| is_new(day, from, now));
+    if has_new { from.min(others_from) } else { from }
+}
+
+/// The partitions of a window: its days, and what is no day and is read in every run.
+fn partitions(progress: &Progress, from: Timestamp, now: Timestamp) -> Vec<String> {
+    let days = window_days(from, now);
+    let extras: Vec<_> = progress.extras.iter().map(|extra| extra.partition_key.clone()).collect();
+    let mut partitions: Vec<String> = days.iter().map(|day| day.partition_key()).collect();
+    partitions.extend(day_forms::alike(&extras, &days));
+    partitions.extend(extras);
+    let mut seen = HashSet::new();
+    partitions.retain(|key| seen.insert(key.clone()));
+    partitions
 }
 
 /// The query for the rows of a partition that were written from a time on.
