@@ -11,7 +11,7 @@ use crate::table::memory::{FaultKind, MemoryTable};
 use crate::table::{Entity, TableError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -387,6 +387,153 @@ async fn a_slow_table_or_a_failing_one_makes_no_run_outlive_its_deadline() {
                 "{slow_leads} {slow_state} {failing}: {} {result:?}",
                 world.now() - deadline
             );
+        }
+    }
+}
+
+/// Numbers that look random, the same for the same seed.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+
+    fn is_one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+}
+
+impl World {
+    /// Lets calls of a table fail before or after they are done, take time, or be the last of their process.
+    fn storm(&self, table: &MemoryTable, seed: u64) {
+        let (now, mut numbers) = (self.now.clone(), Numbers(seed));
+        let mut dies = false;
+        table.set_fault(Some(Box::new(move |_| {
+            if std::mem::take(&mut dies) {
+                std::panic::resume_unwind(Box::new("the process is killed"));
+            }
+            *now.lock().unwrap() += SignedDuration::from_millis(numbers.below(200).try_into().unwrap());
+            match numbers.below(120) {
+                0 => Some(FaultKind::Before(unavailable())),
+                1 => Some(FaultKind::After(unavailable())),
+                2 => std::panic::resume_unwind(Box::new("the process is killed")),
+                3 => {
+                    dies = true;
+                    Some(FaultKind::After(unavailable()))
+                }
+                4 => Some(FaultKind::Before(TableError::Refused {
+                    status: 403,
+                    code: "AuthorizationFailure".to_owned(),
+                })),
+                _ => None,
+            }
+        })));
+    }
+
+    /// A run that may be killed.
+    async fn stormy_run(&self) {
+        use futures::FutureExt as _;
+        let _ = std::panic::AssertUnwindSafe(self.try_run()).catch_unwind().await;
+        self.advance(SignedDuration::ZERO);
+    }
+}
+
+#[tokio::test]
+async fn in_a_storm_of_faults_no_lead_is_lost_and_every_repeat_is_marked() {
+    for seed in 0..4 {
+        let routes = r#"[{"name":"plt","actions":["PLT"],"to":["plt@contoso.example"]},
+            {"name":"vm","offers":["contoso.vm"],"to":["vm@contoso.example","vm2@contoso.example"]}]"#;
+        let world = World::new().with_recipients(52).with("LEADS_ROUTES", routes).with("LEADS_DIGEST_SIZE", "7");
+        let mut numbers = Numbers(seed);
+        world.run().await;
+        world.storm(&world.leads, seed + 1_000);
+        world.storm(&world.state, seed + 2_000);
+        let mut chances = Numbers(seed + 3_000);
+        let slow = world.now.clone();
+        world.mailer.set_fault(Some(Box::new(move |_| {
+            *slow.lock().unwrap() +=
+                SignedDuration::from_secs(chances.below(40).saturating_sub(20).try_into().unwrap());
+            match chances.below(12) {
+                0 => Some(SendFault::unavailable()),
+                1 => Some(SendFault::lost_answer()),
+                2 => Some(SendFault::lost_request()),
+                3 => Some(SendFault::busy()),
+                _ => None,
+            }
+        })));
+        world.mailer.set_refused_content(Some(Box::new(|mail| mail.text.contains("poison"))));
+        let mut leads = Vec::new();
+        for _ in 0..40 {
+            for _ in 0..numbers.below(6) * numbers.below(6) {
+                let poison = if numbers.is_one_in(40) { "poison" } else { "" };
+                let name = format!("{poison}lead{:04}", leads.len());
+                let partition = match numbers.below(12) {
+                    0 => "elsewhere".to_owned(),
+                    1 => "11:2F1:2F2026".to_owned(),
+                    2 => Day::of(world.now() + HOUR * 14).partition_key(),
+                    3 => Day::of(world.now() + HOUR * 40).partition_key(),
+                    4 => Day::of(world.now() - HOUR * 12).partition_key(),
+                    _ => world.today(),
+                };
+                let source =
+                    ["SPZA-PLT|contoso.backup", "SPZA-INS|contoso.vm", "SPZA-PLT|contoso.vm", "SPZA-INS|contoso.x"]
+                        [usize::try_from(numbers.below(4)).unwrap()];
+                let row = row(&partition, &name).with("LeadSource", source);
+                let row = if numbers.is_one_in(10) { row.with("Description", "x".repeat(30_000)) } else { row };
+                if numbers.is_one_in(5) {
+                    let visible = world.now() + MINUTE * 8;
+                    world.leads.put_late(row, visible);
+                } else {
+                    world.leads.put(row);
+                }
+                leads.push((name, source));
+            }
+            world.advance(MINUTE * if numbers.is_one_in(20) { 600 } else { 5 });
+            world.stormy_run().await;
+            if numbers.is_one_in(8) {
+                world.stormy_run().await;
+            }
+        }
+        world.leads.set_fault(None);
+        world.state.set_fault(None);
+        world.mailer.set_fault(None);
+        for _ in 0..90 {
+            world.advance(HOUR);
+            world.run().await;
+        }
+        let mut seen: BTreeMap<(String, String), (usize, usize)> = BTreeMap::new();
+        for mail in world.mailer.accepted() {
+            let is_marked = mail.text.contains(REPEAT);
+            let names = mail.text.match_indices("lead").filter_map(|(at, _)| mail.text.get(at..at + 8));
+            let names: BTreeSet<_> = names.filter(|name| name[4..].bytes().all(|byte| byte.is_ascii_digit())).collect();
+            for to in &mail.to {
+                for name in &names {
+                    let (marked, unmarked) = seen.entry((to.clone(), (*name).to_owned())).or_default();
+                    *(if is_marked { marked } else { unmarked }) += 1;
+                }
+            }
+        }
+        for ((to, name), (_, unmarked)) in &seen {
+            assert!(*unmarked <= 1, "seed {seed}: {name} came to {to} {unmarked} times without a mark");
+        }
+        for (name, source) in leads.iter().filter(|(name, _)| !name.contains("poison")) {
+            let mut to = Vec::new();
+            if source.contains("PLT") {
+                to.push("plt@contoso.example".to_owned());
+            }
+            if source.contains("vm") {
+                to.extend(["vm@contoso.example".to_owned(), "vm2@contoso.example".to_owned()]);
+            }
+            if to.is_empty() {
+                to.extend((0..52).map(|number| format!("person{number}@contoso.example")));
+            }
+            for to in &to {
+                assert!(seen.contains_key(&(to.clone(), name.clone())), "seed {seed}: {name} is lost for {to}");
+            }
+            let others = seen.keys().filter(|(known, lead)| lead == name && !to.contains(known));
+            assert_eq!(others.count(), 0, "seed {seed}: {name} came to somebody else");
         }
     }
 }
