@@ -61,7 +61,12 @@ enum End {
 
 impl Keys {
     /// Reads on, a page for every [`PEOPLE_A_PAGE`] of those who would have to be looked up.
-    async fn read_on<T: Table>(&mut self, state: &T, people: &[String]) -> Result<(), TableError> {
+    async fn read_on<T: Table>(
+        &mut self,
+        state: &T,
+        people: &[String],
+        may_go_on: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<(), TableError> {
         let unknown = people.iter().filter(|key| self.may_have(key)).count();
         let query = Query { select: vec!["RowKey"], ..Query::partition(PARTITION) };
         for _ in 0..unknown / PEOPLE_A_PAGE {
@@ -71,6 +76,7 @@ impl Keys {
                 End::Nothing => None,
                 End::Row(_, next) => Some(next),
             };
+            check_time(may_go_on)?;
             let page = state.page(&query, from).await?;
             self.read.extend(page.entities.iter().map(|entity| short(&entity.row_key)));
             self.end = match (page.next, page.entities.into_iter().next_back(), std::mem::take(&mut self.end)) {
@@ -120,18 +126,19 @@ struct KnownAction {
 
 impl People {
     /// Notes leads in the index: reads what it knows about their people, adds what they do now, and writes back what has
-    /// changed. Noting a lead twice changes nothing.
+    /// changed. Noting a lead twice changes nothing. `may_go_on` is asked before each call.
     pub(super) async fn note<'a, T: Table>(
         &mut self,
         state: &T,
         leads: impl Iterator<Item = &'a StoredLead> + Clone,
         window: SignedDuration,
         now: Timestamp,
+        may_go_on: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(), NotifyError> {
         if self.people.len() > MAX_PEOPLE {
             self.people.clear();
         }
-        let read = self.read(state, leads.clone()).await;
+        let read = self.read(state, leads.clone(), may_go_on).await;
         let mut changed = BTreeSet::new();
         for stored in leads {
             if let Some(person) = self.add(stored) {
@@ -140,19 +147,21 @@ impl People {
         }
         // Of whom nothing could be read, nothing is written: it would replace what is there.
         read?;
-        if self.is_read_only { Ok(()) } else { self.write(state, changed, window, now).await }
+        if self.is_read_only { Ok(()) } else { self.write(state, changed, window, now, may_go_on).await }
     }
 
     async fn read<'a, T: Table>(
         &mut self,
         state: &T,
         leads: impl Iterator<Item = &'a StoredLead>,
+        may_go_on: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(), TableError> {
         let people: BTreeSet<_> = leads.filter_map(person).filter(|person| !self.people.contains_key(person)).collect();
         let people: Vec<_> = people.into_iter().collect();
-        self.keys.read_on(state, &people).await?;
+        self.keys.read_on(state, &people, may_go_on).await?;
         let (known, new): (Vec<_>, Vec<_>) = people.into_iter().partition(|key| self.keys.may_have(key));
         let read = |key: String| async move {
+            check_time(may_go_on)?;
             let actions = match state.get(PARTITION, &key).await {
                 Ok(row) => serde_json::from_str(&row.text("Actions").unwrap_or_default()).unwrap_or_default(),
                 Err(TableError::NotFound) => Vec::new(),
@@ -206,6 +215,7 @@ impl People {
         changed: BTreeSet<String>,
         window: SignedDuration,
         now: Timestamp,
+        may_go_on: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(), NotifyError> {
         self.keys.read.extend(changed.iter().map(|key| short(key)));
         let mut batch = Vec::new();
@@ -221,15 +231,25 @@ impl People {
             bytes += operation.bytes();
             batch.push(operation);
             if batch.len() == MAX_BATCH_OPERATIONS || bytes >= BATCH_BYTES {
+                check_time(may_go_on)?;
                 state.submit(PARTITION, &batch).await?;
                 (batch, bytes) = (Vec::new(), 0);
             }
         }
         if !batch.is_empty() {
+            check_time(may_go_on)?;
             state.submit(PARTITION, &batch).await?;
         }
         Ok(())
     }
+}
+
+/// Leads are sent without a history where there is no time to read it.
+fn check_time(may_go_on: &(dyn Fn() -> bool + Send + Sync)) -> Result<(), TableError> {
+    if may_go_on() {
+        return Ok(());
+    }
+    Err(TableError::Unavailable { reason: "time ran out before the contact index was read".to_owned() })
 }
 
 /// The row of a lead's person; `None` for leads without an address and for test leads.

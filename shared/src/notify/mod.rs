@@ -35,7 +35,7 @@ use log::{DigestIds, Log};
 use run::{Recent, Run};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use times::{later, span, whole_days};
+use times::{earlier, later, span, whole_days};
 
 /// How often a run that has nothing to do moves the watermark.
 const HEARTBEAT: SignedDuration = SignedDuration::from_hours(1);
@@ -229,6 +229,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if !is_due {
             return Ok(());
         }
+        let from = earlier(watermark, span(self.settings.schedule.overlap));
+        progress.patrol.others_from.get_or_insert(from);
+        progress.patrol.days_from.get_or_insert(from);
         progress.watermark = progress.watermark.max(written);
         progress.newest_lead.get_or_insert(now);
         let idle_runs = Some(self.idle_runs.swap(0, Ordering::Relaxed));

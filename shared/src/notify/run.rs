@@ -4,6 +4,7 @@ use super::NotifyError;
 use super::collect::Item;
 use super::contacts::People;
 use super::log::{DigestIds, Log, LogRow, RunRecord};
+use super::times::earlier;
 use crate::table::Table;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ pub(crate) const TABLE_CALL: SignedDuration = SignedDuration::from_secs(10);
 pub(crate) const SEND: SignedDuration = SignedDuration::from_secs(20);
 
 /// How long before its deadline a run must be over.
-const DEADLINE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
+pub(crate) const DEADLINE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// The most bytes of found leads that are held until they are sent. What does not fit is read again.
 const MEMORY_BYTES: usize = 6 * 1024 * 1024;
@@ -40,8 +41,12 @@ impl<T: Table> Run<T> {
     /// Whether so much time is left that calls which take as long as this can begin, with what must follow them: a batch
     /// that notes their outcome, and the one that ends the run.
     pub(crate) fn has_time(&self, now: Timestamp, calls: SignedDuration) -> bool {
-        let until = now.saturating_add(calls + TABLE_CALL * 2 + DEADLINE_MARGIN).unwrap_or(Timestamp::MAX);
-        until <= self.deadline
+        now <= self.latest(calls)
+    }
+
+    /// The latest time at which calls can begin that take as long as this.
+    pub(crate) fn latest(&self, calls: SignedDuration) -> Timestamp {
+        earlier(self.deadline, calls + TABLE_CALL * 2 + DEADLINE_MARGIN)
     }
 
     /// Notes how a part ended. Only what leaves this run without its lease keeps the next part from its work.
@@ -68,13 +73,16 @@ impl<T: Table> Run<T> {
 pub(crate) struct Recent {
     rows: BTreeMap<String, (LogRow, Vec<Item>)>,
     bytes: usize,
+    /// Whether a row was left out. Those behind it are left out as well, so that the rows held have no gap.
+    is_full: bool,
 }
 
 impl Recent {
     /// Holds a row of the log with its items, as long as there is room.
     pub(crate) fn put(&mut self, row: LogRow, items: Vec<Item>) {
         let bytes: usize = items.iter().map(Item::bytes).sum();
-        if self.bytes + bytes <= MEMORY_BYTES {
+        self.is_full |= self.bytes + bytes > MEMORY_BYTES;
+        if !self.is_full {
             self.bytes += bytes;
             self.rows.insert(row.key.clone(), (row, items));
         }

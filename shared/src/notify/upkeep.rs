@@ -84,7 +84,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let needed = log_key(earlier(needed, MARGIN).min(retained));
         let cursor = owing().map(|channel| channel.cursor.row.clone()).min();
         let oldest = cursor.map_or_else(|| needed.clone(), |cursor| cursor.min(needed.clone()));
-        let bodies_before = Day::of(owing().filter_map(|channel| channel.oldest).fold(retained, Ord::min)).to_string();
+        // A body can be recorded long after it came, and is needed as long as it is owed or may still be found.
+        let found_before = owing().filter_map(|channel| channel.oldest);
+        let found_before = found_before.map(|oldest| earlier(oldest, span(self.settings.retention)));
+        let found_before =
+            found_before.fold(retained, Ord::min).min(progress.patrol.days_from.unwrap_or(Timestamp::MIN));
+        let bodies_before = Day::of(found_before).to_string();
         let gone: Vec<ChannelId> = run
             .log
             .channels()

@@ -8,6 +8,7 @@ mod window;
 
 pub(crate) use item::Item;
 pub(crate) use known::KnownRows;
+use window::is_new;
 pub(crate) use window::window_days;
 
 use super::log::{Extra, Found, MAX_CUES, MAX_ENTRIES, MAX_KEY_UNITS, Progress, Resume, log_key};
@@ -15,13 +16,14 @@ use super::run::{Run, TABLE_CALL};
 use super::times::{earlier, span};
 use super::{Notifier, NotifyError};
 use crate::cue::{Cue, Cued};
-use crate::lead::Origin;
+use crate::lead::{Day, Origin};
 use crate::mail::Mailer;
 use crate::quarantine;
 use crate::table::{Continuation, Entity, Page, Query, Table, TableError};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::HashSet;
 
 /// The rows of a page: a page is held in memory while its leads are recorded.
 const PAGE_SIZE: u32 = 500;
@@ -84,6 +86,8 @@ struct Reading {
     /// From where on the log can hold rows of this window.
     known_from: String,
     progress: Progress,
+    /// When it began: the days of its window are the same to its end.
+    now: Timestamp,
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -94,13 +98,16 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let watermark = *progress.watermark.get_or_insert_with(|| self.first_watermark(now));
         progress.newest_lead.get_or_insert(now);
         let from = earlier(watermark, span(self.settings.schedule.overlap));
-        let known_from = log_key(earlier(from, CLOCK_MARGIN));
+        // From the beginning on, also where the first patrol comes days later.
+        let others_from = *progress.patrol.others_from.get_or_insert(from);
+        progress.patrol.days_from.get_or_insert(from);
+        let known_from = log_key(earlier(first_read(from, others_from, now), CLOCK_MARGIN));
         let began = match &progress.resume {
             Some(resume) => resume.began,
             None => run.log.core().written,
         };
         let had_resume = progress.resume.is_some();
-        let mut reading = Reading { batch: Batch::default(), known: None, known_from, progress };
+        let mut reading = Reading { batch: Batch::default(), known: None, known_from, progress, now };
 
         let is_complete =
             self.follow_cues(run, &mut reading).await? && self.read_window(run, &mut reading, from, began).await?;
@@ -128,19 +135,24 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// Fetches the rows that cues name. Says whether all of them were followed.
     async fn follow_cues(&self, run: &mut Run<T>, reading: &mut Reading) -> Result<bool, NotifyError> {
-        let now = self.now();
         for cues in run.log.cues().to_vec().chunks(MAX_CUES) {
-            if !run.has_time(now, TABLE_CALL * 2) {
+            let now = self.now();
+            if !run.has_time(now, TABLE_CALL * 4) {
                 return Ok(false);
             }
             let reads: Vec<_> = cues.iter().map(|cue| self.cued(cue)).collect();
             let rows: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
             for (cue, row) in cues.iter().zip(rows) {
                 let is_young = cue.left.is_some_and(|left| now < left.saturating_add(CUE_LIFE).unwrap_or(now));
-                match row? {
-                    None if is_young => continue,
-                    None => {}
-                    Some(item) => {
+                match row {
+                    // The cue stays; what it names keeps nothing else from being read.
+                    Err(error) => {
+                        run.failed("cues", &error);
+                        continue;
+                    }
+                    Ok(None) if is_young => continue,
+                    Ok(None) => {}
+                    Ok(Some(item)) => {
                         let Some(known) = self.known(run, reading).await? else { return Ok(false) };
                         if known.insert(&item.entry()) {
                             reading.batch.push(item);
@@ -149,6 +161,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 }
                 reading.batch.cues.push(cue.clone());
                 if reading.batch.is_full() {
+                    if !run.has_time(self.now(), TABLE_CALL) {
+                        return Ok(false);
+                    }
                     self.record_and_send(run, reading).await?;
                 }
             }
@@ -187,41 +202,46 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     ) -> Result<bool, NotifyError> {
         let fresh = || Resume { began, done: Vec::new(), partition_key: String::new(), next: None };
         let mut resume = reading.progress.resume.take().unwrap_or_else(fresh);
-        // A partition that was read to its end in an earlier run is only asked for what came since this window began.
-        let since = began.map_or(from, |began| earlier(began, span(self.settings.schedule.overlap)).max(from));
+        let others_from = reading.progress.patrol.others_from.unwrap_or(from);
         let (done, mut open): (Vec<_>, Vec<_>) =
-            self.partitions(&reading.progress, from).into_iter().partition(|key| resume.done.contains(key));
+            partitions(&reading.progress, from, reading.now).into_iter().partition(|key| resume.done.contains(key));
         open.sort_by_key(|key| *key != resume.partition_key);
         let next = resume.next.as_deref().and_then(Continuation::parse);
-        let mut parts: Vec<_> = done.iter().map(|key| (window_query(key, since), None)).collect();
-        parts.extend(
-            open.iter().map(|key| (window_query(key, from), next.clone().filter(|_| *key == resume.partition_key))),
-        );
+        let open = open.iter().map(|key| {
+            let is_new = Day::from_partition_key(key).is_some_and(|day| is_new(day, from, reading.now));
+            let from = if is_new { from.min(others_from) } else { from };
+            (window_query(key, from), next.clone().filter(|_| *key == resume.partition_key))
+        });
+        let open: Vec<_> = open.collect();
+        // A partition that was read to its end in an earlier run is only asked for what came since this window began, and
+        // after all others: nothing waits for it.
+        let since = began.map_or(from, |began| earlier(began, span(self.settings.schedule.overlap)).max(from));
+        let done: Vec<_> = done.iter().map(|key| (window_query(key, since), None)).collect();
         let mut is_complete = true;
-        for parts in parts.chunks(PARTITIONS_AT_ONCE) {
-            let pages = match run.has_time(self.now(), TABLE_CALL) {
-                true => {
-                    let reads: Vec<_> =
-                        parts.iter().map(|(query, next)| self.leads.page(query, next.as_ref())).collect();
-                    join_all(reads).await
+        for (parts, is_open) in [(open, true), (done, false)] {
+            for parts in parts.chunks(PARTITIONS_AT_ONCE) {
+                if !run.has_time(self.now(), TABLE_CALL) {
+                    is_complete &= !is_open;
+                    reading.progress.resume = Some(resume);
+                    return Ok(is_complete);
                 }
-                false => Vec::new(),
-            };
-            if pages.is_empty() {
-                reading.progress.resume = Some(resume);
-                return Ok(false);
-            }
-            for ((query, next), page) in parts.iter().zip(pages) {
-                match self.read_partition(run, reading, &mut resume, query, next.clone(), page).await {
-                    Ok(true) => resume.done.extend(query.partition_key.clone()),
-                    Ok(false) => {
-                        reading.progress.resume = Some(resume);
-                        return Ok(false);
-                    }
-                    Err(error) if error.ends_run() => return Err(error),
-                    Err(error) => {
-                        run.failed("collect", &error);
-                        (is_complete, resume.next) = (false, None);
+                let reads = parts.iter().map(|(query, next)| self.leads.page(query, next.as_ref()));
+                let pages = join_all(reads.collect::<Vec<_>>()).await;
+                for ((query, next), page) in parts.iter().zip(pages) {
+                    let mut ignored = resume.clone();
+                    let place = if is_open { &mut resume } else { &mut ignored };
+                    match self.read_partition(run, reading, place, query, next.clone(), page).await {
+                        Ok(true) if is_open => resume.done.extend(query.partition_key.clone()),
+                        Ok(true) => {}
+                        Ok(false) => {
+                            reading.progress.resume = Some(resume);
+                            return Ok(is_complete && !is_open);
+                        }
+                        Err(error) if error.ends_run() => return Err(error),
+                        Err(error) => {
+                            run.failed("collect", &error);
+                            (is_complete, resume.next) = (is_complete && !is_open, None);
+                        }
                     }
                 }
             }
@@ -232,16 +252,6 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             reading.progress.resume = Some(resume);
         }
         Ok(is_complete)
-    }
-
-    /// The partitions of a window: its days, and what is no day and is read in every run.
-    fn partitions(&self, progress: &Progress, from: Timestamp) -> Vec<String> {
-        let days = window_days(from, self.now());
-        let extras: Vec<_> = progress.extras.iter().map(|extra| extra.partition_key.clone()).collect();
-        let mut partitions: Vec<String> = days.iter().map(|day| day.partition_key()).collect();
-        partitions.extend(day_forms::alike(&extras, &days));
-        partitions.extend(extras);
-        partitions
     }
 
     /// Reads a partition from its first page on. Says whether there was time for all of it.
@@ -332,11 +342,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// Records a batch with the progress that it stands for.
     async fn record(&self, run: &mut Run<T>, batch: &mut Batch, progress: &mut Progress) -> Result<(), NotifyError> {
-        let Batch { items, cues, .. } = std::mem::take(batch);
+        let Batch { items, cues, .. } = &*batch;
         let now = self.now();
         progress.newest_lead = progress.newest_lead.max(run.log.progress().newest_lead);
         progress.newest_test_lead = progress.newest_test_lead.max(run.log.progress().newest_test_lead);
-        for item in &items {
+        for item in items {
             let Item::Lead(stored) = item else { continue };
             let written = Some(stored.timestamp.unwrap_or(now));
             // What validation writes says nothing about what Microsoft sends.
@@ -349,8 +359,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         let found: Vec<_> =
             items.iter().map(|item| Found { entry: item.entry(), routes: self.routes_of(item) }).collect();
-        let answered: Vec<_> = cues.into_iter().map(|cue| cue.row_key).collect();
+        let answered: Vec<_> = cues.iter().map(|cue| cue.row_key.clone()).collect();
+        // Where this fails, the batch stays as it is, and is in the next one: no progress is written without it.
         let row = run.log.record(&found, progress.clone(), &answered, self.settings.digest_size, &mut run.ids).await?;
+        let items = std::mem::take(batch).items;
         for item in &items {
             match item {
                 Item::Lead(stored) => {
@@ -366,6 +378,24 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         Ok(())
     }
+}
+
+/// From when on the earliest rows are read.
+fn first_read(from: Timestamp, others_from: Timestamp, now: Timestamp) -> Timestamp {
+    let has_new = window_days(from, now).into_iter().any(|day| is_new(day, from, now));
+    if has_new { from.min(others_from) } else { from }
+}
+
+/// The partitions of a window: its days, and what is no day and is read in every run.
+fn partitions(progress: &Progress, from: Timestamp, now: Timestamp) -> Vec<String> {
+    let days = window_days(from, now);
+    let extras: Vec<_> = progress.extras.iter().map(|extra| extra.partition_key.clone()).collect();
+    let mut partitions: Vec<String> = days.iter().map(|day| day.partition_key()).collect();
+    partitions.extend(day_forms::alike(&extras, &days));
+    partitions.extend(extras);
+    let mut seen = HashSet::new();
+    partitions.retain(|key| seen.insert(key.clone()));
+    partitions
 }
 
 /// The query for the rows of a partition that were written from a time on.

@@ -20,6 +20,9 @@ const SLICE: SignedDuration = SignedDuration::from_secs(60);
 /// How often all partitions are looked at while leads come under keys that are no days.
 const HOPS_INTERVAL: SignedDuration = SignedDuration::from_mins(15);
 
+/// How often a partition is tried that cannot be read, before the patrol goes on to the next one.
+const ATTEMPTS: u32 = 3;
+
 /// How many rows of the log are read at a time.
 const LOG_ROWS: u32 = 16;
 
@@ -48,7 +51,15 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             patrol.others_from.get_or_insert(before);
             patrol.last_began = Some(now);
             let at = String::new();
-            patrol.pass = Some(Pass { is_full, began: written, at, next: None, is_at_quarantine: false });
+            patrol.pass = Some(Pass {
+                is_full,
+                began: written,
+                at,
+                next: None,
+                is_at_quarantine: false,
+                failures: 0,
+                is_partial: false,
+            });
         }
         let slice = SLICE.min(span(self.settings.schedule.interval) / 12);
         let until = later(now, slice);
@@ -60,12 +71,19 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 break;
             }
             is_first = false;
-            self.step(run, &mut progress, &mut batch).await?;
+            // What was found before a failure is recorded all the same.
+            if let Err(error) = self.step(run, &mut progress, &mut batch).await {
+                run.failed("patrol", &error);
+                break;
+            }
         }
         if is_first {
             return Ok(());
         }
-        self.leave_out_recorded(run, &mut batch, &progress).await?;
+        if !self.leave_out_recorded(run, &mut batch, &progress).await? {
+            run.is_stopped = true;
+            return Ok(());
+        }
         self.record_in_parts(run, batch, progress).await?;
         self.deliver_recent(run).await
     }
@@ -75,10 +93,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let patrol = &progress.patrol;
         let is_due = |last: Option<Timestamp>, interval| last.is_none_or(|last| now >= later(last, interval));
         let last_full = patrol.days_from.map(|from| later(from, span(self.settings.schedule.overlap)));
-        if patrol.last_full.is_none() || is_due(last_full, self.patrol_interval()) {
+        // A pass that passed over a partition is followed by another one, and not at once.
+        let may_begin = is_due(patrol.last_began, HOPS_INTERVAL);
+        if may_begin && (patrol.last_full.is_none() || is_due(last_full, self.patrol_interval())) {
             return Some(true);
         }
-        (!progress.extras.is_empty() && is_due(patrol.last_began, HOPS_INTERVAL)).then_some(false)
+        (!progress.extras.is_empty() && may_begin).then_some(false)
     }
 
     /// How often everything is searched.
@@ -90,7 +110,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     async fn step(&self, run: &mut Run<T>, progress: &mut Progress, batch: &mut Batch) -> Result<(), NotifyError> {
         let Some(mut pass) = progress.patrol.pass.clone() else { return Ok(()) };
         if pass.is_at_quarantine {
-            return self.search_quarantine(progress, pass, batch).await;
+            return self.search_quarantine(run, progress, pass, batch).await;
         }
         if pass.next.is_none() {
             let Some(at) = self.hop(&pass.at).await? else {
@@ -113,6 +133,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let next = pass.next.take().and_then(|next| Continuation::parse(&next));
         match self.leads.page(&window_query(&pass.at, from), next.as_ref()).await {
             Ok(page) => {
+                pass.failures = 0;
                 if let (Place::Other(_), Some(newest)) =
                     (&place, page.entities.iter().filter_map(|row| row.timestamp).max())
                 {
@@ -121,9 +142,17 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 page.entities.iter().for_each(|row| batch.push(Item::of_row(row)));
                 pass.next = page.next.as_ref().map(Continuation::to_text);
             }
-            // A partition that the service does not let us read keeps nobody from reading the others.
-            Err(error @ TableError::Rejected { .. }) => run.failed("patrol", &error.into()),
-            Err(error) => return Err(error.into()),
+            // A partition that cannot be read keeps nobody from reading the others.
+            Err(error) if pass.failures + 1 >= ATTEMPTS => {
+                run.failed("patrol", &error.into());
+                (pass.failures, pass.is_partial, pass.next) = (0, true, None);
+            }
+            Err(error) => {
+                if let Some(pass) = &mut progress.patrol.pass {
+                    pass.failures += 1;
+                }
+                return Err(error.into());
+            }
         }
         progress.patrol.pass = Some(pass);
         Ok(())
@@ -171,6 +200,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// the day.
     async fn search_quarantine(
         &self,
+        run: &Run<T>,
         progress: &mut Progress,
         mut pass: Pass,
         batch: &mut Batch,
@@ -182,17 +212,21 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             page_size: Some(log::MAX_ENTRIES.try_into().unwrap_or(500)),
             ..Query::partition(quarantine::PARTITION)
         };
-        let next = pass.next.take().and_then(|next| Continuation::parse(&next));
+        let next = pass.next.as_deref().and_then(Continuation::parse);
         let page = self.state.page(&query, next.as_ref()).await?;
         // What was written before this pass's time was found by the pass before it.
         let is_new = |row: &crate::table::Entity| row.timestamp.is_none_or(|written| written >= from);
         let keys = page.entities.into_iter().filter(is_new).map(|row| Entry::Quarantined(row.row_key));
         let mut keys: Vec<_> = keys.collect();
         let since = log_key(earlier(from, CLOCK_MARGIN));
-        let known = self.recorded(&keys, &since).await?;
+        let Some(known) = self.recorded(run, &keys, &since).await? else { return Ok(()) };
         keys.retain(|entry| !known.contains(&entry.json().to_string()));
         for entry in keys {
             let Entry::Quarantined(row_key) = entry else { continue };
+            // The next slice reads the page again, without what is recorded then.
+            if !run.has_time(self.now(), TABLE_CALL * 2) {
+                return Ok(());
+            }
             match self.state.get(quarantine::PARTITION, &row_key).await {
                 Ok(row) => batch.push(Item::of_body(&row)),
                 Err(TableError::NotFound) => {}
@@ -209,50 +243,64 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         Ok(())
     }
 
-    /// Leaves out what the log holds since the last pass began.
+    /// Leaves out what the log holds since the last pass began. Says whether time sufficed.
     async fn leave_out_recorded(
         &self,
         run: &Run<T>,
         batch: &mut Batch,
         progress: &Progress,
-    ) -> Result<(), NotifyError> {
+    ) -> Result<bool, NotifyError> {
         if batch.items.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let patrol = &run.log.progress().patrol;
         let patrol = if patrol.days_from.is_some() { patrol } else { &progress.patrol };
         let from = [patrol.days_from, patrol.others_from].into_iter().flatten().min().unwrap_or(Timestamp::MIN);
         let entries: Vec<_> = batch.items.iter().map(Item::entry).collect();
-        let known = self.recorded(&entries, &log_key(earlier(from, CLOCK_MARGIN))).await?;
+        let Some(known) = self.recorded(run, &entries, &log_key(earlier(from, CLOCK_MARGIN))).await? else {
+            return Ok(false);
+        };
         batch.items.retain(|item| !known.contains(&item.entry().json().to_string()));
-        Ok(())
+        Ok(true)
     }
 
     /// Which of these the log holds from a key on. Holds a few rows of the log at a time, however many there are.
-    async fn recorded(&self, entries: &[Entry], from: &str) -> Result<BTreeSet<String>, NotifyError> {
+    /// `None` where time ran out.
+    async fn recorded(
+        &self,
+        run: &Run<T>,
+        entries: &[Entry],
+        from: &str,
+    ) -> Result<Option<BTreeSet<String>>, NotifyError> {
         let wanted: BTreeSet<_> = entries.iter().map(|entry| entry.json().to_string()).collect();
         let mut found = BTreeSet::new();
         let mut next = None;
         loop {
+            if !run.has_time(self.now(), TABLE_CALL) {
+                return Ok(None);
+            }
             let (rows, following) = log::page(&self.state, from, LOG_ROWS, next.as_ref()).await?;
             let there = rows.iter().flat_map(|row| &row.entries).map(|entry| entry.json().to_string());
             found.extend(there.filter(|entry| wanted.contains(entry)));
             next = following;
             if next.is_none() {
-                return Ok(found);
+                return Ok(Some(found));
             }
         }
     }
 }
 
-/// Ends a pass: the next one begins to read where this one did.
+/// Ends a pass: the next one begins to read where this one began.
 fn end_pass(progress: &mut Progress, pass: &Pass, now: Timestamp, overlap: SignedDuration) {
     let from = Some(earlier(pass.began, overlap));
     let patrol = &mut progress.patrol;
+    patrol.pass = None;
+    if pass.is_partial {
+        return;
+    }
     patrol.others_from = patrol.others_from.max(from);
     if pass.is_full {
         patrol.days_from = patrol.days_from.max(from);
         patrol.last_full = Some(now);
     }
-    patrol.pass = None;
 }

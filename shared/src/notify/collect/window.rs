@@ -32,3 +32,9 @@ pub(crate) fn patrolled_from(day: Day) -> Timestamp {
     let beyond = SignedDuration::from_hours(24) + BEHIND;
     day.start().saturating_add(beyond).unwrap_or(Timestamp::MAX)
 }
+
+/// Whether a day came into the window of now after a time: its rows that were written before it came are read then,
+/// because nobody else reads them any more. Before that, they were the patrol's.
+pub(crate) fn is_new(day: Day, from: Timestamp, now: Timestamp) -> bool {
+    day <= last_day(now) && from <= day.start().saturating_sub(AHEAD).unwrap_or(Timestamp::MIN)
+}

@@ -53,7 +53,9 @@ impl Channel {
         self.cursor = until.clone();
         self.owed = self.owed.saturating_sub(entries);
         self.flight = None;
-        if !self.owes() {
+        if self.owes() {
+            self.oldest = self.oldest.max(self.cursor.time());
+        } else {
             (self.owed, self.oldest) = (0, None);
         }
     }

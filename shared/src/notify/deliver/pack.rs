@@ -8,7 +8,7 @@ use crate::mail::{
 };
 use crate::notify::collect::Item;
 use crate::notify::log::{Channel, ChannelId};
-use crate::notify::run::Run;
+use crate::notify::run::{Run, SEND, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
 use crate::table::Table;
 use sha2::{Digest as _, Sha256};
@@ -39,11 +39,15 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let Some(mut channel) = run.log.channel(id).filter(|channel| channel.owes()).cloned() else {
             return Ok(None);
         };
-        if !run.log.is_own_flight(id) {
+        if !run.log.is_unbegun(id) {
             channel.doubt();
         }
         let Some(mut selection) = self.select(run, &channel, recent_only).await? else { return Ok(None) };
-        self.read_items(run, &mut selection).await?;
+        // A mail of which some recipients have their part is the same for the others.
+        let has_parts = channel.flight.as_ref().is_some_and(|flight| !flight.done.is_empty());
+        if !self.read_items(run, &mut selection, has_parts).await? {
+            return Ok(None);
+        }
         let id = match &channel.flight {
             Some(flight) => flight.id.clone(),
             None => run.ids.next(),
@@ -69,7 +73,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     pub(in crate::notify) async fn with_history(&self, run: &mut Run<T>, items: &[Item]) -> Digest {
         let leads = || items.iter().filter_map(Item::lead);
         let window = crate::notify::times::span(self.settings.contact_window);
-        let noted = run.people.note(&self.state, leads(), window, run.started).await;
+        let (clock, latest) = (self.clock.clone(), run.latest(SEND + TABLE_CALL * 2));
+        let may_go_on = move || clock() <= latest;
+        let noted = run.people.note(&self.state, leads(), window, run.started, &may_go_on).await;
         if let Err(error) = noted {
             run.failed("contacts", &error);
         }

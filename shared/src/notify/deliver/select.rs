@@ -3,7 +3,7 @@
 use crate::mail::Mailer;
 use crate::notify::collect::Item;
 use crate::notify::log::{self, Channel, Entry, LogRow, Position};
-use crate::notify::run::{Run, TABLE_CALL};
+use crate::notify::run::{Run, SEND, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
 use crate::quarantine;
 use crate::table::{Table, TableError};
@@ -78,14 +78,27 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// Reads the items of a selection, from memory or from the tables. Where they are more than a mail can hold, the
-    /// selection is cut.
-    pub(super) async fn read_items(&self, run: &Run<T>, selection: &mut Selection) -> Result<(), NotifyError> {
+    /// selection is cut, and where time runs out. Says whether there is something to send now: a selection that `must_be_whole`
+    /// is not cut for want of time.
+    pub(super) async fn read_items(
+        &self,
+        run: &Run<T>,
+        selection: &mut Selection,
+        must_be_whole: bool,
+    ) -> Result<bool, NotifyError> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         {
             let reads: Vec<_> =
                 selection.entries.iter().map(|(at, entry)| self.recent_or_read(run, at, entry)).collect();
             let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
-            while let Some(item) = reads.next().await {
+            loop {
+                if items.len() < selection.entries.len() && !run.has_time(self.now(), SEND + TABLE_CALL * 3) {
+                    if items.is_empty() || must_be_whole {
+                        return Ok(false);
+                    }
+                    break;
+                }
+                let Some(item) = reads.next().await else { break };
                 let item = item?;
                 bytes += item.as_ref().map_or(0, Item::bytes);
                 if bytes > MAIL_BYTES && !items.is_empty() {
@@ -96,7 +109,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         selection.items = items;
         selection.cut(selection.items.len());
-        Ok(())
+        Ok(true)
     }
 
     async fn recent_or_read(&self, run: &Run<T>, at: &Position, entry: &Entry) -> Result<Option<Item>, NotifyError> {

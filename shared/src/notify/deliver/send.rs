@@ -6,10 +6,13 @@ use crate::notify::Notifier;
 use crate::notify::run::{SEND, TABLE_CALL};
 use crate::notify::times::later;
 use crate::table::Table;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// The most recipients that are tried one by one without success, where a mail to all of them was refused.
 const TRIED_ALONE: usize = 10;
+
+/// The longest that mails to recipients one by one go on, so that other channels get their turn.
+const ONE_BY_ONE: SignedDuration = SignedDuration::from_secs(60);
 
 /// What became of a mail.
 pub(super) struct Sent {
@@ -32,31 +35,39 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             Ok(_) => {
                 Sent { recipients: message.to.iter().map(|to| recipient_hash(to)).collect(), mails: 1, error: None }
             }
-            Err(error @ MailError::Destination { .. }) if message.to.len() > 1 => {
-                let sent = self.send_one_by_one(message, deadline).await;
-                if sent.mails == 0 && sent.error.is_none() {
-                    Sent { recipients: Vec::new(), mails: 0, error: Some(error) }
-                } else {
-                    sent
+            Err(error) => {
+                // Where others have their part of this digest, it is these recipients who are refused, not the digest.
+                let has_parts = parcel.channel.flight.as_ref().is_some_and(|flight| !flight.done.is_empty());
+                let is_message = matches!(error, MailError::Message { .. });
+                let has_others = has_parts || message.to.len() > 1 && !is_message;
+                let mut sent = Sent { recipients: Vec::new(), mails: 0, error: None };
+                if has_others && is_about_recipient(&error) {
+                    sent = self.send_one_by_one(message, has_parts, parcel.channel.attempts, deadline).await;
                 }
+                if sent.recipients.is_empty() && sent.error.is_none() {
+                    sent.error = Some(error);
+                }
+                sent
             }
-            Err(error) => Sent { recipients: Vec::new(), mails: 0, error: Some(error) },
         }
     }
 
-    /// Sends a mail to each recipient alone. Those who are refused need no other one, if anybody was accepted; those who
-    /// were not tried do.
-    async fn send_one_by_one(&self, message: &Message, deadline: Timestamp) -> Sent {
+    /// Sends a mail to each recipient alone. Those who are refused need no other one, if anybody was accepted, now or in an
+    /// earlier part of the digest; those who were not tried do. Each attempt begins with other recipients.
+    async fn send_one_by_one(&self, message: &Message, has_parts: bool, attempts: u32, deadline: Timestamp) -> Sent {
         let mut sent = Sent { recipients: Vec::new(), mails: 0, error: None };
-        for to in &message.to {
+        let first = usize::try_from(attempts).unwrap_or_default().saturating_mul(TRIED_ALONE) % message.to.len().max(1);
+        let until = later(self.now(), ONE_BY_ONE);
+        for to in message.to[first..].iter().chain(&message.to[..first]) {
             let is_hopeless = sent.mails == 0 && sent.recipients.len() == TRIED_ALONE;
-            if is_hopeless || later(self.now(), SEND + TABLE_CALL * 3) > deadline {
+            let now = self.now();
+            if is_hopeless || now >= until || later(now, SEND + TABLE_CALL * 3) > deadline {
                 break;
             }
             let alone = Message { to: vec![to.clone()], ..message.clone() };
             match self.mailer.send(&alone).await {
                 Ok(_) => sent.mails += 1,
-                Err(MailError::Destination { .. } | MailError::Message { .. }) => {}
+                Err(error) if is_about_recipient(&error) => {}
                 Err(error) => {
                     sent.error = Some(error);
                     break;
@@ -65,12 +76,23 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             sent.recipients.push(recipient_hash(to));
         }
         let refused = sent.recipients.len() - sent.mails;
-        if sent.mails > 0 && refused > 0 {
+        let is_accepted = has_parts || sent.mails > 0;
+        if is_accepted && refused > 0 {
             tracing::error!(accepted = sent.mails, refused, "recipients were left out: the mail service refuses them");
         }
-        if sent.mails == 0 {
+        if !is_accepted {
             sent.recipients.clear();
         }
         sent
+    }
+}
+
+/// Whether a refusal may be about the one recipient of a mail. The other codes are about the account, the sender or a
+/// setting, which anybody's mail meets.
+fn is_about_recipient(error: &MailError) -> bool {
+    match error {
+        MailError::Message { .. } => true,
+        MailError::Destination { code, .. } => matches!(code.as_str(), "MessageRejected" | "BadRequestException"),
+        MailError::Busy { .. } | MailError::Unavailable { .. } => false,
     }
 }

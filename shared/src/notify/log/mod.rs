@@ -16,6 +16,8 @@ pub(crate) use rows::{Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass,
 pub use rows::{ChannelId, PARTITION, Position};
 
 use super::NotifyError;
+use super::run::{DEADLINE_MARGIN, TABLE_CALL};
+use super::times;
 use crate::clock::Clock;
 use crate::cue::Cue;
 use crate::table::{Continuation, Entity, Operation, Query, Table, TableError};
@@ -55,7 +57,8 @@ pub(crate) struct Log<T> {
     core: Core,
     progress: Progress,
     last_log: String,
-    is_paused: bool,
+    /// Whether runs are to do nothing, where a command has said so.
+    is_paused: Option<bool>,
     channels: BTreeMap<ChannelId, Channel>,
     cues: Vec<Cue>,
     /// The checkpoint of the version before this one, as long as it was not moved over.
@@ -106,7 +109,7 @@ impl<T: Table> Log<T> {
             core: Core::default(),
             progress: Progress::default(),
             last_log: String::new(),
-            is_paused: false,
+            is_paused: None,
             channels: BTreeMap::new(),
             cues: Vec::new(),
             previous: None,
@@ -152,7 +155,7 @@ impl<T: Table> Log<T> {
                 self.progress = Progress::from_entity(row);
                 self.last_log = row.string("LastLog").unwrap_or_default().to_owned();
             }
-            rows::CONTROL => self.is_paused = row.boolean("Paused").unwrap_or_default(),
+            rows::CONTROL => self.is_paused = row.boolean("Paused"),
             moving::CHECKPOINT => self.previous = moving::unmoved(row),
             _ => {
                 if let Some(channel) = Channel::from_entity(row) {
@@ -181,9 +184,9 @@ impl<T: Table> Log<T> {
         self.is_held
     }
 
-    /// Whether runs are to do nothing.
+    /// Whether runs are to do nothing: as a command said last, or else as the version before this one was told.
     pub(crate) fn is_paused(&self) -> bool {
-        self.is_paused || self.previous.as_ref().is_some_and(moving::is_paused)
+        self.is_paused.unwrap_or_else(|| self.previous.as_ref().is_some_and(moving::is_paused))
     }
 
     /// The row that every batch writes.
@@ -346,9 +349,9 @@ impl<T: Table> Log<T> {
         self.commit(Vec::new(), true).await
     }
 
-    /// Whether the flight of a channel, if any, was written down by this run: nobody else can have sent it.
-    pub(crate) fn is_own_flight(&self, id: &ChannelId) -> bool {
-        self.flights.contains_key(id)
+    /// Whether the flight of a channel, if any, was written down by this run and not begun: nobody can have sent it.
+    pub(crate) fn is_unbegun(&self, id: &ChannelId) -> bool {
+        self.flights.get(id) == Some(&false)
     }
 
     /// Notes that a flight is about to be sent.
@@ -361,7 +364,8 @@ impl<T: Table> Log<T> {
         let planned =
             self.flights.iter().filter(|(_, is_begun)| !**is_begun).filter_map(|(id, _)| self.channels.get(id));
         planned
-            .filter(|channel| channel.flight.is_some())
+            // What some recipients have already is no plan any more.
+            .filter(|channel| channel.flight.as_ref().is_some_and(|flight| flight.done.is_empty()))
             .map(|channel| Channel { flight: None, ..channel.clone() })
             .collect()
     }
@@ -396,6 +400,9 @@ impl<T: Table> Log<T> {
         });
         let mut last = None;
         for _ in 0..COMMIT_ATTEMPTS {
+            if !self.has_time() {
+                break;
+            }
             let error = match self.table.submit(PARTITION, &operations).await {
                 Ok(etags) => {
                     core.etag = etags.into_iter().next_back().flatten();
@@ -408,6 +415,10 @@ impl<T: Table> Log<T> {
                 || matches!(error, TableError::Precondition | TableError::Exists | TableError::NotFound);
             if !is_open {
                 return Err(error.into());
+            }
+            if !self.has_time() {
+                last = Some(error);
+                break;
             }
             let there = match self.table.get(PARTITION, rows::CORE).await {
                 Ok(row) => Core::from_entity(&row),
@@ -436,6 +447,11 @@ impl<T: Table> Log<T> {
         Err(last.unwrap_or(unavailable).into())
     }
 
+    /// Whether one more call ends before the deadline, however long it takes.
+    fn has_time(&self) -> bool {
+        (self.clock)() <= times::earlier(self.deadline, TABLE_CALL + DEADLINE_MARGIN)
+    }
+
     fn hold(&mut self, core: Core) {
         // When a run began, by the service's clock, is what it read first.
         self.core = Core { written: self.core.written, ..core };
@@ -447,6 +463,7 @@ impl<T: Table> Log<T> {
         let mut there = Vec::with_capacity(operations.len());
         for operation in operations.drain(..) {
             if let Operation::Delete { row_key } = &operation
+                && self.has_time()
                 && matches!(self.table.get(PARTITION, row_key).await, Err(TableError::NotFound))
             {
                 continue;

@@ -77,7 +77,7 @@ impl<T: Table> Log<T> {
         let oldest = read.map(|read| earlier(earlier(read, overlap), CLOCK_MARGIN));
         let oldest = oldest.map(|time| format!("{DIGEST}{}", time.strftime("%Y%m%dT%H%M%SZ"))).unwrap_or_default();
         let query = Query {
-            row_key_from: Some(oldest.max(format!("{moved}\u{1}")).max(DIGEST.to_owned())),
+            row_key_from: Some(oldest.max(format!("{moved}!")).max(DIGEST.to_owned())),
             page_size: Some(DIGESTS.try_into().unwrap_or(40)),
             ..super::previous_digests()
         };
@@ -159,12 +159,9 @@ impl<T: Table> Log<T> {
         progress.patrol.others_from = swept;
         let mut left = checkpoint.clone();
         left.set("LeaseOwner", OWNER);
-        left.set("LeaseUntil", "9999-12-30T22:00:00Z".parse::<Timestamp>().unwrap_or(Timestamp::MAX));
-        let pause = is_paused(checkpoint)
-            .then(|| Operation::InsertOrReplace(Entity::new(PARTITION, rows::CONTROL).with("Paused", true)));
+        left.set("LeaseUntil", "9999-11-30T00:00:00Z".parse::<Timestamp>().unwrap_or(Timestamp::MAX));
         let last_log = self.last_log.clone();
-        self.move_batch(left, pause.into_iter().collect(), last_log, progress).await?;
-        self.is_paused |= is_paused(checkpoint);
+        self.move_batch(left, Vec::new(), last_log, progress).await?;
         self.previous = None;
         Ok(())
     }

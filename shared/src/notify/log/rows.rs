@@ -63,6 +63,11 @@ impl Position {
         Self { row: row.into(), index }
     }
 
+    /// When the row was written.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        time_of(&self.row)
+    }
+
     fn text(&self) -> String {
         format!("{}/{}", self.row, self.index)
     }
@@ -194,6 +199,10 @@ pub(crate) struct Pass {
     pub(crate) next: Option<String>,
     /// Whether only the quarantine is left.
     pub(crate) is_at_quarantine: bool,
+    /// How often in a row the partition at which it is could not be read.
+    pub(crate) failures: u32,
+    /// Whether a partition was passed over, because it could not be read: the next pass begins to read where this one did.
+    pub(crate) is_partial: bool,
 }
 
 impl Progress {
@@ -217,12 +226,14 @@ impl Progress {
             row.set("ResumePartition", partition_key.as_str());
             row.set("ResumeNext", next.clone().unwrap_or_default());
         }
-        if let Some(Pass { is_full, began, at, next, is_at_quarantine }) = pass {
+        if let Some(Pass { is_full, began, at, next, is_at_quarantine, failures, is_partial }) = pass {
             row.set("PassIsFull", *is_full);
             row.set("PassBegan", *began);
             row.set("PassAt", at.as_str());
             row.set("PassNext", next.clone().unwrap_or_default());
             row.set("PassIsAtQuarantine", *is_at_quarantine);
+            row.set("PassFailures", i64::from(*failures));
+            row.set("PassIsPartial", *is_partial);
         }
         let extras: Vec<_> = self.extras.iter().map(|extra| json!([extra.partition_key, extra.newest])).collect();
         row.set_text("Extras", &Json::from(extras).to_string());
@@ -252,6 +263,8 @@ impl Progress {
                     at: row.string("PassAt").unwrap_or_default().to_owned(),
                     next: text("PassNext"),
                     is_at_quarantine: row.boolean("PassIsAtQuarantine").unwrap_or_default(),
+                    failures: row.integer("PassFailures").and_then(|number| number.try_into().ok()).unwrap_or_default(),
+                    is_partial: row.boolean("PassIsPartial").unwrap_or_default(),
                 }),
             },
             extras: extras.into_iter().map(|(partition_key, newest)| Extra { partition_key, newest }).collect(),

@@ -1,1 +1,3 @@
 //! The notifier against tables and a mail service in memory.
+
+mod breakit;
