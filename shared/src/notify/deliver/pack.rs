@@ -39,7 +39,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let Some(mut channel) = run.log.channel(id).filter(|channel| channel.owes()).cloned() else {
             return Ok(None);
         };
-        if !run.log.is_own_flight(id) {
+        if !run.log.is_unbegun(id) {
             channel.doubt();
         }
         let Some(mut selection) = self.select(run, &channel, recent_only).await? else { return Ok(None) };

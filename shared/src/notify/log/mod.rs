@@ -341,9 +341,9 @@ impl<T: Table> Log<T> {
         self.commit(Vec::new(), true).await
     }
 
-    /// Whether the flight of a channel, if any, was written down by this run: nobody else can have sent it.
-    pub(crate) fn is_own_flight(&self, id: &ChannelId) -> bool {
-        self.flights.contains_key(id)
+    /// Whether the flight of a channel, if any, was written down by this run and not begun: nobody can have sent it.
+    pub(crate) fn is_unbegun(&self, id: &ChannelId) -> bool {
+        self.flights.get(id) == Some(&false)
     }
 
     /// Notes that a flight is about to be sent.
