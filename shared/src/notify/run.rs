@@ -68,13 +68,16 @@ impl<T: Table> Run<T> {
 pub(crate) struct Recent {
     rows: BTreeMap<String, (LogRow, Vec<Item>)>,
     bytes: usize,
+    /// Whether a row did not fit. What comes behind it is not held either: a reader of these rows must miss none.
+    is_full: bool,
 }
 
 impl Recent {
     /// Holds a row of the log with its items, as long as there is room.
     pub(crate) fn put(&mut self, row: LogRow, items: Vec<Item>) {
         let bytes: usize = items.iter().map(Item::bytes).sum();
-        if self.bytes + bytes <= MEMORY_BYTES {
+        self.is_full |= self.bytes + bytes > MEMORY_BYTES;
+        if !self.is_full {
             self.bytes += bytes;
             self.rows.insert(row.key.clone(), (row, items));
         }
