@@ -295,6 +295,13 @@ impl<T: Table> Log<T> {
     }
 
     /// Once an hour, where there was nothing to do: moves the watermark and sums up the idle runs. Takes no lease.
+    /// Writes the first progress, which covers nothing yet. Takes no lease.
+    pub(crate) async fn write_progress(&mut self, progress: Progress) -> Result<(), NotifyError> {
+        self.commit(vec![Operation::InsertOrReplace(progress.to_entity(&self.last_log))], false).await?;
+        self.progress = progress;
+        Ok(())
+    }
+
     pub(crate) async fn heartbeat(&mut self, progress: Progress, idle: &RunRecord) -> Result<(), NotifyError> {
         let operations = vec![Operation::InsertOrReplace(progress.to_entity(&self.last_log)), run_operation(idle)];
         self.commit(operations, false).await?;
@@ -433,8 +440,8 @@ impl<T: Table> Log<T> {
 
     fn hold(&mut self, core: Core) {
         // When a run began, by the service's clock, is what it read first.
+        self.is_held = core.lease_owner.is_some();
         self.core = Core { written: self.core.written, ..core };
-        self.is_held = true;
     }
 
     /// Takes the deletions of rows that are gone out of a batch.
