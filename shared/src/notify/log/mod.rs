@@ -55,7 +55,8 @@ pub(crate) struct Log<T> {
     core: Core,
     progress: Progress,
     last_log: String,
-    is_paused: bool,
+    /// What `pause` or `resume` said last. `None`: neither was ever called in this version.
+    is_paused: Option<bool>,
     channels: BTreeMap<ChannelId, Channel>,
     cues: Vec<Cue>,
     /// The checkpoint of the version before this one, as long as it was not moved over.
@@ -106,7 +107,7 @@ impl<T: Table> Log<T> {
             core: Core::default(),
             progress: Progress::default(),
             last_log: String::new(),
-            is_paused: false,
+            is_paused: None,
             channels: BTreeMap::new(),
             cues: Vec::new(),
             previous: None,
@@ -148,7 +149,7 @@ impl<T: Table> Log<T> {
                 self.progress = Progress::from_entity(row);
                 self.last_log = row.string("LastLog").unwrap_or_default().to_owned();
             }
-            rows::CONTROL => self.is_paused = row.boolean("Paused").unwrap_or_default(),
+            rows::CONTROL => self.is_paused = row.boolean("Paused"),
             moving::CHECKPOINT => self.previous = moving::unmoved(row),
             _ => {
                 if let Some(channel) = Channel::from_entity(row) {
@@ -178,7 +179,7 @@ impl<T: Table> Log<T> {
 
     /// Whether runs are to do nothing.
     pub(crate) fn is_paused(&self) -> bool {
-        self.is_paused || self.previous.as_ref().is_some_and(moving::is_paused)
+        self.is_paused.unwrap_or_else(|| self.previous.as_ref().is_some_and(moving::is_paused))
     }
 
     /// The row that every batch writes.
@@ -294,7 +295,6 @@ impl<T: Table> Log<T> {
         Ok(())
     }
 
-    /// Once an hour, where there was nothing to do: moves the watermark and sums up the idle runs. Takes no lease.
     /// Writes the first progress, which covers nothing yet. Takes no lease.
     pub(crate) async fn write_progress(&mut self, progress: Progress) -> Result<(), NotifyError> {
         self.commit(vec![Operation::InsertOrReplace(progress.to_entity(&self.last_log))], false).await?;
@@ -302,6 +302,7 @@ impl<T: Table> Log<T> {
         Ok(())
     }
 
+    /// Once an hour, where there was nothing to do: moves the watermark and sums up the idle runs. Takes no lease.
     pub(crate) async fn heartbeat(&mut self, progress: Progress, idle: &RunRecord) -> Result<(), NotifyError> {
         let operations = vec![Operation::InsertOrReplace(progress.to_entity(&self.last_log)), run_operation(idle)];
         self.commit(operations, false).await?;
@@ -439,8 +440,8 @@ impl<T: Table> Log<T> {
     }
 
     fn hold(&mut self, core: Core) {
-        // When a run began, by the service's clock, is what it read first.
         self.is_held = core.lease_owner.is_some();
+        // When a run began, by the service's clock, is what it read first.
         self.core = Core { written: self.core.written, ..core };
     }
 
