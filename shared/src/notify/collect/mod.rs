@@ -102,9 +102,13 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let had_resume = progress.resume.is_some();
         let mut reading = Reading { batch: Batch::default(), known: None, known_from, progress };
 
-        let is_complete =
-            self.follow_cues(run, &mut reading).await? && self.read_window(run, &mut reading, from, began).await?;
+        // A cue that cannot be followed waits, and keeps nothing from being read.
+        let followed = self.follow_cues(run, &mut reading).await;
+        let is_followed = !matches!(followed, Ok(false));
+        run.part("cues", followed.map(drop))?;
+        let is_complete = self.read_window(run, &mut reading, from, began).await?;
         let has_failed = run.record.error.is_some();
+        run.is_stopped |= !is_followed;
         if is_complete {
             let progress = &mut reading.progress;
             progress.watermark = progress.watermark.max(began);
@@ -112,9 +116,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             let quiet_since = earlier(now, EXTRA_LIFE);
             progress.extras.retain(|extra| extra.newest >= quiet_since);
         } else {
-            run.is_stopped = !has_failed;
+            run.is_stopped |= !has_failed;
         }
-        if !reading.batch.is_empty() || run.log.is_held() || had_resume || run.is_stopped {
+        let is_other = had_resume || reading.progress.extras != run.log.progress().extras;
+        if !reading.batch.is_empty() || run.log.is_held() || is_other || run.is_stopped {
             self.record(run, &mut reading.batch, &mut reading.progress).await?;
         }
         Ok(())
@@ -128,9 +133,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// Fetches the rows that cues name. Says whether all of them were followed.
     async fn follow_cues(&self, run: &mut Run<T>, reading: &mut Reading) -> Result<bool, NotifyError> {
-        let now = self.now();
         for cues in run.log.cues().to_vec().chunks(MAX_CUES) {
-            if !run.has_time(now, TABLE_CALL * 2) {
+            let now = self.now();
+            let rounds = i32::try_from(cues.len().div_ceil(READS_AT_ONCE)).unwrap_or(i32::MAX);
+            if !run.has_time(now, TABLE_CALL * (rounds + 1)) {
                 return Ok(false);
             }
             let reads: Vec<_> = cues.iter().map(|cue| self.cued(cue)).collect();
@@ -330,13 +336,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         self.record(run, &mut part, &mut progress).await
     }
 
-    /// Records a batch with the progress that it stands for.
+    /// Records a batch with the progress that it stands for. Where that fails, the batch keeps what it holds: it counts as
+    /// found, and nobody would look for it again.
     async fn record(&self, run: &mut Run<T>, batch: &mut Batch, progress: &mut Progress) -> Result<(), NotifyError> {
-        let Batch { items, cues, .. } = std::mem::take(batch);
+        let Batch { items, cues, .. } = &*batch;
         let now = self.now();
         progress.newest_lead = progress.newest_lead.max(run.log.progress().newest_lead);
         progress.newest_test_lead = progress.newest_test_lead.max(run.log.progress().newest_test_lead);
-        for item in &items {
+        for item in items {
             let Item::Lead(stored) = item else { continue };
             let written = Some(stored.timestamp.unwrap_or(now));
             // What validation writes says nothing about what Microsoft sends.
@@ -349,8 +356,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         let found: Vec<_> =
             items.iter().map(|item| Found { entry: item.entry(), routes: self.routes_of(item) }).collect();
-        let answered: Vec<_> = cues.into_iter().map(|cue| cue.row_key).collect();
+        let answered: Vec<_> = cues.iter().map(|cue| cue.row_key.clone()).collect();
         let row = run.log.record(&found, progress.clone(), &answered, self.settings.digest_size, &mut run.ids).await?;
+        let items = std::mem::take(batch).items;
         for item in &items {
             match item {
                 Item::Lead(stored) => {
