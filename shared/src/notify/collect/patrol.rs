@@ -65,7 +65,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if is_first {
             return Ok(());
         }
-        self.leave_out_recorded(run, &mut batch, &progress).await?;
+        if !self.leave_out_recorded(run, &mut batch, &progress).await? {
+            run.is_stopped = true;
+            return Ok(());
+        }
         self.record_in_parts(run, batch, progress).await?;
         self.deliver_recent(run).await
     }
@@ -90,7 +93,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     async fn step(&self, run: &mut Run<T>, progress: &mut Progress, batch: &mut Batch) -> Result<(), NotifyError> {
         let Some(mut pass) = progress.patrol.pass.clone() else { return Ok(()) };
         if pass.is_at_quarantine {
-            return self.search_quarantine(progress, pass, batch).await;
+            return self.search_quarantine(run, progress, pass, batch).await;
         }
         if pass.next.is_none() {
             let Some(at) = self.hop(&pass.at).await? else {
@@ -168,9 +171,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// The last part of a pass: bodies that were quarantined without a cue. They are found by their keys, which begin with
-    /// the day.
+    /// the day. Where time runs out within a page, the page is read once more by the next run.
     async fn search_quarantine(
         &self,
+        run: &mut Run<T>,
         progress: &mut Progress,
         mut pass: Pass,
         batch: &mut Batch,
@@ -182,6 +186,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             page_size: Some(log::MAX_ENTRIES.try_into().unwrap_or(500)),
             ..Query::partition(quarantine::PARTITION)
         };
+        let unchanged = pass.clone();
         let next = pass.next.take().and_then(|next| Continuation::parse(&next));
         let page = self.state.page(&query, next.as_ref()).await?;
         // What was written before this pass's time was found by the pass before it.
@@ -189,10 +194,20 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let keys = page.entities.into_iter().filter(is_new).map(|row| Entry::Quarantined(row.row_key));
         let mut keys: Vec<_> = keys.collect();
         let since = log_key(earlier(from, CLOCK_MARGIN));
-        let known = self.recorded(&keys, &since).await?;
+        let Some(known) = self.recorded(run, &keys, &since).await? else {
+            run.is_stopped = true;
+            progress.patrol.pass = Some(unchanged);
+            return Ok(());
+        };
         keys.retain(|entry| !known.contains(&entry.json().to_string()));
         for entry in keys {
             let Entry::Quarantined(row_key) = entry else { continue };
+            // After this slice, what it found is compared with the log once more, and recorded.
+            if !run.has_time(self.now(), TABLE_CALL * 4) {
+                run.is_stopped = true;
+                progress.patrol.pass = Some(unchanged);
+                return Ok(());
+            }
             match self.state.get(quarantine::PARTITION, &row_key).await {
                 Ok(row) => batch.push(Item::of_body(&row)),
                 Err(TableError::NotFound) => {}
@@ -209,37 +224,48 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         Ok(())
     }
 
-    /// Leaves out what the log holds since the last pass began.
+    /// Leaves out what the log holds since the last pass began. Says whether there was time for it.
     async fn leave_out_recorded(
         &self,
         run: &Run<T>,
         batch: &mut Batch,
         progress: &Progress,
-    ) -> Result<(), NotifyError> {
+    ) -> Result<bool, NotifyError> {
         if batch.items.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let patrol = &run.log.progress().patrol;
         let patrol = if patrol.days_from.is_some() { patrol } else { &progress.patrol };
         let from = [patrol.days_from, patrol.others_from].into_iter().flatten().min().unwrap_or(Timestamp::MIN);
         let entries: Vec<_> = batch.items.iter().map(Item::entry).collect();
-        let known = self.recorded(&entries, &log_key(earlier(from, CLOCK_MARGIN))).await?;
+        let Some(known) = self.recorded(run, &entries, &log_key(earlier(from, CLOCK_MARGIN))).await? else {
+            return Ok(false);
+        };
         batch.items.retain(|item| !known.contains(&item.entry().json().to_string()));
-        Ok(())
+        Ok(true)
     }
 
     /// Which of these the log holds from a key on. Holds a few rows of the log at a time, however many there are.
-    async fn recorded(&self, entries: &[Entry], from: &str) -> Result<BTreeSet<String>, NotifyError> {
+    /// `None` where time ran out.
+    async fn recorded(
+        &self,
+        run: &Run<T>,
+        entries: &[Entry],
+        from: &str,
+    ) -> Result<Option<BTreeSet<String>>, NotifyError> {
         let wanted: BTreeSet<_> = entries.iter().map(|entry| entry.json().to_string()).collect();
         let mut found = BTreeSet::new();
         let mut next = None;
         loop {
+            if !run.has_time(self.now(), TABLE_CALL) {
+                return Ok(None);
+            }
             let (rows, following) = log::page(&self.state, from, LOG_ROWS, next.as_ref()).await?;
             let there = rows.iter().flat_map(|row| &row.entries).map(|entry| entry.json().to_string());
             found.extend(there.filter(|entry| wanted.contains(entry)));
             next = following;
             if next.is_none() {
-                return Ok(found);
+                return Ok(Some(found));
             }
         }
     }
