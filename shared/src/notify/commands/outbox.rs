@@ -2,6 +2,7 @@
 
 use crate::mail::Mailer;
 use crate::notify::log::{self, Channel, ChannelId, Entry, Found, MAX_CUES, Parked};
+use crate::notify::routing::DEFAULT_ROUTE;
 use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
 use crate::table::{Query, Table};
@@ -88,13 +89,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             if !run.has_time(self.now(), TABLE_CALL) {
                 break;
             }
-            let route = |id: &ChannelId| run.log.channel(id).map(|channel| channel.route.clone());
+            // The leads of a route that is gone are the default recipients'.
+            let route = |id: &ChannelId| run.log.channel(id).map_or(DEFAULT_ROUTE, |channel| &channel.route).to_owned();
             let found: Vec<_> = parked
                 .iter()
-                .map(|parked| Found {
-                    entry: parked.entry.clone(),
-                    routes: route(&parked.channel).into_iter().collect(),
-                })
+                .map(|parked| Found { entry: parked.entry.clone(), routes: vec![route(&parked.channel)] })
                 .collect();
             let keys: Vec<_> = parked.iter().map(Parked::row_key).collect();
             let progress = run.log.progress().clone();
