@@ -215,6 +215,9 @@ impl People {
             actions.retain(|action| action.time >= earlier(now, window));
             actions.sort_by_key(|action| std::cmp::Reverse(action.time));
             actions.truncate(MAX_ACTIONS);
+            if actions.is_empty() {
+                continue;
+            }
             let mut entity = Entity::new(PARTITION, person);
             entity.set_text("Actions", &serde_json::json!(actions).to_string());
             let operation = Operation::InsertOrReplace(entity);
