@@ -8,7 +8,7 @@ use super::times::earlier;
 use crate::lead::StoredLead;
 use crate::mail::PastAction;
 use crate::table::{Continuation, Entity, MAX_BATCH_OPERATIONS, Operation, Query, Table, TableError};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -61,12 +61,18 @@ enum End {
 
 impl Keys {
     /// Reads on, a page for every [`PEOPLE_A_PAGE`] of those who would have to be looked up.
-    async fn read_on<T: Table>(&mut self, state: &T, people: &[String]) -> Result<(), TableError> {
+    async fn read_on<T: Table>(
+        &mut self,
+        state: &T,
+        people: &[String],
+        may_go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), TableError> {
         let unknown = people.iter().filter(|key| self.may_have(key)).count();
         let query = Query { select: vec!["RowKey"], ..Query::partition(PARTITION) };
         for _ in 0..unknown / PEOPLE_A_PAGE {
             let from = match &self.end {
                 End::Everything => return Ok(()),
+                _ if !may_go_on() => return Ok(()),
                 _ if self.read.len() >= MAX_KEYS => return Ok(()),
                 End::Nothing => None,
                 End::Row(_, next) => Some(next),
@@ -120,18 +126,19 @@ struct KnownAction {
 
 impl People {
     /// Notes leads in the index: reads what it knows about their people, adds what they do now, and writes back what has
-    /// changed. Noting a lead twice changes nothing.
+    /// changed. Noting a lead twice changes nothing. Who cannot be read because `may_go_on` says no is left out.
     pub(super) async fn note<'a, T: Table>(
         &mut self,
         state: &T,
         leads: impl Iterator<Item = &'a StoredLead> + Clone,
         window: SignedDuration,
         now: Timestamp,
+        may_go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), NotifyError> {
         if self.people.len() > MAX_PEOPLE {
             self.people.clear();
         }
-        let read = self.read(state, leads.clone()).await;
+        let read = self.read(state, leads.clone(), may_go_on).await;
         let mut changed = BTreeSet::new();
         for stored in leads {
             if let Some(person) = self.add(stored) {
@@ -147,10 +154,11 @@ impl People {
         &mut self,
         state: &T,
         leads: impl Iterator<Item = &'a StoredLead>,
+        may_go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), TableError> {
         let people: BTreeSet<_> = leads.filter_map(person).filter(|person| !self.people.contains_key(person)).collect();
         let people: Vec<_> = people.into_iter().collect();
-        self.keys.read_on(state, &people).await?;
+        self.keys.read_on(state, &people, may_go_on).await?;
         let (known, new): (Vec<_>, Vec<_>) = people.into_iter().partition(|key| self.keys.may_have(key));
         let read = |key: String| async move {
             let actions = match state.get(PARTITION, &key).await {
@@ -160,9 +168,13 @@ impl People {
             };
             Ok((key, actions))
         };
-        let known: Vec<(String, Vec<KnownAction>)> =
-            stream::iter(known).map(read).buffered(READS_AT_ONCE).try_collect().await?;
-        self.people.extend(known);
+        let mut reads = stream::iter(known).map(read).buffered(READS_AT_ONCE);
+        while may_go_on()
+            && let Some(read) = reads.next().await
+        {
+            let (key, actions) = read?;
+            self.people.insert(key, actions);
+        }
         self.people.extend(new.into_iter().map(|key| (key, Vec::new())));
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::NotifyError;
 use super::collect::Item;
 use super::contacts::People;
 use super::log::{DigestIds, Log, LogRow, RunRecord};
+use super::times::later;
 use crate::table::Table;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -36,12 +37,16 @@ pub(crate) struct Run<T> {
     pub(crate) is_stopped: bool,
 }
 
+/// See [`Run::has_time`].
+pub(crate) fn has_time(deadline: Timestamp, now: Timestamp, calls: SignedDuration) -> bool {
+    later(now, calls + TABLE_CALL * 2 + DEADLINE_MARGIN) <= deadline
+}
+
 impl<T: Table> Run<T> {
     /// Whether so much time is left that calls which take as long as this can begin, with what must follow them: a batch
     /// that notes their outcome, and the one that ends the run.
     pub(crate) fn has_time(&self, now: Timestamp, calls: SignedDuration) -> bool {
-        let until = now.saturating_add(calls + TABLE_CALL * 2 + DEADLINE_MARGIN).unwrap_or(Timestamp::MAX);
-        until <= self.deadline
+        has_time(self.deadline, now, calls)
     }
 
     /// Notes how a part ended. Only what leaves this run without its lease keeps the next part from its work.

@@ -8,7 +8,7 @@ use crate::mail::{
 };
 use crate::notify::collect::Item;
 use crate::notify::log::{Channel, ChannelId};
-use crate::notify::run::Run;
+use crate::notify::run::{Run, SEND, TABLE_CALL, has_time};
 use crate::notify::{Notifier, NotifyError};
 use crate::table::Table;
 use sha2::{Digest as _, Sha256};
@@ -43,7 +43,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             channel.doubt();
         }
         let Some(mut selection) = self.select(run, &channel, recent_only).await? else { return Ok(None) };
-        self.read_items(run, &mut selection).await?;
+        if !self.read_items(run, &channel, &mut selection).await? {
+            return Ok(None);
+        }
         let id = match &channel.flight {
             Some(flight) => flight.id.clone(),
             None => run.ids.next(),
@@ -69,7 +71,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     pub(in crate::notify) async fn with_history(&self, run: &mut Run<T>, items: &[Item]) -> Digest {
         let leads = || items.iter().filter_map(Item::lead);
         let window = crate::notify::times::span(self.settings.contact_window);
-        let noted = run.people.note(&self.state, leads(), window, run.started).await;
+        // Where there is no time for it, they go out without a history, too.
+        let deadline = run.deadline;
+        let may_go_on = || has_time(deadline, self.now(), SEND + TABLE_CALL * 3);
+        let noted = run.people.note(&self.state, leads(), window, run.started, &may_go_on).await;
         if let Err(error) = noted {
             run.failed("contacts", &error);
         }

@@ -3,11 +3,12 @@
 use crate::mail::Mailer;
 use crate::notify::collect::Item;
 use crate::notify::log::{self, Channel, Entry, LogRow, Position};
-use crate::notify::run::{Run, TABLE_CALL};
+use crate::notify::run::{Run, SEND, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
 use crate::quarantine;
 use crate::table::{Table, TableError};
 use futures::stream::{self, StreamExt as _};
+use jiff::SignedDuration;
 
 /// How many rows of the log are read at a time: each may hold half a megabyte.
 const LOG_ROWS: u32 = 8;
@@ -17,6 +18,9 @@ const READS_AT_ONCE: usize = 16;
 
 /// The most bytes of rows in one mail.
 const MAIL_BYTES: usize = 3 * 1024 * 1024;
+
+/// What must follow the reading of a mail's rows: calls that are under way, the announcement, the send and its note.
+const AFTER_READING: SignedDuration = SignedDuration::from_secs(SEND.as_secs() + 4 * TABLE_CALL.as_secs());
 
 /// What a channel's next mail is made of.
 pub(crate) struct Selection {
@@ -78,8 +82,16 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// Reads the items of a selection, from memory or from the tables. Where they are more than a mail can hold, the
-    /// selection is cut.
-    pub(super) async fn read_items(&self, run: &Run<T>, selection: &mut Selection) -> Result<(), NotifyError> {
+    /// selection is cut, and also where time runs out. Says whether there is a mail: one of which some recipients have
+    /// their part is not cut for want of time, since it is the same for the others.
+    pub(super) async fn read_items(
+        &self,
+        run: &Run<T>,
+        channel: &Channel,
+        selection: &mut Selection,
+    ) -> Result<bool, NotifyError> {
+        let has_parts = channel.flight.as_ref().is_some_and(|flight| !flight.done.is_empty());
+        let count = selection.entries.len();
         let (mut items, mut bytes) = (Vec::new(), 0);
         {
             let reads: Vec<_> =
@@ -92,11 +104,17 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     break;
                 }
                 items.push(item);
+                if items.len() < count && !run.has_time(self.now(), AFTER_READING) {
+                    if has_parts {
+                        return Ok(false);
+                    }
+                    break;
+                }
             }
         }
         selection.items = items;
         selection.cut(selection.items.len());
-        Ok(())
+        Ok(true)
     }
 
     async fn recent_or_read(&self, run: &Run<T>, at: &Position, entry: &Entry) -> Result<Option<Item>, NotifyError> {
