@@ -386,23 +386,6 @@ async fn the_first_retry_after_a_run_was_killed_finds_the_lease_free() {
 }
 
 #[tokio::test]
-async fn however_little_time_a_run_has_no_call_that_may_take_long_keeps_it_beyond_its_deadline() {
-    for seconds in (60..300).step_by(7) {
-        let world = World::new().with("LEADS_DIGEST_SIZE", "5");
-        world.runs(2, MINUTE).await;
-        put_many(&world, "Lead", 40);
-        world.arrive_under("odd", "Odd", BACKUP).await;
-        for number in 0..30 {
-            world.quarantine(format!("Body{number}x").as_bytes()).await;
-        }
-        world.advance(HOUR * 24);
-        world.run_slowly(SECOND * 10, SECOND * 20, world.now() + SECOND * seconds);
-        world.runs(30, HOUR).await;
-        assert_eq!((missing(&world, "Lead", 40), world.mails_with("Odd")), (0, 1), "{seconds} s");
-    }
-}
-
-#[tokio::test]
 async fn an_address_that_is_too_long_for_a_header_costs_its_lead_nothing() {
     let world = World::new();
     let address = format!("a@{}.example", vec!["\u{fc}".repeat(20); 9].join("."));

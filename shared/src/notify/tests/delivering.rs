@@ -119,9 +119,7 @@ async fn only_what_may_have_been_accepted_is_marked_when_it_is_sent_again() {
         let record = world.run().await;
         assert_eq!((record.outcome, record.owed), (Outcome::Complete, 0), "{fault:?}");
         let mails = world.mailer.accepted();
-        let is_repeat = |name: &str| {
-            mails.iter().filter(|mail| mail.text.contains(name)).next_back().unwrap().text.contains(REPEAT)
-        };
+        let is_repeat = |name: &str| mails.iter().rfind(|mail| mail.text.contains(name)).unwrap().text.contains(REPEAT);
         assert_eq!((is_repeat("Ada"), is_repeat("Grace")), (is_marked, false), "{fault:?}");
     }
 }
@@ -198,6 +196,27 @@ async fn a_run_stops_before_its_deadline_and_the_next_one_reads_on() {
     world.runs(3, SignedDuration::ZERO).await;
     for name in &names {
         assert_eq!(world.mails_with(name), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn however_little_time_a_run_has_no_call_that_may_take_long_keeps_it_beyond_its_deadline() {
+    for seconds in (60..300).step_by(7) {
+        let world = World::new().with("LEADS_DIGEST_SIZE", "5");
+        world.runs(2, MINUTE).await;
+        let names: Vec<_> = (0..40).map(|number| format!("Lead{number:03}x")).collect();
+        for name in &names {
+            world.arrive(&[name.as_str()]).await;
+        }
+        world.arrive_under("odd", "Odd", BACKUP).await;
+        for number in 0..30 {
+            world.quarantine(format!("Body{number}x").as_bytes()).await;
+        }
+        world.advance(HOUR * 24);
+        world.run_slowly(SECOND * 10, SECOND * 20, world.now() + SECOND * seconds);
+        world.runs(30, HOUR).await;
+        assert!(names.iter().all(|name| world.mails_with(name) == 1), "{seconds} s");
+        assert_eq!(world.mails_with("Odd"), 1, "{seconds} s");
     }
 }
 
