@@ -8,7 +8,7 @@ use super::times::earlier;
 use crate::lead::StoredLead;
 use crate::mail::PastAction;
 use crate::table::{Continuation, Entity, MAX_BATCH_OPERATIONS, Operation, Query, Table, TableError};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -72,6 +72,7 @@ impl Keys {
         for _ in 0..unknown / PEOPLE_A_PAGE {
             let from = match &self.end {
                 End::Everything => return Ok(()),
+                _ if !may_go_on() => return Ok(()),
                 _ if self.read.len() >= MAX_KEYS => return Ok(()),
                 End::Nothing => None,
                 End::Row(_, next) => Some(next),
@@ -169,9 +170,13 @@ impl People {
             };
             Ok((key, actions))
         };
-        let known: Vec<(String, Vec<KnownAction>)> =
-            stream::iter(known).map(read).buffered(READS_AT_ONCE).try_collect().await?;
-        self.people.extend(known);
+        let mut reads = stream::iter(known).map(read).buffered(READS_AT_ONCE);
+        while may_go_on()
+            && let Some(read) = reads.next().await
+        {
+            let (key, actions) = read?;
+            self.people.insert(key, actions);
+        }
         self.people.extend(new.into_iter().map(|key| (key, Vec::new())));
         Ok(())
     }
@@ -225,6 +230,9 @@ impl People {
             actions.retain(|action| action.time >= earlier(now, window));
             actions.sort_by_key(|action| std::cmp::Reverse(action.time));
             actions.truncate(MAX_ACTIONS);
+            if actions.is_empty() {
+                continue;
+            }
             let mut entity = Entity::new(PARTITION, person);
             entity.set_text("Actions", &serde_json::json!(actions).to_string());
             let operation = Operation::InsertOrReplace(entity);

@@ -121,6 +121,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if run.log.is_busy() {
             return Ok(self.nothing_done(run, Outcome::Busy));
         }
+        if !run.log.is_to_be_moved() && run.log.progress().watermark.is_none() {
+            match self.answer_from_now_on(&mut run).await {
+                Err(NotifyError::LeaseLost) => return Ok(self.nothing_done(run, Outcome::Busy)),
+                written => written?,
+            }
+        }
         if run.log.is_paused() {
             tracing::warn!(run = id, "the notifier is paused: nothing is read, nothing is lost");
             return Ok(self.nothing_done(run, Outcome::Paused));
@@ -130,6 +136,16 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             Err(error) => Err(error),
             Ok(()) => self.end(run).await,
         }
+    }
+
+    /// Writes down from when on the notifier is answerable for every lead. The very first run does so before anything else,
+    /// even where it is paused or fails: later runs look back as far.
+    async fn answer_from_now_on(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
+        let now = self.now();
+        let mut progress = run.log.progress().clone();
+        progress.watermark = Some(self.first_watermark(now));
+        progress.newest_lead.get_or_insert(now);
+        run.log.write_progress(progress).await
     }
 
     /// The parts of a run, in their order: what is new first. A part that fails keeps none that follows from its work.

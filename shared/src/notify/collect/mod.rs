@@ -109,9 +109,13 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let had_resume = progress.resume.is_some();
         let mut reading = Reading { batch: Batch::default(), known: None, known_from, progress, now };
 
-        let is_complete =
-            self.follow_cues(run, &mut reading).await? && self.read_window(run, &mut reading, from, began).await?;
+        // A cue that cannot be followed waits, and keeps nothing from being read.
+        let followed = self.follow_cues(run, &mut reading).await;
+        let is_followed = !matches!(followed, Ok(false));
+        run.part("cues", followed.map(drop))?;
+        let is_complete = self.read_window(run, &mut reading, from, began).await?;
         let has_failed = run.record.error.is_some();
+        run.is_stopped |= !is_followed;
         if is_complete {
             let progress = &mut reading.progress;
             progress.watermark = progress.watermark.max(began);
@@ -119,9 +123,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             let quiet_since = earlier(now, EXTRA_LIFE);
             progress.extras.retain(|extra| extra.newest >= quiet_since);
         } else {
-            run.is_stopped = !has_failed;
+            run.is_stopped |= !has_failed;
         }
-        if !reading.batch.is_empty() || run.log.is_held() || had_resume || run.is_stopped {
+        let is_other = had_resume || reading.progress.extras != run.log.progress().extras;
+        if !reading.batch.is_empty() || run.log.is_held() || is_other || run.is_stopped {
             self.record(run, &mut reading.batch, &mut reading.progress).await?;
         }
         Ok(())
@@ -340,7 +345,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         self.record(run, &mut part, &mut progress).await
     }
 
-    /// Records a batch with the progress that it stands for.
+    /// Records a batch with the progress that it stands for. Where that fails, the batch keeps what it holds: it counts as
+    /// found, and nobody would look for it again.
     async fn record(&self, run: &mut Run<T>, batch: &mut Batch, progress: &mut Progress) -> Result<(), NotifyError> {
         let Batch { items, cues, .. } = &*batch;
         let now = self.now();

@@ -197,7 +197,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// The last part of a pass: bodies that were quarantined without a cue. They are found by their keys, which begin with
-    /// the day.
+    /// the day. Where time runs out within a page, the page is read once more by the next run.
     async fn search_quarantine(
         &self,
         run: &Run<T>,

@@ -55,6 +55,8 @@ struct Erasure {
     rows_read: usize,
     is_to_delete: bool,
     renewed: Option<Timestamp>,
+    /// Whether time ran out within a page, which is to be looked through once more.
+    is_out_of_time: bool,
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -119,6 +121,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     LEADS => self.erase_leads(person, next.take(), run, erasure).await?,
                     _ => self.erase_bodies(person, next.take(), run, erasure).await?,
                 };
+                if erasure.is_out_of_time {
+                    let next = next.as_ref().map(Continuation::to_text).unwrap_or_default();
+                    return Ok(Some(format!("{part}:{next}")));
+                }
                 if next.is_none() {
                     break;
                 }
@@ -159,18 +165,25 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let mut contacts = BTreeSet::new();
         for row in theirs {
             if erasure.is_to_delete {
+                if !run.has_time(self.now(), TABLE_CALL * 5) {
+                    erasure.is_out_of_time = true;
+                    break;
+                }
                 self.renew(run, erasure).await?;
                 remove(&self.leads, &row.partition_key, &row.row_key).await?;
             }
             *erasure.leads.entry(row.partition_key.clone()).or_default() += 1;
-            // A name may stand around the address, and then the index knows both together.
-            contacts.extend(StoredLead::from_entity(row).ok().as_ref().and_then(contacts::person));
+            // A name may stand around the address, and then the index knows both together. Whoever only names the address is
+            // another person.
+            let stored =
+                StoredLead::from_entity(row).ok().filter(|stored| person.is_in(&stored.lead.normalized_email()));
+            contacts.extend(stored.as_ref().and_then(contacts::person));
         }
         contacts.retain(|contact| person.forms().iter().all(|form| contacts::key(form) != *contact));
         for contact in contacts {
             self.erase_contact(&contact, erasure).await?;
         }
-        Ok(page.next)
+        Ok(if erasure.is_out_of_time { from } else { page.next })
     }
 
     /// One page of the quarantine.
@@ -189,6 +202,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 continue;
             }
             if erasure.is_to_delete {
+                if !run.has_time(self.now(), TABLE_CALL * 5) {
+                    erasure.is_out_of_time = true;
+                    return Ok(from);
+                }
                 self.renew(run, erasure).await?;
                 self.erase_from_log(run, &[Entry::Quarantined(row.row_key.clone())]).await?;
                 remove(&self.state, &row.partition_key, &row.row_key).await?;

@@ -63,7 +63,10 @@ impl Channel {
     /// The mail service refused a mail with so many entries: the next one has half as many; a single one goes without its
     /// texts; and if even that is refused, it is given up, so that those behind it get through.
     pub(super) fn refused(&mut self, until: &Position, entries: &[(Position, Entry)], reason: &str) -> Option<Parked> {
-        self.flight = None;
+        if self.flight.take().is_some_and(|flight| !flight.done.is_empty()) {
+            // Some recipients have it already: what goes to all of them again is marked.
+            self.maybe = self.maybe.clone().max(until.clone());
+        }
         self.reason = Some(reason.to_owned());
         match entries {
             [(at, entry)] if self.is_reduced => {

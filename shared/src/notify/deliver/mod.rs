@@ -107,9 +107,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 channel.flight = Some(Flight { until, id: parcel.id.clone(), done });
                 channels.push(channel.clone());
             }
-            run.log.begin_flight(&channel.id);
         }
-        if channels.is_empty() { Ok(()) } else { run.log.deliver(channels, &[]).await }
+        if !channels.is_empty() {
+            run.log.deliver(channels, &[]).await?;
+        }
+        for parcel in parcels.iter().filter(|parcel| parcel.message.is_some()) {
+            run.log.begin_flight(&parcel.channel.id);
+        }
+        Ok(())
     }
 
     /// Notes what became of a round's mails in one batch, together with what each channel sends next. Gives the channels

@@ -92,7 +92,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 selection.entries.iter().map(|(at, entry)| self.recent_or_read(run, at, entry)).collect();
             let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
             loop {
-                if items.len() < selection.entries.len() && !run.has_time(self.now(), SEND + TABLE_CALL * 3) {
+                if items.len() < selection.entries.len() && !run.has_time(self.now(), SEND + TABLE_CALL * 4) {
                     if items.is_empty() || must_be_whole {
                         return Ok(false);
                     }

@@ -302,6 +302,13 @@ impl<T: Table> Log<T> {
         Ok(())
     }
 
+    /// Writes the first progress, which covers nothing yet. Takes no lease.
+    pub(crate) async fn write_progress(&mut self, progress: Progress) -> Result<(), NotifyError> {
+        self.commit(vec![Operation::InsertOrReplace(progress.to_entity(&self.last_log))], false).await?;
+        self.progress = progress;
+        Ok(())
+    }
+
     /// Once an hour, where there was nothing to do: moves the watermark and sums up the idle runs. Takes no lease.
     pub(crate) async fn heartbeat(&mut self, progress: Progress, idle: &RunRecord) -> Result<(), NotifyError> {
         let operations = vec![Operation::InsertOrReplace(progress.to_entity(&self.last_log)), run_operation(idle)];
@@ -453,9 +460,9 @@ impl<T: Table> Log<T> {
     }
 
     fn hold(&mut self, core: Core) {
+        self.is_held = core.lease_owner.is_some();
         // When a run began, by the service's clock, is what it read first.
         self.core = Core { written: self.core.written, ..core };
-        self.is_held = true;
     }
 
     /// Takes the deletions of rows that are gone out of a batch.

@@ -24,6 +24,9 @@ const MOVED_BYTES: usize = 2 * 1024 * 1024;
 /// How far the clocks of the service's servers and ours may be apart.
 const CLOCK_MARGIN: SignedDuration = SignedDuration::from_hours(1);
 
+/// How long before the run's deadline no more digests are read: a batch, what follows it, and the end of the run take time.
+const BEFORE_DEADLINE: SignedDuration = SignedDuration::from_secs(55);
+
 const OWNER: &str = "moved to a newer version";
 
 /// The routes under the labels by which the version before this one knew them.
@@ -58,6 +61,11 @@ impl<T: Table> Log<T> {
     /// Whether the state of the version before this one is still to be moved over.
     pub(crate) fn is_to_be_moved(&self) -> bool {
         self.previous.is_some()
+    }
+
+    /// Whether no more is to be read before what was read is written.
+    fn is_short_of_time(&self) -> bool {
+        (self.clock)().saturating_add(BEFORE_DEADLINE).map_or(true, |time| time > self.deadline)
     }
 
     /// Moves one batch over; says whether everything is.
@@ -99,7 +107,7 @@ impl<T: Table> Log<T> {
         let mut last_log = self.last_log.clone();
         let (mut moved, mut bytes) = (0, 0);
         for id in pending.iter().take(DIGESTS) {
-            if bytes > MOVED_BYTES {
+            if bytes > MOVED_BYTES || (moved > 0 && self.is_short_of_time()) {
                 break;
             }
             moved += 1;
