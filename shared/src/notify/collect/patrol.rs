@@ -50,7 +50,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             patrol.days_from.get_or_insert(before);
             patrol.others_from.get_or_insert(before);
             patrol.last_began = Some(now);
-            let at = String::new();
+            let at = None;
             patrol.pass = Some(Pass {
                 is_full,
                 began: written,
@@ -113,7 +113,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             return self.search_quarantine(run, progress, pass, batch).await;
         }
         if pass.next.is_none() {
-            let Some(at) = self.hop(&pass.at).await? else {
+            let Some(at) = self.hop(run, pass.at.as_deref()).await? else {
                 pass.is_at_quarantine = true;
                 if !pass.is_full {
                     end_pass(progress, &pass, self.now(), span(self.settings.schedule.overlap));
@@ -123,21 +123,22 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 return Ok(());
             };
             run.record.patrolled += 1;
-            pass.at = at;
+            pass.at = Some(at);
         }
-        let place = self.place(progress, &pass);
+        let at = pass.at.clone().unwrap_or_default();
+        let place = self.place(progress, &pass, &at);
         let (Place::Day(from) | Place::Other(from)) = place else {
             progress.patrol.pass = Some(pass);
             return Ok(());
         };
         let next = pass.next.take().and_then(|next| Continuation::parse(&next));
-        match self.leads.page(&window_query(&pass.at, from), next.as_ref()).await {
+        match self.leads.page(&window_query(&at, from), next.as_ref()).await {
             Ok(page) => {
                 pass.failures = 0;
                 if let (Place::Other(_), Some(newest)) =
                     (&place, page.entities.iter().filter_map(|row| row.timestamp).max())
                 {
-                    remember(&mut progress.extras, &pass.at, newest);
+                    remember(&mut progress.extras, &at, newest);
                 }
                 page.entities.iter().for_each(|row| batch.push(Item::of_row(row)));
                 pass.next = page.next.as_ref().map(Continuation::to_text);
@@ -160,9 +161,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// The next partition behind this one. Partitions are never compared: they do not sort by time, and their order is
     /// the service's.
-    async fn hop(&self, after: &str) -> Result<Option<String>, TableError> {
+    async fn hop(&self, run: &Run<T>, after: Option<&str>) -> Result<Option<String>, TableError> {
         let query = Query {
-            partition_key_after: Some(after.to_owned()).filter(|after| !after.is_empty()),
+            // A partition can have an empty key.
+            partition_key_after: after.map(str::to_owned),
             page_size: Some(1),
             select: vec!["PartitionKey"],
             ..Query::default()
@@ -177,14 +179,17 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             if next.is_none() {
                 return Ok(None);
             }
+            if !run.has_time(self.now(), TABLE_CALL * 2) {
+                return Err(TableError::Unavailable { reason: "time ran out between two partitions".to_owned() });
+            }
         }
     }
 
-    fn place(&self, progress: &Progress, pass: &Pass) -> Place {
+    fn place(&self, progress: &Progress, pass: &Pass, at: &str) -> Place {
         let patrol = &progress.patrol;
-        let is_extra = progress.extras.iter().any(|extra| extra.partition_key == pass.at);
+        let is_extra = progress.extras.iter().any(|extra| extra.partition_key == at);
         let (days_from, others_from) = (patrol.days_from, patrol.others_from);
-        match Day::from_partition_key(&pass.at).filter(|day| *day <= last_day(self.now())) {
+        match Day::from_partition_key(at).filter(|day| *day <= last_day(self.now())) {
             Some(_) if !pass.is_full => Place::Read,
             Some(day) => {
                 let from = patrolled_from(day).max(days_from.unwrap_or(Timestamp::MIN));

@@ -42,10 +42,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if !run.log.is_unbegun(id) {
             channel.doubt();
         }
-        let Some(mut selection) = self.select(run, &channel, recent_only).await? else { return Ok(None) };
+        let Some(mut selection) = self.select(run, &channel, recent_only).await? else {
+            run.is_stopped |= !recent_only;
+            return Ok(None);
+        };
         // A mail of which some recipients have their part is the same for the others.
         let has_parts = channel.flight.as_ref().is_some_and(|flight| !flight.done.is_empty());
         if !self.read_items(run, &mut selection, has_parts).await? {
+            run.is_stopped = true;
             return Ok(None);
         }
         let id = match &channel.flight {

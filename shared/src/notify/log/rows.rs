@@ -193,8 +193,8 @@ pub(crate) struct Pass {
     pub(crate) is_full: bool,
     /// When it began, by the service's clock.
     pub(crate) began: Timestamp,
-    /// The last partition that was found.
-    pub(crate) at: String,
+    /// The last partition that was found; its key can be empty. `None`: none was found yet.
+    pub(crate) at: Option<String>,
     /// The next page of that partition, in the text form of a continuation; `None` where it is done.
     pub(crate) next: Option<String>,
     /// Whether only the quarantine is left.
@@ -229,7 +229,9 @@ impl Progress {
         if let Some(Pass { is_full, began, at, next, is_at_quarantine, failures, is_partial }) = pass {
             row.set("PassIsFull", *is_full);
             row.set("PassBegan", *began);
-            row.set("PassAt", at.as_str());
+            if let Some(at) = at {
+                row.set("PassAt", at.as_str());
+            }
             row.set("PassNext", next.clone().unwrap_or_default());
             row.set("PassIsAtQuarantine", *is_at_quarantine);
             row.set("PassFailures", i64::from(*failures));
@@ -260,7 +262,7 @@ impl Progress {
                 pass: row.time("PassBegan").map(|began| Pass {
                     is_full: row.boolean("PassIsFull").unwrap_or_default(),
                     began,
-                    at: row.string("PassAt").unwrap_or_default().to_owned(),
+                    at: row.string("PassAt").map(str::to_owned),
                     next: text("PassNext"),
                     is_at_quarantine: row.boolean("PassIsAtQuarantine").unwrap_or_default(),
                     failures: row.integer("PassFailures").and_then(|number| number.try_into().ok()).unwrap_or_default(),

@@ -50,7 +50,7 @@ async fn the_first_run_looks_back_as_far_as_it_is_told() {
 async fn a_first_run_that_is_cut_short_or_paused_is_made_up_for_by_later_ones() {
     let cut_short = World::new().with("LEADS_DIGEST_SIZE", "1");
     cut_short.arrive(&["Ada", "Grace", "Joan"]).await;
-    cut_short.slow_down(SignedDuration::ZERO, MINUTE * 5);
+    cut_short.slow_down(SignedDuration::ZERO, MINUTE * 4);
     assert_eq!(cut_short.run().await.outcome, Outcome::Stopped);
     cut_short.end_faults();
 

@@ -150,3 +150,14 @@ async fn a_slow_table_with_many_quarantined_bodies_keeps_no_run_beyond_its_deadl
         assert_eq!(world.mails_with(&format!("{{Body{number:03}x")), 1, "{number}");
     }
 }
+
+#[tokio::test]
+async fn a_partition_with_an_empty_key_does_not_keep_the_patrol_at_the_beginning() {
+    let world = World::new();
+    world.runs(2, HOUR).await;
+    world.arrive_under("", "Nameless", BACKUP).await;
+    world.arrive_under("leads", "Odd", BACKUP).await;
+    world.runs(26, HOUR).await;
+    assert_eq!((world.mails_with("Nameless"), world.mails_with("Odd")), (1, 1));
+    assert!(world.status().await.last_full_patrol.is_some(), "the pass comes to its end");
+}
