@@ -98,6 +98,8 @@ pub struct Model {
     pub repeats: u64,
     /// Mails accepted.
     pub mails: u64,
+    /// Whether the mail service refuses everybody for days, while the recipients of a digest are more than one mail takes.
+    pub leaves_out: bool,
 }
 
 impl Model {
@@ -205,7 +207,7 @@ impl Model {
         let is_missing = |number: &&usize| {
             let lead = &self.leads[**number];
             let waits = lead.must & !lead.got & !dead != 0;
-            waits && lead.excuse.is_none() && lead.since.is_some_and(|since| since <= before)
+            waits && lead.excuse.is_none() && !self.is_left_out(lead) && lead.since.is_some_and(|since| since <= before)
         };
         let missing: Vec<_> = self.open.iter().filter(is_missing).collect();
         let first = missing.first()?;
@@ -223,8 +225,17 @@ impl Model {
         ))
     }
 
-    /// The leads that nobody got although somebody should, with the reason why nobody is blamed.
+    /// Whether others of its recipients have a lead, in a world in which the mail service refuses the rest for days.
+    fn is_left_out(&self, lead: &Lead) -> bool {
+        self.leaves_out && lead.got & lead.must != 0
+    }
+
+    /// The leads that somebody did not get, with the reason why nobody is blamed.
     pub fn excuses(&self) -> impl Iterator<Item = &'static str> {
-        self.open.iter().filter_map(|number| self.leads[*number].excuse)
+        let left_out = "the mail service refuses some of its recipients for days";
+        self.open.iter().filter_map(move |number| {
+            let lead = &self.leads[*number];
+            lead.excuse.or_else(|| self.is_left_out(lead).then_some(left_out))
+        })
     }
 }

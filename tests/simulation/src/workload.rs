@@ -31,7 +31,9 @@ impl World {
     /// Puts everything on the calendar that does not depend on what the functions do.
     pub(crate) fn schedule_everything(&mut self) {
         self.write_old_rows();
-        let settle = SETTLE.0.max(self.config.interval * SETTLE.1);
+        // Where no interval is set, everything is searched once a week.
+        let searched = if self.config.sweep_hours == 0 { SETTLE.0 + HOUR * (6 * 24) } else { SETTLE.0 };
+        let settle = searched.max(self.config.interval * SETTLE.1);
         // The first run is undisturbed: from then on the notifier is answerable for every lead.
         let mut time = self.began + self.config.interval.max(HOUR) + MINUTE * 10;
         for length in self.config.storms.clone() {
@@ -171,9 +173,6 @@ impl World {
         match kind {
             LeadKind::OddKey => {
                 self.coverage.note(Sometimes::OddKey);
-                if self.config.sweep_hours == 0 {
-                    self.model.excuse(number, "its key is no day, and sweeps are off");
-                }
             }
             LeadKind::OldDay => self.coverage.note(Sometimes::OldDay),
             _ => {}

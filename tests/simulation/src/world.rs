@@ -181,6 +181,7 @@ impl World {
             mail.forbidden = forbidden(is_text, key);
             broken(mail, breakage);
         });
+        let leaves_out = config.recipients > 50 && config.sandbox_hours > 0;
         Self {
             leads: TableService::new(clock, &config),
             state: TableService::new(clock, &config),
@@ -193,7 +194,7 @@ impl World {
             settings,
             routing,
             routing_before: None,
-            model: Model::default(),
+            model: Model { leaves_out: config.recipients > 50 && config.sandbox_hours > 0, ..Model::default() },
             dead,
             calendar: BTreeMap::new(),
             entries: 0,

@@ -14,6 +14,10 @@ const TRIED_ALONE: usize = 10;
 /// The longest that mails to recipients one by one go on, so that other channels get their turn.
 const ONE_BY_ONE: SignedDuration = SignedDuration::from_secs(60);
 
+/// After how many attempts in a row the recipients of a digest's later part are left out, where all of them are refused:
+/// until then it may be the account that is refused, and passes.
+const PATIENCE: u32 = 5;
+
 /// What became of a mail.
 pub(super) struct Sent {
     /// Hashes of the recipients that need no other mail.
@@ -42,7 +46,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 let has_others = has_parts || message.to.len() > 1 && !is_message;
                 let mut sent = Sent { recipients: Vec::new(), mails: 0, error: None };
                 if has_others && is_about_recipient(&error) {
-                    sent = self.send_one_by_one(message, has_parts, parcel.channel.attempts, deadline).await;
+                    sent = {
+                        let attempts = parcel.channel.attempts;
+                        let may_leave_out = has_parts && (is_message || attempts >= PATIENCE);
+                        self.send_one_by_one(message, may_leave_out, attempts, deadline).await
+                    };
                 }
                 if sent.recipients.is_empty() && sent.error.is_none() {
                     sent.error = Some(error);
@@ -52,9 +60,15 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
     }
 
-    /// Sends a mail to each recipient alone. Those who are refused need no other one, if anybody was accepted, now or in an
-    /// earlier part of the digest; those who were not tried do. Each attempt begins with other recipients.
-    async fn send_one_by_one(&self, message: &Message, has_parts: bool, attempts: u32, deadline: Timestamp) -> Sent {
+    /// Sends a mail to each recipient alone. Those who are refused need no other one, if anybody was accepted now, or if they
+    /// may be left out; those who were not tried do. Each attempt begins with other recipients.
+    async fn send_one_by_one(
+        &self,
+        message: &Message,
+        may_leave_out: bool,
+        attempts: u32,
+        deadline: Timestamp,
+    ) -> Sent {
         let mut sent = Sent { recipients: Vec::new(), mails: 0, error: None };
         let first = usize::try_from(attempts).unwrap_or_default().saturating_mul(TRIED_ALONE) % message.to.len().max(1);
         let until = later(self.now(), ONE_BY_ONE);
@@ -76,7 +90,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             sent.recipients.push(recipient_hash(to));
         }
         let refused = sent.recipients.len() - sent.mails;
-        let is_accepted = has_parts || sent.mails > 0;
+        let is_accepted = sent.mails > 0 || may_leave_out;
         if is_accepted && refused > 0 {
             tracing::error!(accepted = sent.mails, refused, "recipients were left out: the mail service refuses them");
         }

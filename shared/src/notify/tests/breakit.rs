@@ -222,7 +222,7 @@ async fn a_refused_recipient_in_the_last_mail_of_a_digest_keeps_nothing_from_the
             world.arrive(name);
             world.runs(3).await;
         }
-        world.runs(12).await;
+        world.runs(24).await;
         for name in ["Ada", "Grace", "Joan"] {
             assert_eq!(world.mails_with(name).len(), 1, "{name} {fault:?}");
         }
