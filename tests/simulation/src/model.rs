@@ -103,6 +103,11 @@ pub struct Model {
 }
 
 impl Model {
+    /// A model of a world; see [`Model::leaves_out`].
+    pub fn new(leaves_out: bool) -> Self {
+        Self { leaves_out, ..Self::default() }
+    }
+
     /// A new lead, which is not written yet. Gives its number.
     pub fn add(
         &mut self,

@@ -194,7 +194,7 @@ impl World {
             settings,
             routing,
             routing_before: None,
-            model: Model { leaves_out: config.recipients > 50 && config.sandbox_hours > 0, ..Model::default() },
+            model: Model::new(leaves_out),
             dead,
             calendar: BTreeMap::new(),
             entries: 0,

@@ -79,6 +79,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 continue;
             }
             self.announce(run, &mut parcels).await?;
+            run.log.keep_lease(SEND).await?;
             if !run.has_time(self.now(), SEND) {
                 run.is_stopped = true;
                 return Ok(());

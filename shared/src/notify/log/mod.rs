@@ -351,6 +351,13 @@ impl<T: Table> Log<T> {
         if self.is_held { self.commit(Vec::new(), false).await } else { Ok(()) }
     }
 
+    /// Makes sure that the lease lasts so long. A run that was held up may have been overtaken: it learns so here, before it
+    /// sends what another run has sent.
+    pub(crate) async fn keep_lease(&mut self, at_least: SignedDuration) -> Result<(), NotifyError> {
+        let needed = times::later((self.clock)(), at_least);
+        if self.core.lease_until.is_some_and(|until| until >= needed) { Ok(()) } else { self.seize().await }
+    }
+
     /// Takes the lease.
     pub(crate) async fn seize(&mut self) -> Result<(), NotifyError> {
         self.commit(Vec::new(), true).await
