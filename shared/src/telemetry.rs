@@ -26,7 +26,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// The CloudWatch namespace of all metrics.
 pub const NAMESPACE: &str = "MarketplaceLeads";
 
-/// The names of the metrics. All are counters but [`metric::INTAKE_LATENCY`].
+/// The names of the metrics. All are counters but those of [`metric::DISTRIBUTIONS`].
 pub mod metric {
     /// New rows that intake or redelivery wrote.
     pub const LEADS_STORED: &str = "LeadsStored";
@@ -56,16 +56,20 @@ pub mod metric {
     pub const MAILS_SENT: &str = "MailsSent";
     /// Leads that the notifier gave up for a destination, because it refused even their keys.
     pub const LEADS_PARKED: &str = "LeadsParked";
-    /// A gauge: for how many seconds the oldest lead is owed to somebody; 0 where none is.
+    /// A distribution, one value a run: for how many seconds the oldest lead is owed to somebody; 0 where none is.
     pub const OLDEST_OWED_AGE: &str = "OldestOwedAge";
-    /// A gauge: how many seconds ago the last search through the whole table ended.
-    pub const PATROL_AGE: &str = "PatrolAge";
+    /// A distribution, one value a run: how long ago the last search through the whole table ended, as a multiple of the
+    /// time after which it is due again. While none has ended, it counts from when the first one began.
+    pub const PATROL_LAG: &str = "PatrolLag";
     /// Runs of the notifier that ended well.
     pub const NOTIFIER_RUNS: &str = "NotifierRuns";
     /// Rows of a table without readable keys, left out of the pages that they stood in.
     pub const ROWS_LEFT_OUT: &str = "RowsLeftOut";
     /// Starts of an execution environment.
     pub const COLD_STARTS: &str = "ColdStarts";
+    /// The metrics whose values are no counts. Each value is written once: an invocation that measures none writes none.
+    /// None is a gauge, because the collector would write a gauge's last value again at the end of each later invocation.
+    pub const DISTRIBUTIONS: [&str; 3] = [INTAKE_LATENCY, OLDEST_OWED_AGE, PATROL_LAG];
     /// Every name.
     pub const ALL: [&str; 19] = [
         LEADS_STORED,
@@ -83,7 +87,7 @@ pub mod metric {
         MAILS_SENT,
         LEADS_PARKED,
         OLDEST_OWED_AGE,
-        PATROL_AGE,
+        PATROL_LAG,
         NOTIFIER_RUNS,
         ROWS_LEFT_OUT,
         COLD_STARTS,
@@ -111,11 +115,7 @@ impl Telemetry {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(place, "panicked");
         }));
-        let metrics = metrics_cloudwatch_embedded::Builder::new()
-            .cloudwatch_namespace(NAMESPACE)
-            .with_dimension("Function", deployed_name(function, std::env::var("AWS_LAMBDA_FUNCTION_NAME").ok()))
-            .init()?;
-        metrics::describe_histogram!(metric::INTAKE_LATENCY, Unit::Milliseconds, "");
+        let metrics = collector(deployed_name(function, std::env::var("AWS_LAMBDA_FUNCTION_NAME").ok()))?;
         metrics::counter!(metric::COLD_STARTS).increment(1);
         Ok(Self { function, metrics })
     }
@@ -139,6 +139,15 @@ impl Telemetry {
         // The runtime moves the handler's future through each of its layers, kilobytes if it holds all of the work.
         Box::pin(work).await
     }
+}
+
+/// Collects the metrics of the function that is deployed under this name, until they are written.
+fn collector(function: String) -> Result<&'static Collector, metrics_cloudwatch_embedded::Error> {
+    let builder = metrics_cloudwatch_embedded::Builder::new().cloudwatch_namespace(NAMESPACE);
+    let collector = builder.with_dimension("Function", function).init()?;
+    metrics::describe_histogram!(metric::INTAKE_LATENCY, Unit::Milliseconds, "");
+    metrics::describe_histogram!(metric::OLDEST_OWED_AGE, Unit::Seconds, "");
+    Ok(collector)
 }
 
 /// The name under which the function is deployed, which Lambda gives in the environment; elsewhere its own name.
@@ -226,6 +235,27 @@ mod tests {
         assert_eq!(deployed("leads-test-lead-intake"), "leads-test-lead-intake");
         assert_eq!(deployed(""), "lead-intake");
         assert_eq!(deployed_name(Function::Intake, None), "lead-intake");
+    }
+
+    #[test]
+    fn an_age_is_written_once_even_if_it_is_0_and_not_again_by_later_invocations() {
+        let collector = collector("test".to_owned()).unwrap();
+        // The label keeps this value apart from those of other tests in this process.
+        let written = || {
+            let mut lines = Vec::new();
+            collector.flush(&mut lines).unwrap();
+            let lines = String::from_utf8(lines).unwrap();
+            let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            lines.filter(|line| line["Test"] == "age").collect::<Vec<_>>()
+        };
+        for age in [3.0, 0.0] {
+            metrics::histogram!(metric::OLDEST_OWED_AGE, "Test" => "age").record(age);
+            let lines = written();
+            assert_eq!(lines.len(), 1);
+            assert_eq!(lines[0][metric::OLDEST_OWED_AGE], serde_json::json!([age]));
+            assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Unit"], "Seconds");
+            assert_eq!(written(), Vec::<serde_json::Value>::new());
+        }
     }
 
     #[test]

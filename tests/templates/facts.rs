@@ -17,6 +17,7 @@ fn main() {
         "actions": Function::ALL.map(|function| (function.name().to_owned(), actions(function))).into_iter().collect::<Map<_, _>>(),
         "metric_namespace": NAMESPACE,
         "metrics": metric::ALL,
+        "distributions": metric::DISTRIBUTIONS,
         "commands": Command::ALL.iter().map(|(name, fields)| ((*name).to_owned(), json!(fields))).collect::<Map<_, _>>(),
     });
     println!("{facts:#}");

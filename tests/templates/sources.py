@@ -6,7 +6,8 @@ The facts are the JSON that `facts.rs` beside this file prints:
 - `variables`: for each environment variable the `functions` that read it, whether it is `required`, and its `default`
   (null where there is none, or where it is another variable's value).
 - `actions`: for each function the IAM actions of the AWS APIs that it calls, such as `sqs:SendMessage`.
-- `metric_namespace` and `metrics`: what the functions emit to CloudWatch.
+- `metric_namespace` and `metrics`: what the functions emit to CloudWatch; `distributions`: the metrics that are no
+  counters.
 - `commands`: for each command of the notifier its fields; a name that ends in `?` may be left out."""
 
 import json

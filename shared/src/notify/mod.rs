@@ -210,7 +210,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         record.requests = (self.requests)().saturating_sub(run.requests_before);
         record.owed = run.log.channels().map(|channel| channel.owed).sum();
         record.oldest_owed = run.log.channels().filter_map(|channel| channel.oldest).min();
-        record.last_full_patrol = run.log.progress().patrol.last_full;
+        let patrol = &run.log.progress().patrol;
+        record.last_full_patrol = patrol.last_full;
+        record.patrolled_since = patrol.last_full.or(patrol.last_began);
         record.outcome = match (&record.error, run.is_stopped, run.log.is_held()) {
             (Some(_), ..) => Outcome::Failed,
             (None, true, _) => Outcome::Stopped,

@@ -12,10 +12,15 @@ def alarms(view):
         period, count = alarm.get("Period", 0), alarm.get("EvaluationPeriods", 0)
         if not count or period < 60 or period % 60 or period * count > (86400 if period < 3600 else 604800):
             yield f"{name}: period {period} s, {count} of them"
-        if alarm.get("TreatMissingData") not in ("notBreaching", "breaching"):
-            yield f"{name}: does not say what missing data means"
-        if alarm.get("Statistic") not in metrics.STATISTICS or "Threshold" not in alarm:
-            yield f"{name}: no statistic or threshold"
+        if alarm.get("MetricName") in view.facts["distributions"]:
+            # A value that each run measures once. It holds until the next run, however late that is.
+            statistics, missing = {"Maximum"}, {"ignore"}
+        else:
+            statistics, missing = metrics.STATISTICS, {"notBreaching", "breaching"}
+        if alarm.get("TreatMissingData") not in missing:
+            yield f"{name}: missing data must be {' or '.join(sorted(missing))}"
+        if alarm.get("Statistic") not in statistics or "Threshold" not in alarm:
+            yield f"{name}: no threshold, or no statistic for it"
         if alarm.get("AlarmActions") != ["AlarmTopic"] or alarm.get("ActionsEnabled") is False:
             yield f"{name}: tells nobody"
         heading = alarm["AlarmName"].removeprefix("leads-")
@@ -38,6 +43,10 @@ def alarms(view):
         ("MarketplaceLeads", "LeadsQuarantined", "LeadRedelivery"),
         ("MarketplaceLeads", "LeadsLost", "LeadIntake"),
         ("MarketplaceLeads", "NotifierRuns", "LeadNotifier"),
+        ("MarketplaceLeads", "LeadsParked", "LeadNotifier"),
+        ("MarketplaceLeads", "OldestOwedAge", "LeadNotifier"),
+        ("MarketplaceLeads", "PatrolLag", "LeadNotifier"),
+        ("MarketplaceLeads", "RowsLeftOut", "LeadNotifier"),
     ]
     for what in needed:
         if what not in watched:

@@ -244,6 +244,27 @@ MISTAKES = [
         "AlarmName: !Sub '${AWS::StackName}-queue-age'",
     ),
     (
+        "an age that is forgotten between two runs",
+        "      Threshold: 21600\n      # Each run measures it once. Between two runs it stays as the last one found it.\n      TreatMissingData: ignore",
+        "      Threshold: 21600\n      TreatMissingData: notBreaching",
+    ),
+    (
+        "ages that are added up",
+        "      Statistic: Maximum\n      Period: 300\n      EvaluationPeriods: 1\n      ComparisonOperator: GreaterThanThreshold\n      Threshold: 21600",
+        "      Statistic: Sum\n      Period: 300\n      EvaluationPeriods: 1\n      ComparisonOperator: GreaterThanThreshold\n      Threshold: 21600",
+    ),
+    (
+        "an alarm on leads mailed in place of leads given up",
+        "      MetricName: LeadsParked",
+        "      MetricName: LeadsMailed",
+    ),
+    (
+        "rows left out by another function",
+        "      MetricName: RowsLeftOut\n      Dimensions: [{Name: Function, Value: !Ref LeadNotifier}]",
+        "      MetricName: RowsLeftOut\n      Dimensions: [{Name: Function, Value: !Ref LeadValidation}]",
+    ),
+    ("a patrol that nobody watches", "      MetricName: PatrolLag", "      MetricName: NotifierRuns"),
+    (
         "a metric on the dashboard that nobody emits",
         '["MarketplaceLeads", "DigestsSent", ',
         '["MarketplaceLeads", "DigestSent", ',

@@ -62,8 +62,8 @@ OPERATIONS = [
     ),
     (
         "an example is no JSON",
-        """'{"command":"resume","full-reads":false}'""",
-        """'{"command":"resume","full-reads":no}'""",
+        """'{"command":"history","last":1}'""",
+        """'{"command":"history","last":one}'""",
     ),
     ("a command does not wait for the notifier", "--cli-read-timeout 310", "--cli-read-timeout 60"),
     ("logs of a function that does not exist", "leads-lead-notifier --since", "leads-lead-notify --since"),

@@ -102,7 +102,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// How often everything is searched.
-    fn patrol_interval(&self) -> SignedDuration {
+    pub(in crate::notify) fn patrol_interval(&self) -> SignedDuration {
         self.settings.schedule.sweep.map_or(SignedDuration::from_hours(7 * 24), span)
     }
 

@@ -7,6 +7,7 @@ mod outbox;
 mod person;
 
 use super::log::{ChannelId, Outcome, RunRecord, set_paused};
+use super::times::span;
 use super::{Notifier, NotifyError, runs};
 use crate::address::MailAddress;
 use crate::lead::time_or_day;
@@ -202,7 +203,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         match command {
             Command::Run => {
                 let record = self.run(id, deadline).await?;
-                count(&record, self.now());
+                self.count(&record);
                 let failed = record.error.clone().filter(|_| record.outcome == Outcome::Failed);
                 failed.map_or_else(|| Ok(json!(record)), |error| Err(NotifyError::RunFailed(error)))
             }
@@ -230,26 +231,30 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         tracing::info!(paused = is_paused, "the notifier was told whether to pause");
         Ok(json!({ "paused": is_paused }))
     }
-}
 
-/// What a run did, as metrics.
-fn count(record: &RunRecord, now: Timestamp) {
-    let add = |name: &'static str, count: usize| metrics::counter!(name).increment(count as u64);
-    let found = |source: &'static str, count: usize| {
-        metrics::counter!(metric::LEADS_FOUND, "Source" => source).increment(count as u64);
-    };
-    found("https", record.leads_by_https);
-    found("table", record.leads - record.leads_by_https);
-    add(metric::LEADS_MAILED, record.mailed);
-    add(metric::LEADS_PARKED, record.parked);
-    add(metric::DIGESTS_SENT, record.digests);
-    add(metric::MAILS_SENT, record.mails);
-    let ended_well = matches!(record.outcome, Outcome::Complete | Outcome::Idle | Outcome::Stopped);
-    add(metric::NOTIFIER_RUNS, usize::from(ended_well));
-    let age = |time: Option<Timestamp>| time.map_or(0.0, |time| now.duration_since(time).as_secs_f64().max(0.0));
-    if !matches!(record.outcome, Outcome::Busy) {
-        metrics::gauge!(metric::OLDEST_OWED_AGE).set(age(record.oldest_owed));
-        metrics::gauge!(metric::PATROL_AGE).set(age(record.last_full_patrol));
+    /// What a run did, as metrics.
+    fn count(&self, record: &RunRecord) {
+        let add = |name: &'static str, count: usize| metrics::counter!(name).increment(count as u64);
+        let found = |source: &'static str, count: usize| {
+            metrics::counter!(metric::LEADS_FOUND, "Source" => source).increment(count as u64);
+        };
+        found("https", record.leads_by_https);
+        found("table", record.leads - record.leads_by_https);
+        add(metric::LEADS_MAILED, record.mailed);
+        add(metric::LEADS_PARKED, record.parked);
+        add(metric::DIGESTS_SENT, record.digests);
+        add(metric::MAILS_SENT, record.mails);
+        let ended_well = matches!(record.outcome, Outcome::Complete | Outcome::Idle | Outcome::Stopped);
+        add(metric::NOTIFIER_RUNS, usize::from(ended_well));
+        if matches!(record.outcome, Outcome::Busy) {
+            return;
+        }
+        let now = self.now();
+        let age = |time: Option<Timestamp>| time.map_or(0.0, |time| now.duration_since(time).as_secs_f64().max(0.0));
+        metrics::histogram!(metric::OLDEST_OWED_AGE).record(age(record.oldest_owed));
+        // Runs that are further apart than patrols are due cannot patrol more often.
+        let due = self.patrol_interval().max(span(self.settings.schedule.interval)).as_secs_f64();
+        metrics::histogram!(metric::PATROL_LAG).record(age(record.patrolled_since) / due);
     }
 }
 

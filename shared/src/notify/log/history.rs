@@ -47,6 +47,9 @@ pub struct RunRecord {
     /// When the last patrol over the whole table ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_full_patrol: Option<Timestamp>,
+    /// The same; while none has ended, when the first one began.
+    #[serde(skip)]
+    pub patrolled_since: Option<Timestamp>,
     /// Requests made to the table service until the record was written.
     pub requests: u64,
     /// How many runs this record sums up, where none of them had anything to do.
@@ -94,6 +97,7 @@ impl RunRecord {
             parked: 0,
             patrolled: 0,
             last_full_patrol: None,
+            patrolled_since: None,
             requests: 0,
             idle_runs: None,
             error: None,
