@@ -37,8 +37,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use times::{later, span, whole_days};
 
-/// How often a run that has nothing to do moves the watermark.
-const HEARTBEAT: SignedDuration = SignedDuration::from_hours(1);
+/// How often a run that has nothing to do moves the watermark and is recorded.
+pub(crate) const HEARTBEAT: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why a run, or a command, could not be done. Holds no person and no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
