@@ -1,8 +1,8 @@
 //! The notifier: finds new rows, whoever wrote them, and mails them; never misses one, and marks what it may repeat.
 //!
-//! - [`collect`] finds what is new and records it in the log. It sends nothing.
-//! - [`log`] is the only memory of what was found: keys of leads, in order, and who owes them to somebody.
-//! - [`deliver`] sends what lies beyond each channel's cursor into the log, and moves the cursor.
+//! - `collect` finds what is new and records it in the log. It sends nothing.
+//! - `log` is the only memory of what was found: keys of leads, in order, and who owes them to somebody.
+//! - `deliver` sends what lies beyond each channel's cursor into the log, and moves the cursor.
 //!
 //! [`Notifier::run`] has the order of one run. `docs/architecture.md` walks through every crash.
 

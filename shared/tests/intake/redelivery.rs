@@ -34,7 +34,11 @@ async fn a_queued_lead_becomes_the_row_that_intake_would_have_written() {
     assert!(row.properties == expected.properties, "other columns");
 
     let cued = Cued::Lead { partition_key: row.partition_key.clone(), row_key: row.row_key.clone() };
-    assert_eq!(held(&state).1, [cued.clone()], "the notifier does not read that day any more, and is told of the row");
+    assert_eq!(
+        held(&state).1,
+        std::slice::from_ref(&cued),
+        "the notifier does not read that day any more, and is told of the row"
+    );
 
     // SQS delivers at least once.
     let again = Redelivery { chance: std::sync::Arc::new(|| 7), ..redelivery(&leads, &state) };
