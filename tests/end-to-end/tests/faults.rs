@@ -207,6 +207,14 @@ mod notifier {
         cloud.table().insert_microsoft_lead(cloud.leads_table(), &lead, now).await.unwrap();
     }
 
+    /// A body that is no lead, kept with a cue as intake does it.
+    async fn arrive_unreadable(cloud: &LocalCloud, name: &str) {
+        let body = format!("{{\"FirstName\": {name}");
+        let unreadable = Lead::from_json(body.as_bytes()).unwrap_err();
+        let state = table(cloud, cloud.state_table());
+        quarantine::keep(&state, body.as_bytes(), &unreadable, jiff::Timestamp::now(), 0).await.unwrap();
+    }
+
     /// Asserts that a run without a fault does everything that is left to do. A run that died, or could not write any
     /// more, leaves its lease behind for up to 90 seconds. Instead of waiting, this sets the end of the lease to the past.
     /// A channel whose mail failed waits for its next attempt; the command `retry` ends that.
@@ -249,9 +257,11 @@ mod notifier {
                 if !link.is_table {
                     link.processes.kill();
                 }
-                let (name, scenario) = (format!("Walk{}x", names.len()), format!("{}, {kind:?} at {at}", link.name));
-                arrive(cloud, &name).await;
-                names.push(name);
+                let scenario = format!("{}, {kind:?} at {at}", link.name);
+                let [lead, body] = ["Lead", "Body"].map(|what| format!("{what}{}x", names.len()));
+                arrive(cloud, &lead).await;
+                arrive_unreadable(cloud, &body).await;
+                names.extend([lead, body]);
                 let (struck, since) = (link.strike(kind, at), Instant::now());
                 let answer = run(cloud).await;
                 let took = since.elapsed();
@@ -296,7 +306,7 @@ mod notifier {
             assert!(unmarked <= 1, "{name} came {unmarked} times unmarked");
             repeated += copies.len() - 1;
         }
-        println!("{} leads mailed, {repeated} of them a second time, marked", names.len());
+        println!("{} leads and bodies mailed, {repeated} of them a second time, marked", names.len());
         let history = invoke(&cloud, "NotifierFunction", &json!({ "command": "history", "last": 1000 })).await;
         assert_eq!(history.function_error, None, "{}", history.payload);
         let left = invoke(&cloud, "NotifierFunction", &json!({ "command": "dry-run" })).await;
