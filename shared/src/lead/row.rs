@@ -102,7 +102,7 @@ impl StoredLead {
     }
 
     /// When the lead came about: when it was received, or else Microsoft's `CreatedTime`, or else when the row was
-    /// written. Times that are not plausible count as unknown; see [`plausible`].
+    /// written. A time before 1601 or after 8999 counts as unknown.
     pub fn time(&self) -> Option<Timestamp> {
         let created = || parse_time(&self.lead.created_time).and_then(plausible);
         self.received.and_then(plausible).or_else(created).or_else(|| self.timestamp.and_then(plausible))

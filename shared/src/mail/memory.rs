@@ -1,7 +1,6 @@
 //! The mailer in memory, for tests. It is as strict as SES about sizes and recipients.
 
-use super::message::{MAX_RECIPIENTS, Message};
-use super::ses::SES_MAX_MESSAGE_BYTES;
+use super::message::{MAX_RECIPIENTS, Message, SES_MAX_MESSAGE_BYTES};
 use super::{MailError, Mailer};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

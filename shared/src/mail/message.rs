@@ -50,6 +50,13 @@ pub const MAX_ADDRESS_BYTES: usize = 254;
 /// mail is in memory several times while it is sent, so this bounds the memory of a function, too.
 pub const MAX_MESSAGE_BYTES: usize = 7_000_000;
 
+/// The largest mail in bytes that SES takes, encoded for transport.
+///
+/// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>
+pub(super) const SES_MAX_MESSAGE_BYTES: usize = 40_000_000;
+
+const _: () = assert!(MAX_MESSAGE_BYTES < SES_MAX_MESSAGE_BYTES);
+
 impl Message {
     /// A bound of the mail's size in bytes as it is sent: headers, both parts, and the attached files in Base64, with
     /// the line breaks that MIME needs. The mail is never larger.

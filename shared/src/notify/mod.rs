@@ -1,8 +1,8 @@
 //! The notifier: finds new rows, whoever wrote them, and mails them; never misses one, and marks what it may repeat.
 //!
-//! - [`collect`] finds what is new and records it in the log. It sends nothing.
-//! - [`log`] is the only memory of what was found: keys of leads, in order, and who owes them to somebody.
-//! - [`deliver`] sends what lies beyond each channel's cursor into the log, and moves the cursor.
+//! - `collect` finds what is new and records it in the log. It sends nothing.
+//! - `log` is the only memory of what was found: keys of leads, in order, and who owes them to somebody.
+//! - `deliver` sends what lies beyond each channel's cursor into the log, and moves the cursor.
 //!
 //! [`Notifier::run`] has the order of one run. `docs/architecture.md` walks through every crash.
 
@@ -37,8 +37,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use times::{earlier, later, span, whole_days};
 
-/// How often a run that has nothing to do moves the watermark.
-const HEARTBEAT: SignedDuration = SignedDuration::from_hours(1);
+/// How often a run that has nothing to do moves the watermark and is recorded.
+pub(crate) const HEARTBEAT: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why a run, or a command, could not be done. Holds no person and no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

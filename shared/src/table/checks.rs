@@ -8,13 +8,14 @@ use super::{
     Entity, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS, MAX_PROPERTIES,
     MAX_PROPERTY_NAME_UNITS, MAX_STRING_UNITS, Operation, TableError, Value,
 };
+use jiff::Timestamp;
 use std::collections::HashSet;
 
 impl Entity {
     /// Holds the row against the service's limits, without asking the service.
     ///
     /// # Errors
-    /// [`TableError::Rejected`] with the code that the service answers: `KeyValueTooLarge`, `OutOfRangeInput`,
+    /// [`TableError::Rejected`] with the code that the service answers: `KeyValueTooLarge`, `OutOfRangeInput`, `InvalidInput`,
     /// `TooManyProperties`, `PropertyNameTooLong`, `PropertyValueTooLarge` or `EntityTooLarge`.
     pub fn check_limits(&self) -> Result<(), TableError> {
         for key in [&self.partition_key, &self.row_key] {
@@ -37,6 +38,7 @@ impl Entity {
                     return rejected("PropertyValueTooLarge");
                 }
                 Value::Binary(bytes) if bytes.len() > MAX_BINARY_BYTES => return rejected("PropertyValueTooLarge"),
+                Value::DateTime(text) if text.parse::<Timestamp>().is_err() => return rejected("InvalidInput"),
                 Value::DateTime(text) if read_time(text).is_none() => return rejected("OutOfRangeInput"),
                 _ => {}
             }

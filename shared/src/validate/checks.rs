@@ -114,7 +114,8 @@ pub const CHECKS: [Description; 11] = [
     },
     Description {
         id: CheckId::Notifier,
-        does: "looks at checkpoint, last runs, pending digests, quarantine, and the leads that wait for the next run",
+        does: "looks at the last runs, what each route is still owed and why, leads that were given up, when the whole \
+               table was searched last, quarantine, and the leads that wait for the next run",
         needs: &[CheckId::Table],
     },
     Description {

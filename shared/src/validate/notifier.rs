@@ -4,7 +4,7 @@ use super::findings::{Findings, count};
 use super::settings::span;
 use super::table::Tables;
 use crate::lead::Day;
-use crate::notify::{ChannelStatus, NotifyError, Outcome, RunRecord, Status, Waiting, status, waiting};
+use crate::notify::{ChannelStatus, HEARTBEAT, NotifyError, Outcome, RunRecord, Status, Waiting, status, waiting};
 use crate::quarantine;
 use crate::settings::ValidationSettings;
 use crate::table::{Query, Table as _, TableError};
@@ -58,11 +58,39 @@ async fn inspect(
     now: Timestamp,
 ) -> Result<Memory, NotifyError> {
     let schedule = settings.schedule.clone().or_defaults();
-    let Some(status) = status(&tables.state, now).await? else {
-        never_ran(findings);
-        return Ok(Memory { status: None, waiting: Waiting::default() });
-    };
-    runs(findings, &crate::notify::runs(&tables.state, RUNS).await?, schedule.interval, now);
+    let status = status(&tables.state, now).await?;
+    match &status {
+        None => never_ran(findings),
+        Some(status) => {
+            runs(findings, &crate::notify::runs(&tables.state, RUNS).await?, schedule.interval, now);
+            remembered(findings, status, schedule.sweep, now);
+        }
+    }
+    match quarantined(findings, tables, now).await {
+        // The first run creates the state table.
+        Err(TableError::TableNotFound) => return Ok(Memory { status, waiting: Waiting::default() }),
+        done => done?,
+    }
+    let window = (schedule.overlap, schedule.first_lookback);
+    let waiting = waiting(&tables.leads, &tables.state, window, now, MOST_WAITING).await?;
+    let Waiting { leads, tests, unreadable, quarantined, .. } = &waiting;
+    let counts = [
+        (*leads, "lead"),
+        (*tests, "test lead"),
+        (*unreadable, "unreadable row"),
+        (*quarantined, "quarantined message"),
+    ];
+    let counts: Vec<_> =
+        counts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| count(*number, what)).collect();
+    findings.saw(match counts.as_slice() {
+        [] => "nothing waits for the next run".to_owned(),
+        counts => format!("waiting for the next run: {}", counts.join(", ")),
+    });
+    Ok(Memory { status, waiting })
+}
+
+/// What the notifier remembers of its work.
+fn remembered(findings: &mut Findings, status: &Status, sweep: Option<Duration>, now: Timestamp) {
     if status.is_at_work {
         findings.saw("a run is at work");
     }
@@ -79,24 +107,7 @@ async fn inspect(
             format!("see which: {HOW_TO_INVOKE} --payload '{{\"command\":\"outbox\"}}' /dev/stdout; then `retry` or `discard`"),
         );
     }
-    patrol(findings, &status, schedule.sweep, now);
-    quarantined(findings, tables, now).await?;
-    let window = (schedule.overlap, schedule.first_lookback);
-    let waiting = waiting(&tables.leads, &tables.state, window, now, MOST_WAITING).await?;
-    let Waiting { leads, tests, unreadable, quarantined, .. } = &waiting;
-    let counts = [
-        (*leads, "lead"),
-        (*tests, "test lead"),
-        (*unreadable, "unreadable row"),
-        (*quarantined, "quarantined message"),
-    ];
-    let counts: Vec<_> =
-        counts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| count(*number, what)).collect();
-    findings.saw(match counts.as_slice() {
-        [] => "nothing waits for the next run".to_owned(),
-        counts => format!("waiting for the next run: {}", counts.join(", ")),
-    });
-    Ok(Memory { status: Some(status), waiting })
+    patrol(findings, status, sweep, now);
 }
 
 fn never_ran(findings: &mut Findings) {
@@ -121,9 +132,11 @@ fn runs(findings: &mut Findings, runs: &[RunRecord], interval: Duration, now: Ti
         return;
     };
     let age = since(last.started, now);
-    if age > interval * 2 {
+    // Of the runs that find nothing to do, the first one after each heartbeat's time is recorded.
+    let recorded = Duration::try_from(HEARTBEAT).unwrap_or_default() + interval;
+    if age > recorded + interval {
         findings.fail(
-            format!("the last run was {} ago, though one is due every {}", span(age), span(interval)),
+            format!("the last recorded run was {} ago, though one is due every {}", span(age), span(interval)),
             "see that the schedule is enabled (EventBridge Scheduler) and its dead-letter queue is empty, and lead-notifier's \
              logs; the next run reads on from where the last one ended",
         );
@@ -146,9 +159,9 @@ fn runs(findings: &mut Findings, runs: &[RunRecord], interval: Duration, now: Ti
             }
         }
     }
-    // A run by hand makes a gap shorter, never longer: the shortest is the schedule's at most.
+    // A run by hand makes a gap shorter, never longer: the shortest is at most that between two runs that must be recorded.
     let gaps = runs.windows(2).map(|pair| since(pair[1].started, pair[0].started));
-    if let Some(gap) = gaps.min().filter(|gap| runs.len() > 2 && *gap > interval.mul_f64(1.5)) {
+    if let Some(gap) = gaps.min().filter(|gap| runs.len() > 2 && *gap > recorded + interval / 2) {
         findings.warn(
             format!("runs are {} apart at least, though LEADS_INTERVAL_MINUTES says {}", span(gap), span(interval)),
             "have the stack's schedule and LEADS_INTERVAL_MINUTES say the same",

@@ -1,8 +1,8 @@
 //! Every recorded body in `tests/fixtures/leads`: what is read of it, what is answered, and what is kept.
 
-use crate::stubs::{Sqs, StubQueue, at, intake, post_bytes};
+use crate::stubs::{Sqs, StubQueue, at, held, intake, post_bytes};
+use marketplace_leads::cue::Cued;
 use marketplace_leads::lead::{Action, Lead, Marketplace, StoredLead, UnreadableKind};
-use marketplace_leads::quarantine::Quarantined;
 use marketplace_leads::table::memory::MemoryTable;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -262,13 +262,15 @@ async fn what_is_answered_to_every_recorded_body_and_what_is_kept_of_it() {
                     assert!(!answer.json.to_string().contains(person), "{name}: {}", answer.json);
                 }
                 assert_eq!(leads.calls(), 0);
-                let row = Quarantined::from_entity(&state.rows()[0]);
+                let (quarantined, cued) = held(&state);
+                let [row] = &quarantined[..] else { panic!("{name}: {quarantined:?}") };
+                assert_eq!(cued, [Cued::Quarantined { row_key: row.row_key.clone() }], "{name}: the notifier is told");
                 assert!(row.row_key.starts_with("2026-11-22-") && row.row_key.len() == 43, "{}", row.row_key);
                 assert!(row.body == body(name), "{name}: other bytes were kept");
                 assert_eq!(row.received, Some(at("2026-11-22T10:00:00.123Z")));
 
                 assert_eq!(post_bytes(&intake, &body(name), now).await.status, 400);
-                assert_eq!(state.rows().len(), 1, "{name}: the same body is kept once");
+                assert_eq!(held(&state).0.len(), 1, "{name}: the same body is kept once");
             }
             TooLarge => {
                 assert_eq!(answer.status, 413, "{name}");

@@ -1,7 +1,7 @@
 //! Redelivery: what was queued ends where intake would have put it.
 
-use crate::stubs::{Sqs, StubQueue, at, failing_table, intake, post_text};
-use marketplace_leads::quarantine::Quarantined;
+use crate::stubs::{Sqs, StubQueue, at, counted, failing_table, held, intake, post_text};
+use marketplace_leads::cue::Cued;
 use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::redelivery::{Redelivery, RedeliveryError};
 use marketplace_leads::table::TableError;
@@ -14,7 +14,7 @@ fn unavailable() -> TableError {
 }
 
 fn redelivery(leads: &MemoryTable, state: &MemoryTable) -> Redelivery<MemoryTable> {
-    Redelivery { leads: leads.clone(), state: state.clone(), chance: marketplace_leads::clock::chance() }
+    Redelivery { leads: leads.clone(), state: state.clone(), chance: counted() }
 }
 
 #[tokio::test]
@@ -33,9 +33,22 @@ async fn a_queued_lead_becomes_the_row_that_intake_would_have_written() {
     assert_eq!((&row.partition_key, &row.row_key), (&expected.partition_key, &expected.row_key));
     assert!(row.properties == expected.properties, "other columns");
 
+    let cued = Cued::Lead { partition_key: row.partition_key.clone(), row_key: row.row_key.clone() };
+    assert_eq!(
+        held(&state).1,
+        std::slice::from_ref(&cued),
+        "the notifier does not read that day any more, and is told of the row"
+    );
+
     // SQS delivers at least once.
-    redelivery(&leads, &state).redeliver("m1", &message, days_later).await.unwrap();
-    assert_eq!((leads.rows().len(), state.calls()), (1, 0));
+    let again = Redelivery { chance: std::sync::Arc::new(|| 7), ..redelivery(&leads, &state) };
+    again.redeliver("m1", &message, days_later).await.unwrap();
+    assert_eq!((leads.rows().len(), state.calls()), (1, 2));
+    assert_eq!(held(&state).1, [cued.clone(), cued], "each attempt leaves a cue of its own");
+
+    let (leads, state) = (MemoryTable::new(), MemoryTable::new());
+    redelivery(&leads, &state).redeliver("m1", &message, at("2026-11-22T23:59:59Z")).await.unwrap();
+    assert_eq!((leads.rows().len(), state.calls()), (1, 0), "on the same day nothing more is needed");
 }
 
 #[tokio::test]
@@ -70,9 +83,11 @@ async fn a_queued_body_that_is_no_lead_goes_into_quarantine_on_the_day_it_was_re
     let body = b"\xff not a lead".to_vec();
     let message = QueuedBody { received: at("2026-11-22T12:00:00Z"), body: body.clone() }.to_json();
     redelivery(&leads, &state).redeliver("m1", &message, at("2026-11-25T12:00:00Z")).await.unwrap();
-    let row = Quarantined::from_entity(&state.rows()[0]);
+    let (quarantined, cued) = held(&state);
+    let [row] = &quarantined[..] else { panic!("{quarantined:?}") };
     assert!(row.row_key.starts_with("2026-11-22-"), "{}", row.row_key);
-    assert_eq!((row.body, leads.calls()), (body, 0));
+    assert_eq!((&row.body, leads.calls()), (&body, 0));
+    assert_eq!(cued, [Cued::Quarantined { row_key: row.row_key.clone() }]);
 }
 
 #[tokio::test]
@@ -84,6 +99,13 @@ async fn a_message_stays_on_the_queue_while_the_table_is_down_or_where_intake_di
         let result = redelivery(&down, &down).redeliver("m1", &message, now).await;
         assert!(matches!(result, Err(RedeliveryError::Table(TableError::Unavailable { .. }))), "{result:?}");
     }
+    // What the notifier could not be told of is not stored yet.
+    let leads = MemoryTable::new();
+    let message = QueuedBody { received: at("2026-11-22T12:00:00Z"), body: LEAD.as_bytes().to_vec() }.to_json();
+    let result = redelivery(&leads, &down).redeliver("m1", &message, now).await;
+    assert!(matches!(result, Err(RedeliveryError::Table(TableError::Unavailable { .. }))), "{result:?}");
+    assert_eq!(leads.calls(), 0);
+
     let (leads, state) = (MemoryTable::new(), MemoryTable::new());
     for message in
         ["", "{}", LEAD, r#"{"received":"now","body":"AA=="}"#, r#"{"received":"2026-11-22T12:00:00Z","body":"?"}"#]

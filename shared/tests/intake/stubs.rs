@@ -7,14 +7,18 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use jiff::Timestamp;
 use marketplace_leads::aws::Queue;
+use marketplace_leads::clock::Chance;
+use marketplace_leads::cue::{self, Cue, Cued};
 use marketplace_leads::function_url::{Answer, Body, Request};
 use marketplace_leads::intake::Intake;
 use marketplace_leads::intake_keys::IntakeKeys;
+use marketplace_leads::quarantine::{self, Quarantined};
 use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::secret::Secret;
 use marketplace_leads::table::memory::{FaultKind, MemoryTable};
 use marketplace_leads::table::{Continuation, Entity, Operation, Page, Query, Table, TableError};
 use std::future::pending;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -130,9 +134,26 @@ pub(crate) fn intake<T: Table>(leads: T, state: T, queue: &StubQueue) -> Intake<
         leads,
         state,
         queue: queue.queue.clone(),
-        chance: marketplace_leads::clock::chance(),
+        chance: counted(),
         budget: Duration::from_secs(5),
     }
+}
+
+/// The numbers 0, 1, 2, … in the place of random ones, so that what is recorded is the same each time.
+pub(crate) fn counted() -> Chance {
+    let next = AtomicU64::new(0);
+    Arc::new(move || next.fetch_add(1, Ordering::SeqCst))
+}
+
+/// What a state table holds: the quarantine, and the rows that its cues name. It holds nothing else.
+pub(crate) fn held(state: &MemoryTable) -> (Vec<Quarantined>, Vec<Cued>) {
+    let (quarantine, others): (Vec<_>, Vec<_>) =
+        state.rows().into_iter().partition(|row| row.partition_key == quarantine::PARTITION);
+    let cued = |row: &Entity| {
+        assert_eq!(row.partition_key, cue::PARTITION);
+        Cue::from_entity(row).unwrap().cued.unwrap()
+    };
+    (quarantine.iter().map(Quarantined::from_entity).collect(), others.iter().map(cued).collect())
 }
 
 /// An answer, read.

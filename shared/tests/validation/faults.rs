@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use marketplace_leads::lead::UnreadableKind;
 use marketplace_leads::mail::MailError;
 use marketplace_leads::mail::memory::SendFault;
-use marketplace_leads::table::TableError;
 use marketplace_leads::table::memory::{FaultKind, MemoryTable};
+use marketplace_leads::table::{Entity, TableError};
 use marketplace_leads::validate::{CHECKS, Check, Report, Status};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -232,14 +232,42 @@ fn faults() -> Vec<Fault> {
                 .unwrap();
             }
         }),
-        broken!("a stale checkpoint", "notifier", Failed, |cloud| cloud.advance(SignedDuration::from_hours(5))),
+        broken!("a notifier that runs no more", "notifier", Failed, |cloud| cloud
+            .advance(SignedDuration::from_hours(5))),
         fault("a paused notifier", "notifier", Warning, |cloud| {
             Box::pin(async {
                 let pause = marketplace_leads::notify::Command::Pause;
                 cloud.notifier().execute(pause, "pause", cloud.now).await.unwrap();
             })
         }),
-        fault("a pending digest", "notifier", Failed, |cloud| {
+        broken!("a schedule that runs the notifier more rarely than the settings say", "notifier", Warning, |cloud| {
+            cloud.set("LEADS_INTERVAL_MINUTES", "5");
+            for _ in 0..11 {
+                cloud.advance(SignedDuration::from_mins(90));
+                futures::executor::block_on(cloud.run_notifier());
+            }
+        }),
+        fault("leads under keys that are no days", "notifier", Warning, |cloud| {
+            Box::pin(async {
+                cloud.leads.put(Entity::new("partner", "row").with("LeadSource", "AzureMarketplace"));
+                cloud.advance(SignedDuration::from_hours(25));
+                for _ in 0..3 {
+                    cloud.run_notifier().await;
+                    cloud.advance(SignedDuration::from_mins(20));
+                }
+            })
+        }),
+        fault("a lead that was given up", "notifier", Failed, |cloud| {
+            Box::pin(async {
+                cloud.mailer.set_refused_content(Some(Box::new(|_| true)));
+                cloud.arrive("Grace");
+                for _ in 0..6 {
+                    cloud.run_notifier().await;
+                    cloud.advance(SignedDuration::from_mins(60));
+                }
+            })
+        }),
+        fault("a route whose leads are refused", "notifier", Failed, |cloud| {
             Box::pin(async {
                 let refused =
                     MailError::Destination { code: "MessageRejected".into(), cure: "verify the sender".into() };
@@ -324,6 +352,21 @@ async fn where_all_is_well_every_check_is_ok_and_nothing_is_left_behind() {
     assert_eq!(cloud.test_rows(), 0);
     assert_eq!(cloud.state.rows(), before, "validation never moves the watermark");
     assert_no_secret(&report);
+}
+
+#[tokio::test]
+async fn runs_that_find_nothing_to_do_are_well_although_not_each_of_them_is_recorded() {
+    for interval in [5, 15, 60, 240] {
+        let mut cloud = Cloud::well().await;
+        cloud.set("LEADS_INTERVAL_MINUTES", interval.to_string());
+        for _ in 0..25 {
+            cloud.run_notifier().await;
+            // The schedule is not exact to the second.
+            cloud.advance(SignedDuration::from_mins(interval) - SignedDuration::from_secs(1));
+            let report = cloud.validate(json!({"checks": ["notifier"]})).await;
+            assert_eq!(check(&report, "notifier").status, Status::Ok, "{interval}: {}", report.report);
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{Method, Response, StatusCode};
+use axum::http::{HeaderName, Method, Response, StatusCode};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use marketplace_leads::table::memory::MemoryTable;
-use marketplace_leads::table::{Entity, Query, Table as _, TableError, Value};
+use marketplace_leads::table::{Continuation, Entity, Query, Table as _, TableError, Value};
 use serde_json::{Map, Value as Json, json};
 use std::collections::HashMap;
 
@@ -24,14 +24,26 @@ pub(crate) async fn answer(tables: &HashMap<String, MemoryTable>, request: Reque
     let query: HashMap<String, String> =
         url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let done = act(tables, &parts.method, resource, &query, &body).await;
-    let (status, json) = done.unwrap_or_else(|error| match error {
+    let (status, mut json) = done.unwrap_or_else(|error| match error {
         TableError::TableNotFound => problem(404, "TableNotFound"),
         TableError::NotFound => problem(404, "ResourceNotFound"),
         TableError::Exists => problem(409, "EntityAlreadyExists"),
         other => panic!("{other}"),
     });
-    respond(status, &json, date)
+    // The token to the next page stands in headers.
+    let token = json.as_object_mut().and_then(|json| json.remove("token"));
+    let mut response = respond(status, &json, date);
+    for (name, key) in TOKEN.into_iter().zip(token.as_ref().and_then(Json::as_array).into_iter().flatten()) {
+        if let Some(key) = key.as_str() {
+            let name = HeaderName::try_from(format!("x-ms-continuation-{name}")).unwrap();
+            response.headers_mut().insert(name, key.parse().unwrap());
+        }
+    }
+    response
 }
+
+/// The two parts of a token to the next page.
+const TOKEN: [&str; 2] = ["NextPartitionKey", "NextRowKey"];
 
 /// An error as the service writes it.
 pub(crate) fn problem(status: u16, code: &str) -> (u16, Json) {
@@ -76,13 +88,12 @@ async fn act(
         return Ok((204, Json::Null));
     }
     if keys == ")" {
-        let page = table.page(&parse(query), None).await?;
-        let is_first_enough = query.get("$top").is_some_and(|top| top == "1");
-        assert!(page.next.is_none() || is_first_enough, "the stub has no further pages");
-        return Ok((
-            200,
-            json!({"odata.metadata": "", "value": page.entities.iter().map(to_wire).collect::<Vec<_>>()}),
-        ));
+        let [partition_key, row_key] = TOKEN.map(|name| query.get(name));
+        let next = partition_key.and(Continuation::parse(&json!([partition_key, row_key, null]).to_string()));
+        let page = table.page(&parse(query), next.as_ref()).await?;
+        let token: Json = page.next.map(|next| serde_json::from_str(&next.to_text()).unwrap()).unwrap_or_default();
+        let rows: Vec<_> = page.entities.iter().map(to_wire).collect();
+        return Ok((200, json!({"odata.metadata": "", "value": rows, "token": token})));
     }
     let (partition_key, row_key) = keys.strip_prefix("PartitionKey='").unwrap().split_once("',RowKey='").unwrap();
     let row_key = row_key.strip_suffix("')").unwrap();

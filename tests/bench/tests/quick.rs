@@ -1,17 +1,28 @@
 //! The benchmark in small: that every measurement works and counts what it should. Counts alone: times say nothing on a
 //! machine that has other things to do.
 
-use bench::measure::intake::Counts;
 use bench::measure::{digest, export, intake, notifier};
 use bench::{Build, Stage};
+use jiff::Timestamp;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_subject_stores_each_lead_with_one_request_over_one_connection() {
     let stage = Stage::set(Build::Dev).await.unwrap();
-    for subject in stage.all("intake").unwrap() {
+    let [ours, node, python] = stage.all("intake").unwrap();
+    for (subject, is_ours) in [(ours, true), (node, false), (python, false)] {
+        // In the hour after midnight, ours first asks whether the same lead came on the day before.
+        let asks_twice = || is_ours && Timestamp::now().strftime("%H").to_string() == "00";
+        let before = asks_twice();
         let counts = intake::count(&stage, &subject, 5).await.unwrap();
-        assert_eq!(counts, Counts { connections: 1, requests: 5, rows: 5 }, "{}", subject.name);
+        let expected = match (before, asks_twice()) {
+            (false, false) => 5..=5,
+            (true, true) => 10..=10,
+            // The hour began or ended meanwhile.
+            _ => 5..=10,
+        };
+        assert!(expected.contains(&counts.requests), "{}: {counts:?}", subject.name);
+        assert_eq!((counts.connections, counts.rows), (1, 5), "{}", subject.name);
     }
 }
 

@@ -13,10 +13,3 @@ mod tests;
 
 pub use account::{Account, Identity, SesAccount, SesError};
 pub use send::SesMailer;
-
-/// The largest mail in bytes that SES takes through this interface, encoded for transport.
-///
-/// <https://docs.aws.amazon.com/ses/latest/dg/quotas.html>
-pub const SES_MAX_MESSAGE_BYTES: usize = 40_000_000;
-
-const _: () = assert!(super::MAX_MESSAGE_BYTES < SES_MAX_MESSAGE_BYTES);

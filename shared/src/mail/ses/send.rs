@@ -1,9 +1,9 @@
 //! Sending mails.
 
-use super::SES_MAX_MESSAGE_BYTES;
 use super::refusals::{TOO_LARGE, mail_error, may_be_accepted};
+use crate::aws::SdkConfig;
+use crate::mail::message::SES_MAX_MESSAGE_BYTES;
 use crate::mail::{MailError, Mailer, Message};
-use aws_config::SdkConfig;
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::config::interceptors::InterceptorContext;
 use aws_sdk_sesv2::config::retry::{ClassifyRetry, RetryAction, RetryConfig};

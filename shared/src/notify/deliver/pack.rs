@@ -92,7 +92,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let settings = self.render_settings();
         // A mail of which some recipients have their part is the same for the others.
         let has_parts = channel.flight.as_ref().is_some_and(|flight| !flight.done.is_empty());
-        while !channel.is_reduced {
+        // What was refused with its texts goes out without them.
+        if channel.is_reduced {
+            return (render_reduced(&digest, &settings), digest.leads.len());
+        }
+        loop {
             if leads_that_fit(&digest.leads) == digest.leads.len() {
                 let rendered = render(&digest, &settings);
                 if rendered.size() <= MAX_MESSAGE_BYTES {
