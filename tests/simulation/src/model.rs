@@ -84,6 +84,8 @@ pub struct Lead {
     may: People,
     /// Who got it.
     got: People,
+    /// Who got it in a mail that does not say that it may be a repeat.
+    got_unmarked: People,
     /// Why nobody can be asked to mail it.
     pub excuse: Option<&'static str>,
 }
@@ -117,7 +119,17 @@ impl Model {
         routing: &Routing,
     ) -> usize {
         let people = routing.people(offer, action);
-        self.leads.push(Lead { kind, offer, action, since: None, must: people, may: people, got: 0, excuse: None });
+        self.leads.push(Lead {
+            kind,
+            offer,
+            action,
+            since: None,
+            must: people,
+            may: people,
+            got: 0,
+            got_unmarked: 0,
+            excuse: None,
+        });
         self.leads.len() - 1
     }
 
@@ -185,7 +197,9 @@ impl Model {
                 ));
             }
             if lead.got & to != 0 {
-                if !says_repeat {
+                // A mail that was held up on its way can arrive behind the one that repeats it: of all copies that a
+                // person gets, one may be without the mark.
+                if !says_repeat && lead.got_unmarked & to != 0 {
                     return Err(Violation::new(
                         Promise::RepeatsMarked,
                         format!("lead {name} came again unmarked ({:?})", lead.kind),
@@ -200,6 +214,9 @@ impl Model {
                 self.repeats += 1;
             }
             lead.got |= to;
+            if !says_repeat {
+                lead.got_unmarked |= to;
+            }
             if lead.must & !lead.got == 0 {
                 self.open.remove(number);
             }
