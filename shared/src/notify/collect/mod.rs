@@ -1,5 +1,6 @@
 //! Collect: finds what is new and records it in the log. It sends nothing.
 
+mod cues;
 mod day_forms;
 mod item;
 mod known;
@@ -15,13 +16,11 @@ use super::log::{Extra, Found, MAX_CUES, MAX_ENTRIES, MAX_KEY_UNITS, Progress, R
 use super::run::{Run, TABLE_CALL};
 use super::times::{earlier, span};
 use super::{Notifier, NotifyError};
-use crate::cue::{Cue, Cued};
+use crate::cue::Cue;
 use crate::lead::{Day, Origin};
 use crate::mail::Mailer;
-use crate::quarantine;
 use crate::table::{Continuation, Entity, Page, Query, Table, TableError};
 use futures::future::join_all;
-use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashSet;
 
@@ -36,9 +35,6 @@ const READS_AT_ONCE: usize = 16;
 
 /// The most bytes of found rows that wait to be recorded.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
-
-/// How long a cue waits for its row.
-const CUE_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
 /// How far the clocks of the service's servers may be apart from each other and from ours.
 pub(crate) const CLOCK_MARGIN: SignedDuration = SignedDuration::from_hours(1);
@@ -136,64 +132,6 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     pub(super) fn first_watermark(&self, now: Timestamp) -> Timestamp {
         let first = span(self.settings.schedule.first_lookback);
         earlier(now, first - span(self.settings.schedule.overlap).min(first))
-    }
-
-    /// Fetches the rows that cues name. Says whether all of them were followed.
-    async fn follow_cues(&self, run: &mut Run<T>, reading: &mut Reading) -> Result<bool, NotifyError> {
-        for cues in run.log.cues().to_vec().chunks(MAX_CUES) {
-            let now = self.now();
-            if !run.has_time(now, TABLE_CALL * 4) {
-                return Ok(false);
-            }
-            let reads: Vec<_> = cues.iter().map(|cue| self.cued(cue)).collect();
-            let rows: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
-            for (cue, row) in cues.iter().zip(rows) {
-                let is_young = cue.left.is_some_and(|left| now < left.saturating_add(CUE_LIFE).unwrap_or(now));
-                match row {
-                    // The cue stays; what it names keeps nothing else from being read.
-                    Err(error) => {
-                        run.failed("cues", &error);
-                        continue;
-                    }
-                    Ok(None) if is_young => continue,
-                    Ok(None) => {}
-                    Ok(Some(item)) => {
-                        let Some(known) = self.known(run, reading).await? else { return Ok(false) };
-                        if known.insert(&item.entry()) {
-                            reading.batch.push(item);
-                        }
-                    }
-                }
-                reading.batch.cues.push(cue.clone());
-                if reading.batch.is_full() {
-                    if !run.has_time(self.now(), TABLE_CALL) {
-                        return Ok(false);
-                    }
-                    self.record_and_send(run, reading).await?;
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// The row that a cue names, if it is there.
-    async fn cued(&self, cue: &Cue) -> Result<Option<Item>, NotifyError> {
-        let row = match &cue.cued {
-            None => return Ok(None),
-            Some(Cued::Lead { partition_key, row_key }) => {
-                self.leads.get(partition_key, row_key).await.map(|row| Item::of_row(&row))
-            }
-            Some(Cued::Quarantined { row_key }) => {
-                self.state.get(quarantine::PARTITION, row_key).await.map(|row| Item::of_body(&row))
-            }
-        };
-        match row {
-            Ok(item) => Ok(Some(item)),
-            Err(TableError::NotFound) => Ok(None),
-            // Keys that the service does not take name no row.
-            Err(TableError::Rejected { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Reads the window. Says whether all of it was read. A partition that fails, or is too large for one run, keeps no

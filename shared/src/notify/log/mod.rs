@@ -5,23 +5,26 @@
 //! `core` and needs its version: a run that another one overtook cannot write any more.
 
 mod bits;
+mod fence;
 mod history;
 mod moving;
+mod open;
+mod queries;
 mod rows;
 
 pub use history::{Outcome, RunRecord, runs};
 pub(crate) use history::{run_key_before, run_operation};
 pub(crate) use moving::LabelledRoutes;
+pub(crate) use open::set_paused;
+pub(crate) use queries::{log_before, page, page_of, parked_rows, previous_digests, rows_with_prefix};
 pub(crate) use rows::{Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, log_key};
 pub use rows::{ChannelId, PARTITION, Position};
 
 use super::NotifyError;
-use super::run::{DEADLINE_MARGIN, TABLE_CALL};
-use super::times;
 use crate::clock::Clock;
 use crate::cue::Cue;
-use crate::table::{Continuation, Entity, Operation, Query, Table, TableError};
-use jiff::{SignedDuration, Timestamp};
+use crate::table::{Entity, Operation, Table};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// The most leads of one row of the log.
@@ -35,18 +38,6 @@ pub(crate) const MAX_CUES: usize = 45;
 
 /// The most channels: each may be in one batch with all others.
 pub const MAX_CHANNELS: usize = 48;
-
-/// How long the lease is held after a batch. A run's own end cuts it short.
-const LEASE: SignedDuration = SignedDuration::from_secs(90);
-
-/// How much longer than a run the lease may last: the clocks of two runs differ.
-const LEASE_BEYOND_DEADLINE: SignedDuration = SignedDuration::from_secs(5);
-
-/// How often a batch is tried that another write or a failing service got in the way of.
-const COMMIT_ATTEMPTS: usize = 4;
-
-/// The most pages of the hot range that one run reads. Cues that do not fit wait for the next run.
-const MAX_HOT_PAGES: usize = 3;
 
 /// The log as one run, or one command, sees it and changes it.
 pub(crate) struct Log<T> {
@@ -98,76 +89,6 @@ impl DigestIds {
 }
 
 impl<T: Table> Log<T> {
-    /// Reads everything that a run must know of the state, with one range of keys: channels, collect, control, core and
-    /// cues. Creates the state table where it is missing, since it is ours alone.
-    pub(crate) async fn open(table: &T, clock: &Clock, owner: String, deadline: Timestamp) -> Result<Self, TableError> {
-        let mut log = Self {
-            table: table.clone(),
-            clock: clock.clone(),
-            owner,
-            deadline,
-            core: Core::default(),
-            progress: Progress::default(),
-            last_log: String::new(),
-            is_paused: None,
-            channels: BTreeMap::new(),
-            cues: Vec::new(),
-            previous: None,
-            flights: BTreeMap::new(),
-            writes: 0,
-            is_held: false,
-            is_uncertain: false,
-        };
-        let hot = Query {
-            row_key_from: Some("c".to_owned()),
-            row_key_before: Some("d".to_owned()),
-            ..Query::partition(PARTITION)
-        };
-        let mut next = None;
-        let mut pages = 0;
-        loop {
-            let page = match table.page(&hot, next.as_ref()).await {
-                Err(TableError::TableNotFound) => {
-                    create(table).await?;
-                    break;
-                }
-                page => page?,
-            };
-            pages += usize::from(!page.entities.is_empty());
-            for row in page.entities {
-                log.read(row)?;
-            }
-            next = page.next;
-            // Cues sort behind everything else: with one of them read, the rest was read.
-            if next.is_none() || (pages >= MAX_HOT_PAGES && !log.cues.is_empty()) {
-                break;
-            }
-        }
-        Ok(log)
-    }
-
-    /// Takes in a row of the hot range. A damaged one is an error: half a row of ours would be a wrong state.
-    fn read(&mut self, row: Entity) -> Result<(), TableError> {
-        let row = &if Cue::from_entity(&row).is_some() { row } else { row.undamaged()? };
-        match row.row_key.as_str() {
-            rows::CORE => self.core = Core::from_entity(row),
-            rows::COLLECT => {
-                self.progress = Progress::from_entity(row);
-                self.last_log = row.string("LastLog").unwrap_or_default().to_owned();
-            }
-            rows::CONTROL => self.is_paused = row.boolean("Paused"),
-            moving::CHECKPOINT => self.previous = moving::unmoved(row),
-            _ => {
-                if let Some(channel) = Channel::from_entity(row) {
-                    self.channels.insert(channel.id.clone(), channel);
-                } else if let Some(cue) = Cue::from_entity(row) {
-                    self.cues.push(cue);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Whether nothing was ever written here.
     pub(crate) fn is_new(&self) -> bool {
         self.core.written.is_none()
@@ -346,23 +267,6 @@ impl<T: Table> Log<T> {
         Ok(())
     }
 
-    /// Gives the lease back without a record of a run.
-    pub(crate) async fn release(&mut self) -> Result<(), NotifyError> {
-        if self.is_held { self.commit(Vec::new(), false).await } else { Ok(()) }
-    }
-
-    /// Makes sure that the lease lasts so long. A run that was held up may have been overtaken: it learns so here, before it
-    /// sends what another run has sent.
-    pub(crate) async fn keep_lease(&mut self, at_least: SignedDuration) -> Result<(), NotifyError> {
-        let needed = times::later((self.clock)(), at_least);
-        if self.core.lease_until.is_some_and(|until| until >= needed) { Ok(()) } else { self.seize().await }
-    }
-
-    /// Takes the lease.
-    pub(crate) async fn seize(&mut self) -> Result<(), NotifyError> {
-        self.commit(Vec::new(), true).await
-    }
-
     /// Whether the flight of a channel, if any, was written down by this run and not begun: nobody can have sent it.
     pub(crate) fn is_unbegun(&self, id: &ChannelId) -> bool {
         self.flights.get(id) == Some(&false)
@@ -393,167 +297,4 @@ impl<T: Table> Log<T> {
             self.channels.insert(channel.id.clone(), channel);
         }
     }
-
-    /// Writes a batch with core in it, all or nothing, and only if core is as this run knows it.
-    ///
-    /// An answer that was lost is no harm: what stands in the table afterwards tells whether the batch was written. A row
-    /// to delete that is gone already is left out.
-    async fn commit(&mut self, mut operations: Vec<Operation>, keep_lease: bool) -> Result<(), NotifyError> {
-        if self.is_uncertain {
-            return Err(NotifyError::Uncertain);
-        }
-        self.writes += 1;
-        let mut core = Core { write_id: format!("{}-{}", self.owner, self.writes), ..self.core.clone() };
-        let until =
-            ((self.clock)() + LEASE).min(self.deadline.saturating_add(LEASE_BEYOND_DEADLINE).unwrap_or(self.deadline));
-        (core.lease_owner, core.lease_until) =
-            if keep_lease { (Some(self.owner.clone()), Some(until)) } else { (None, None) };
-        operations.push(match &core.etag {
-            Some(etag) => Operation::Replace(core.to_entity(), etag.clone()),
-            None => Operation::Insert(core.to_entity()),
-        });
-        let mut last = None;
-        for _ in 0..COMMIT_ATTEMPTS {
-            if !self.has_time() {
-                break;
-            }
-            let error = match self.table.submit(PARTITION, &operations).await {
-                Ok(etags) => {
-                    core.etag = etags.into_iter().next_back().flatten();
-                    self.hold(core);
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-            let is_open = error.is_transient()
-                || matches!(error, TableError::Precondition | TableError::Exists | TableError::NotFound);
-            if !is_open {
-                return Err(error.into());
-            }
-            if !self.has_time() {
-                last = Some(error);
-                break;
-            }
-            let there = match self.table.get(PARTITION, rows::CORE).await {
-                Ok(row) => Core::from_entity(&row),
-                Err(TableError::NotFound) => Core::default(),
-                Err(again) if again.is_transient() => {
-                    last = Some(again);
-                    continue;
-                }
-                Err(again) => return Err(again.into()),
-            };
-            if there.write_id == core.write_id {
-                core.etag = there.etag;
-                self.hold(core);
-                return Ok(());
-            }
-            if there.etag != core.etag {
-                return Err(NotifyError::LeaseLost);
-            }
-            if error == TableError::NotFound {
-                self.drop_missing(&mut operations).await?;
-            }
-            last = Some(error);
-        }
-        self.is_uncertain = true;
-        let unavailable = TableError::Unavailable { reason: "a batch could not be written".to_owned() };
-        Err(last.unwrap_or(unavailable).into())
-    }
-
-    /// Whether one more call ends before the deadline, however long it takes.
-    fn has_time(&self) -> bool {
-        (self.clock)() <= times::earlier(self.deadline, TABLE_CALL + DEADLINE_MARGIN)
-    }
-
-    fn hold(&mut self, core: Core) {
-        self.is_held = core.lease_owner.is_some();
-        // When a run began, by the service's clock, is what it read first.
-        self.core = Core { written: self.core.written, ..core };
-    }
-
-    /// Takes the deletions of rows that are gone out of a batch.
-    async fn drop_missing(&self, operations: &mut Vec<Operation>) -> Result<(), TableError> {
-        let mut there = Vec::with_capacity(operations.len());
-        for operation in operations.drain(..) {
-            if let Operation::Delete { row_key } = &operation
-                && self.has_time()
-                && matches!(self.table.get(PARTITION, row_key).await, Err(TableError::NotFound))
-            {
-                continue;
-            }
-            there.push(operation);
-        }
-        *operations = there;
-        Ok(())
-    }
-}
-
-async fn create<T: Table>(table: &T) -> Result<(), TableError> {
-    match table.create().await {
-        Ok(()) | Err(TableError::Exists) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Says whether runs are to do nothing. The row is one that runs never write.
-pub(crate) async fn set_paused<T: Table>(table: &T, is_paused: bool) -> Result<(), TableError> {
-    let row = Entity::new(PARTITION, rows::CONTROL).with("Paused", is_paused);
-    match table.submit(PARTITION, &[Operation::InsertOrReplace(row.clone())]).await {
-        Err(TableError::TableNotFound) => {
-            create(table).await?;
-            table.submit(PARTITION, &[Operation::InsertOrReplace(row)]).await.map(drop)
-        }
-        done => done.map(drop),
-    }
-}
-
-/// A page of the log from a key on, in order. A page can be empty and still not be the last one.
-pub(crate) async fn page<T: Table>(
-    table: &T,
-    from: &str,
-    rows: u32,
-    next: Option<&Continuation>,
-) -> Result<(Vec<LogRow>, Option<Continuation>), TableError> {
-    let query = Query { row_key_from: Some(from.max(rows::LOG).to_owned()), page_size: Some(rows), ..log_rows() };
-    let page = table.page(&query, next).await?;
-    Ok((page.entities.iter().filter_map(LogRow::from_entity).collect(), page.next))
-}
-
-/// The first rows that a query finds, however many empty pages come before them.
-pub(crate) async fn page_of<T: Table>(table: &T, query: &Query) -> Result<Vec<Entity>, TableError> {
-    let mut next = None;
-    loop {
-        let page = table.page(query, next.as_ref()).await?;
-        next = page.next;
-        if !page.entities.is_empty() || next.is_none() {
-            return Ok(page.entities);
-        }
-    }
-}
-
-/// The query for all rows of the log.
-fn log_rows() -> Query {
-    rows_with_prefix(rows::LOG)
-}
-
-/// The keys of the rows of the log before a key.
-pub(crate) fn log_before(key: &str) -> Query {
-    Query { row_key_before: Some(key.to_owned()), ..log_rows() }
-}
-
-/// The query for what was given up.
-pub(crate) fn parked_rows() -> Query {
-    rows_with_prefix(rows::PARKED)
-}
-
-/// The rows that the version before this one wrote for digests.
-pub(crate) fn previous_digests() -> Query {
-    rows_with_prefix(moving::DIGEST)
-}
-
-pub(crate) fn rows_with_prefix(prefix: &str) -> Query {
-    // The prefixes end with '-'; '.' is the character after it.
-    let end = format!("{}.", prefix.trim_end_matches('-'));
-    Query { row_key_from: Some(prefix.to_owned()), row_key_before: Some(end), ..Query::partition(PARTITION) }
 }

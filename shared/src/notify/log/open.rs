@@ -1,0 +1,103 @@
+//! What a run reads of the state before it does anything.
+
+use super::rows::{self, Channel, Core, PARTITION, Progress};
+use super::{Log, moving};
+use crate::clock::Clock;
+use crate::cue::Cue;
+use crate::table::{Entity, Operation, Query, Table, TableError};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// The most pages of the hot range that one run reads. Cues that do not fit wait for the next run.
+const MAX_HOT_PAGES: usize = 3;
+
+impl<T: Table> Log<T> {
+    /// Reads everything that a run must know of the state, with one range of keys: channels, collect, control, core and
+    /// cues. Creates the state table where it is missing, since it is ours alone.
+    pub(crate) async fn open(table: &T, clock: &Clock, owner: String, deadline: Timestamp) -> Result<Self, TableError> {
+        let mut log = Self {
+            table: table.clone(),
+            clock: clock.clone(),
+            owner,
+            deadline,
+            core: Core::default(),
+            progress: Progress::default(),
+            last_log: String::new(),
+            is_paused: None,
+            channels: BTreeMap::new(),
+            cues: Vec::new(),
+            previous: None,
+            flights: BTreeMap::new(),
+            writes: 0,
+            is_held: false,
+            is_uncertain: false,
+        };
+        let hot = Query {
+            row_key_from: Some("c".to_owned()),
+            row_key_before: Some("d".to_owned()),
+            ..Query::partition(PARTITION)
+        };
+        let mut next = None;
+        let mut pages = 0;
+        loop {
+            let page = match table.page(&hot, next.as_ref()).await {
+                Err(TableError::TableNotFound) => {
+                    create(table).await?;
+                    break;
+                }
+                page => page?,
+            };
+            pages += usize::from(!page.entities.is_empty());
+            for row in page.entities {
+                log.read(row)?;
+            }
+            next = page.next;
+            // Cues sort behind everything else: with one of them read, the rest was read.
+            if next.is_none() || (pages >= MAX_HOT_PAGES && !log.cues.is_empty()) {
+                break;
+            }
+        }
+        Ok(log)
+    }
+
+    /// Takes in a row of the hot range. A damaged one is an error: half a row of ours would be a wrong state.
+    fn read(&mut self, row: Entity) -> Result<(), TableError> {
+        let row = &if Cue::from_entity(&row).is_some() { row } else { row.undamaged()? };
+        match row.row_key.as_str() {
+            rows::CORE => self.core = Core::from_entity(row),
+            rows::COLLECT => {
+                self.progress = Progress::from_entity(row);
+                self.last_log = row.string("LastLog").unwrap_or_default().to_owned();
+            }
+            rows::CONTROL => self.is_paused = row.boolean("Paused"),
+            moving::CHECKPOINT => self.previous = moving::unmoved(row),
+            _ => {
+                if let Some(channel) = Channel::from_entity(row) {
+                    self.channels.insert(channel.id.clone(), channel);
+                } else if let Some(cue) = Cue::from_entity(row) {
+                    self.cues.push(cue);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn create<T: Table>(table: &T) -> Result<(), TableError> {
+    match table.create().await {
+        Ok(()) | Err(TableError::Exists) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Says whether runs are to do nothing. The row is one that runs never write.
+pub(crate) async fn set_paused<T: Table>(table: &T, is_paused: bool) -> Result<(), TableError> {
+    let row = Entity::new(PARTITION, rows::CONTROL).with("Paused", is_paused);
+    match table.submit(PARTITION, &[Operation::InsertOrReplace(row.clone())]).await {
+        Err(TableError::TableNotFound) => {
+            create(table).await?;
+            table.submit(PARTITION, &[Operation::InsertOrReplace(row)]).await.map(drop)
+        }
+        done => done.map(drop),
+    }
+}

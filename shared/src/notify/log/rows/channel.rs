@@ -1,0 +1,177 @@
+//! The rows `channel-…`: what each destination is owed.
+
+use super::{CHANNEL, PARTITION, set_time, time_of};
+use crate::table::Entity;
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+/// A channel's id: 16 hexadecimal digits, a hash of the route, the destination and the cadence.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ChannelId(String);
+
+impl ChannelId {
+    /// The id of the channel of a route.
+    pub(crate) fn of(route: &str) -> Self {
+        let hash = Sha256::digest(format!("mail\n{route}"));
+        Self(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// An id as somebody wrote it; `None` where it is none.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let is_id = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        is_id.then(|| Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A place in the log: before the entry of this number in this row. The default is before everything.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Position {
+    /// The row's key.
+    pub row: String,
+    /// How many entries of the row are before it.
+    pub index: usize,
+}
+
+impl Position {
+    /// A place.
+    pub(crate) fn new(row: impl Into<String>, index: usize) -> Self {
+        Self { row: row.into(), index }
+    }
+
+    /// When the row was written.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        time_of(&self.row)
+    }
+
+    fn text(&self) -> String {
+        format!("{}/{}", self.row, self.index)
+    }
+
+    fn parse(text: &str) -> Self {
+        let (row, index) = text.split_once('/').unwrap_or_default();
+        Self { row: row.to_owned(), index: index.parse().unwrap_or_default() }
+    }
+}
+
+/// Where one destination's mails come from: how far it has come, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Channel {
+    pub(crate) id: ChannelId,
+    /// The stable id of its route.
+    pub(crate) route: String,
+    /// Everything that it owes is behind this place.
+    pub(crate) cursor: Position,
+    /// Everything that it owes is before this place.
+    pub(crate) tail: Position,
+    /// How many leads it owes to its destination.
+    pub(crate) owed: usize,
+    /// When the oldest of them was recorded.
+    pub(crate) oldest: Option<Timestamp>,
+    /// What may be on its way.
+    pub(crate) flight: Option<Flight>,
+    /// Leads before this place may have been sent already.
+    pub(crate) maybe: Position,
+    /// The most leads of its next mail; `None`: as many as the settings say.
+    pub(crate) limit: Option<usize>,
+    /// Whether its next mail is one lead without its texts, because the mail service refused them.
+    pub(crate) is_reduced: bool,
+    /// How often in a row its destination could not be reached.
+    pub(crate) attempts: u32,
+    /// When it is tried again; `None`: now.
+    pub(crate) next_attempt: Option<Timestamp>,
+    /// What was wrong the last time.
+    pub(crate) reason: Option<String>,
+}
+
+/// What may be on its way to a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flight {
+    /// It holds what the channel owes before this place.
+    pub(crate) until: Position,
+    /// The digest's id.
+    pub(crate) id: String,
+    /// Hashes of the recipients whose mail was accepted, where it takes several mails.
+    pub(crate) done: Vec<String>,
+}
+
+impl Channel {
+    /// A channel that owes nothing.
+    pub(crate) fn new(route: &str) -> Self {
+        Self {
+            id: ChannelId::of(route),
+            route: route.to_owned(),
+            cursor: Position::default(),
+            tail: Position::default(),
+            owed: 0,
+            oldest: None,
+            flight: None,
+            maybe: Position::default(),
+            limit: None,
+            is_reduced: false,
+            attempts: 0,
+            next_attempt: None,
+            reason: None,
+        }
+    }
+
+    pub(in crate::notify::log) fn to_entity(&self) -> Entity {
+        let mut row = Entity::new(PARTITION, format!("{CHANNEL}{}", self.id))
+            .with("Route", self.route.as_str())
+            .with("Cursor", self.cursor.text())
+            .with("Tail", self.tail.text())
+            .with("Owed", i64::try_from(self.owed).unwrap_or(i64::MAX))
+            .with("Maybe", self.maybe.text())
+            .with("IsReduced", self.is_reduced)
+            .with("Attempts", i64::from(self.attempts));
+        set_time(&mut row, "Oldest", self.oldest);
+        set_time(&mut row, "NextAttempt", self.next_attempt);
+        if let Some(limit) = self.limit {
+            row.set("Limit", i64::try_from(limit).unwrap_or(i64::MAX));
+        }
+        if let Some(reason) = &self.reason {
+            row.set("Reason", reason.as_str());
+        }
+        if let Some(Flight { until, id, done }) = &self.flight {
+            row.set("FlightUntil", until.text());
+            row.set("FlightId", id.as_str());
+            row.set_text("FlightDone", &done.join(" "));
+        }
+        row
+    }
+
+    pub(in crate::notify::log) fn from_entity(row: &Entity) -> Option<Self> {
+        let number = |name: &str| row.integer(name).and_then(|number| usize::try_from(number).ok());
+        let position = |name: &str| row.string(name).map(Position::parse).unwrap_or_default();
+        Some(Self {
+            id: ChannelId::parse(row.row_key.strip_prefix(CHANNEL)?)?,
+            route: row.string("Route").unwrap_or_default().to_owned(),
+            cursor: position("Cursor"),
+            tail: position("Tail"),
+            owed: number("Owed").unwrap_or_default(),
+            oldest: row.time("Oldest"),
+            flight: row.string("FlightUntil").map(|until| Flight {
+                until: Position::parse(until),
+                id: row.string("FlightId").unwrap_or_default().to_owned(),
+                done: row.text("FlightDone").unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+            }),
+            maybe: position("Maybe"),
+            limit: number("Limit"),
+            is_reduced: row.boolean("IsReduced").unwrap_or_default(),
+            attempts: number("Attempts").and_then(|number| number.try_into().ok()).unwrap_or_default(),
+            next_attempt: row.time("NextAttempt"),
+            reason: row.string("Reason").map(str::to_owned),
+        })
+    }
+}

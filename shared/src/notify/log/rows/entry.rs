@@ -1,0 +1,125 @@
+//! The rows `log-…`, what they hold, and the rows `parked-…`.
+
+use super::{ChannelId, PARKED, PARTITION, Position};
+use crate::notify::log::bits::Bits;
+use crate::table::{Entity, Value};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+
+const OWED_BY: &str = "OwedBy_";
+
+/// Something that was found, by its keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Entry {
+    /// A row of the leads table.
+    Lead { partition_key: String, row_key: String },
+    /// A quarantined body: its row key.
+    Quarantined(String),
+    /// What was erased: nothing is known of it any more.
+    Erased,
+}
+
+impl Entry {
+    /// The entry as JSON: `["partition","row"]`, `["row"]`, or `null`.
+    pub(crate) fn json(&self) -> Json {
+        match self {
+            Self::Lead { partition_key, row_key } => json!([partition_key, row_key]),
+            Self::Quarantined(row_key) => json!([row_key]),
+            Self::Erased => Json::Null,
+        }
+    }
+
+    pub(crate) fn from_json(json: &Json) -> Self {
+        let text = |at: usize| json.get(at).and_then(Json::as_str).map(str::to_owned);
+        match (text(0), text(1)) {
+            (Some(partition_key), Some(row_key)) => Self::Lead { partition_key, row_key },
+            (Some(row_key), None) => Self::Quarantined(row_key),
+            (None, _) => Self::Erased,
+        }
+    }
+
+    /// How many UTF-16 units it takes in a row of the log.
+    pub(crate) fn units(&self) -> usize {
+        self.json().to_string().encode_utf16().count() + 1
+    }
+}
+
+/// A row of the log: what was found at one time, and who owes it to somebody.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LogRow {
+    pub(crate) key: String,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) owed_by: BTreeMap<ChannelId, Bits>,
+}
+
+impl LogRow {
+    pub(in crate::notify::log) fn to_entity(&self) -> Entity {
+        let mut row = Entity::new(PARTITION, &self.key);
+        let keys: Vec<_> = self.entries.iter().map(Entry::json).collect();
+        row.set_text("Keys", &Json::from(keys).to_string());
+        for (channel, bits) in &self.owed_by {
+            row.set(&format!("{OWED_BY}{channel}"), bits.to_bytes());
+        }
+        row
+    }
+
+    /// Reads a row. `None` where somebody has written something else there.
+    pub(in crate::notify::log) fn from_entity(row: &Entity) -> Option<Self> {
+        let keys: Vec<Json> = serde_json::from_str(&row.text("Keys")?).ok()?;
+        let owed_by = row.properties.iter().filter_map(|(name, value)| match value {
+            Value::Binary(bytes) => Some((ChannelId::parse(name.strip_prefix(OWED_BY)?)?, Bits::from_bytes(bytes))),
+            _ => None,
+        });
+        Some(Self {
+            key: row.row_key.clone(),
+            entries: keys.iter().map(Entry::from_json).collect(),
+            owed_by: owed_by.collect(),
+        })
+    }
+
+    /// The places behind a place of what a channel owes.
+    pub(crate) fn owed<'a>(&'a self, channel: &ChannelId, from: &'a Position) -> impl Iterator<Item = usize> + 'a {
+        let first = match self.key.cmp(&from.row) {
+            std::cmp::Ordering::Less => self.entries.len(),
+            std::cmp::Ordering::Equal => from.index,
+            std::cmp::Ordering::Greater => 0,
+        };
+        let bits = self.owed_by.get(channel);
+        (first..self.entries.len()).filter(move |index| bits.is_some_and(|bits| bits.has(*index)))
+    }
+}
+
+/// A lead that a channel gave up, because its destination refused even its keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Parked {
+    pub(crate) channel: ChannelId,
+    pub(crate) at: Position,
+    pub(crate) entry: Entry,
+    pub(crate) reason: String,
+}
+
+impl Parked {
+    /// The row's key.
+    pub(crate) fn row_key(&self) -> String {
+        format!("{PARKED}{}-{}-{}", self.channel, self.at.row, self.at.index)
+    }
+
+    pub(in crate::notify::log) fn to_entity(&self) -> Entity {
+        Entity::new(PARTITION, self.row_key())
+            .with("Keys", self.entry.json().to_string())
+            .with("Reason", self.reason.as_str())
+    }
+
+    /// Reads a row; `None` where it is no such row.
+    pub(crate) fn from_entity(row: &Entity) -> Option<Self> {
+        let rest = row.row_key.strip_prefix(PARKED)?;
+        let (channel, rest) = rest.split_once('-')?;
+        let (log, index) = rest.rsplit_once('-')?;
+        Some(Self {
+            channel: ChannelId::parse(channel)?,
+            at: Position::new(log, index.parse().ok()?),
+            entry: Entry::from_json(&serde_json::from_str(row.string("Keys")?).ok()?),
+            reason: row.string("Reason").unwrap_or_default().to_owned(),
+        })
+    }
+}
