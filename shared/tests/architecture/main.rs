@@ -119,9 +119,12 @@ fn read(root: &Path, folder: &Path, files: &mut Vec<File>) {
     let tests: BTreeSet<_> = texts.iter().flat_map(|text| source::test_modules(text)).collect();
     for path in here {
         let name = path.file_stem().and_then(|name| name.to_str()).unwrap().to_owned();
+        if tests.contains(&name) {
+            continue;
+        }
         if path.is_dir() {
             read(root, &path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !tests.contains(&name) {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             let file = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
             files.push((file, fs::read_to_string(&path).unwrap()));
         }
