@@ -20,9 +20,13 @@ pub use render::{
 pub use silence::{Silence, render_silence};
 
 use std::future::Future;
+use std::time::Duration;
+
+/// The longest that one [`Mailer::send`] takes, with all that an implementation tries again.
+pub const MAX_SEND: Duration = Duration::from_secs(20);
 
 /// Sends mails.
 pub trait Mailer: Clone + Send + Sync + 'static {
-    /// Sends one mail, and gives the id under which the service accepted it.
+    /// Sends one mail within [`MAX_SEND`], and gives the id under which the service accepted it.
     fn send(&self, message: &Message) -> impl Future<Output = Result<String, MailError>> + Send;
 }

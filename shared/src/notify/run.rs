@@ -5,6 +5,7 @@ use super::collect::Item;
 use super::contacts::People;
 use super::log::{DigestIds, Log, LogRow, RunRecord};
 use super::times::earlier;
+use crate::mail::MAX_SEND;
 use crate::table::Table;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 pub(crate) const TABLE_CALL: SignedDuration = SignedDuration::from_secs(10);
 
 /// The longest that one send of the mail service, with its retries, takes.
-pub(crate) const SEND: SignedDuration = SignedDuration::from_secs(20);
+pub(crate) const SEND: SignedDuration = SignedDuration::from_secs(MAX_SEND.as_secs().cast_signed());
 
 /// How long before its deadline a run must be over.
 pub(crate) const DEADLINE_MARGIN: SignedDuration = SignedDuration::from_secs(5);

@@ -3,10 +3,11 @@
 use super::refusals::{TOO_LARGE, mail_error, may_be_accepted};
 use crate::aws::SdkConfig;
 use crate::mail::message::SES_MAX_MESSAGE_BYTES;
-use crate::mail::{MailError, Mailer, Message};
+use crate::mail::{MAX_SEND, MailError, Mailer, Message};
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::config::interceptors::InterceptorContext;
 use aws_sdk_sesv2::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
+use aws_sdk_sesv2::config::timeout::TimeoutConfig;
 use aws_sdk_sesv2::error::BuildError;
 use aws_sdk_sesv2::primitives::Blob;
 use aws_sdk_sesv2::types::{
@@ -28,7 +29,7 @@ pub(super) fn retries() -> RetryConfig {
 /// Sends mails with Amazon SES (API v2).
 #[derive(Clone)]
 pub struct SesMailer {
-    client: Client,
+    pub(super) client: Client,
     configuration_set: Option<String>,
 }
 
@@ -40,8 +41,12 @@ impl SesMailer {
     }
 
     pub(super) fn with_retries(config: &SdkConfig, configuration_set: Option<String>, retries: RetryConfig) -> Self {
-        let config =
-            aws_sdk_sesv2::config::Builder::from(config).retry_config(retries).retry_classifier(NotAccepted).build();
+        let attempts = config.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();
+        let config = aws_sdk_sesv2::config::Builder::from(config)
+            .retry_config(retries)
+            .retry_classifier(NotAccepted)
+            .timeout_config(attempts.operation_timeout(MAX_SEND).build())
+            .build();
         Self { client: Client::from_conf(config), configuration_set }
     }
 }

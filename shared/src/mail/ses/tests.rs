@@ -302,3 +302,10 @@ async fn a_used_up_quota_is_tried_again_and_then_refused() {
     assert!(error.to_string().contains("quota"), "{error}");
     assert_eq!(stub.requests().len(), 5);
 }
+
+#[test]
+fn a_send_with_all_that_is_tried_again_ends_within_its_time() {
+    let mailer = mailer("http://127.0.0.1:1");
+    let timeouts = mailer.client.config().timeout_config().expect("there are time-outs").clone();
+    assert_eq!(timeouts.operation_timeout(), Some(crate::mail::MAX_SEND));
+}

@@ -99,3 +99,10 @@ async fn a_backlog_of_thousands_costs_some_requests_a_digest_and_not_some_a_lead
     let requests = calls(&world) - before;
     assert!(requests <= 50 * 4, "{requests} requests for 50 digests");
 }
+
+#[test]
+fn what_a_run_plans_for_a_call_is_what_the_clients_take_at_most() {
+    let table = crate::table::azure::Limits::default().total;
+    assert_eq!(times::span(table), run::TABLE_CALL);
+    assert_eq!(times::span(crate::mail::MAX_SEND), run::SEND);
+}
