@@ -74,7 +74,7 @@ group! {
         connection_string: SecretSource = storage_connection_string(),
         /// The table with the leads.
         table: String = get(TABLE, values::table_name),
-        /// The table with everything else: checkpoint, digests, contacts, runs and quarantine.
+        /// The table with everything else: the log of what was found, contacts, runs and quarantine.
         state_table: String = state_table(),
     }
 }

@@ -61,7 +61,7 @@ pub struct NotifierSettings {
     pub digest_size: usize,
     /// How long a person's earlier actions are remembered. Whole days.
     pub contact_window: Duration,
-    /// How long runs, sent digests and quarantined bodies are kept. Whole days.
+    /// How long runs, the log of mailed leads and quarantined bodies are kept. Whole days.
     pub retention: Duration,
 }
 

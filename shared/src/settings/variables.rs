@@ -113,7 +113,7 @@ variables! {
         name: "LEADS_STATE_TABLE",
         functions: &[Intake, Redelivery, Notifier, Validation],
         default: Value("MarketplaceLeadsState"),
-        meaning: "the table for checkpoint, digests, contacts, runs and quarantine",
+        meaning: "the table for the log of what was found, contacts, runs and quarantine",
         expected: Phrase("3 to 63 letters and digits, a letter first, and another table than LEADS_TABLE"),
     }
     INTAKE_KEYS {
@@ -267,7 +267,7 @@ variables! {
         name: "LEADS_RETENTION_DAYS",
         functions: &[Notifier],
         default: Value("90"),
-        meaning: "how long runs, sent digests and quarantined bodies are kept",
+        meaning: "how long runs, the log of mailed leads and quarantined bodies are kept",
         expected: WholeNumber { min: 2, max: 3_650 },
     }
 }

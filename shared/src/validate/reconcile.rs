@@ -282,10 +282,10 @@ fn report(
     if !unmailed.is_empty() {
         let today = Day::of(now);
         findings.fail(
-            format!("never mailed, as far as kept digests tell: {}", unmailed.len()),
+            format!("never mailed, as far as the log tells: {}", unmailed.len()),
             format!(
                 "mail them with the notifier's backfill: {{\"command\":\"backfill\",\"since\":\"<first day>\",\"until\":\"{today}\"}}; \
-                 sent digests are kept for LEADS_RETENTION_DAYS only, so leads older than that are named here although they \
+                 the log is kept for LEADS_RETENTION_DAYS only, so leads older than that are named here although they \
                  may have been mailed"
             ),
         );

@@ -25,7 +25,7 @@ impl MailTaker {
         let counted = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
         // https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
         let app = Router::new()
-            .route("/v2/email/outbound-emails", post(take))
+            .route("/v2/email/outbound-emails", post(accept))
             .layer(DefaultBodyLimit::max(40 * 1024 * 1024))
             .with_state(counted.clone());
         let server = tokio::spawn(async move {
@@ -51,7 +51,7 @@ impl Drop for MailTaker {
     }
 }
 
-async fn take(
+async fn accept(
     State(counted): State<Arc<(AtomicUsize, AtomicUsize)>>,
     mail: Bytes,
 ) -> ([(&'static str, &'static str); 1], String) {

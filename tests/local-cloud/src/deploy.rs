@@ -59,12 +59,15 @@ pub(crate) async fn deploy(
     let template = fs::read_to_string(workspace.root.join("infra/aws/template.yaml")).or_fail(STEP)?;
     let (template, functions) = package(&template);
     upload(aws, packages, &functions).await?;
+    // As `sam deploy` does: a template within the request may have 51,200 bytes, one in S3 a megabyte.
+    put(aws, "template.yaml", template.into_bytes()).await.or_fail(STEP)?;
+    let address = format!("https://s3.{}.amazonaws.com/{BUCKET}/template.yaml", aws.region());
 
     let mut values = BTreeMap::from([("MailFrom", MAIL_FROM), ("MailTo", MAIL_TO), ("Architecture", architecture())]);
     values.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let mut request = vec![
         ("StackName".to_owned(), STACK),
-        ("TemplateBody".to_owned(), template.as_str()),
+        ("TemplateURL".to_owned(), address.as_str()),
         ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM"),
         ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND"),
     ];
@@ -121,12 +124,20 @@ async fn upload(aws: &Aws, packages: &Packages, functions: &[String]) -> Result<
     }
     let uploads = functions.iter().map(|name| async move {
         let missing = || Failure::new(step, format!("there is no function `{name}` in the workspace"));
-        let bytes = packages.get(name).ok_or_else(missing)?.clone();
-        let path = format!("/{BUCKET}/{name}.zip");
-        let answer = aws.send("s3", Method::PUT, &path, &[], bytes).await?;
-        if answer.status.is_success() { Ok(()) } else { Err(Failure::new(step, answer.text()).command(path)) }
+        put(aws, &format!("{name}.zip"), packages.get(name).ok_or_else(missing)?.clone()).await
     });
     futures::future::try_join_all(uploads).await.map(drop)
+}
+
+/// Writes an object into the bucket.
+async fn put(aws: &Aws, name: &str, bytes: Vec<u8>) -> Result<()> {
+    let path = format!("/{BUCKET}/{name}");
+    let answer = aws.send("s3", Method::PUT, &path, &[], bytes).await?;
+    if answer.status.is_success() {
+        Ok(())
+    } else {
+        Err(Failure::new("upload to the emulator", answer.text()).command(path))
+    }
 }
 
 /// Sets a variable in a function's environment; the other variables stay. The function starts afresh with its next

@@ -79,7 +79,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// Reads the items of a selection, from memory or from the tables. Where they are more than a mail can hold, the
     /// selection is cut, and where time runs out. Says whether there is something to send now: a selection that `must_be_whole`
-    /// is not cut for want of time.
+    /// is not cut where time runs out.
     pub(super) async fn read_items(
         &self,
         run: &Run<T>,
