@@ -73,7 +73,7 @@ pub async fn leave<T: Table>(state: &T, cued: &Cued, random: u64) -> Result<(), 
     hash.update(partition_key.map(String::as_bytes).unwrap_or_default());
     hash.update([0]);
     hash.update(row_key);
-    let hash: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(&hash.finalize()[..8]);
     let mut row = Entity::new(PARTITION, format!("{PREFIX}{hash}-{random:016x}")).with("CuedRow", row_key.as_str());
     if let Some(partition_key) = partition_key {
         row.set("CuedPartition", partition_key.as_str());

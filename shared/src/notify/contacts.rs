@@ -268,13 +268,9 @@ pub(super) fn person(stored: &StoredLead) -> Option<String> {
 
 /// The row of a normalised address.
 pub(super) fn key(email: &str) -> String {
-    hex(&Sha256::digest(email))
+    hex::encode(Sha256::digest(email))
 }
 
 fn row(stored: &StoredLead) -> String {
-    hex(&Sha256::digest(format!("{}\n{}", stored.partition_key, stored.row_key))[..8])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(format!("{}\n{}", stored.partition_key, stored.row_key))[..8])
 }

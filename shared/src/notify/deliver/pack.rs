@@ -139,5 +139,5 @@ pub(in crate::notify) fn digest_of<'a>(
 /// By what a recipient is remembered who has a mail already: the first 64 bits of the address's SHA-256.
 pub(super) fn recipient_hash(address: &str) -> String {
     let hash = Sha256::digest(address.to_lowercase());
-    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&hash[..8])
 }

@@ -14,7 +14,7 @@ impl ChannelId {
     /// The id of the channel of a route.
     pub(crate) fn of(route: &str) -> Self {
         let hash = Sha256::digest(format!("mail\n{route}"));
-        Self(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex::encode(&hash[..8]))
     }
 
     /// An id as somebody wrote it; `None` where it is none.
