@@ -102,7 +102,8 @@ pub enum RouteNames {
 /// A world.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Nothing goes wrong: then no run may fail, and nothing may come twice.
+    /// Nothing goes wrong, but for what is broken for ever: then no run may fail for another reason, nothing may come
+    /// twice, and every lead is mailed at once.
     pub is_kind: bool,
     /// How often the notifier runs.
     pub interval: SignedDuration,
@@ -205,6 +206,9 @@ impl Config {
             config.burst = 700;
         }
         if is_kind {
+            if config.routes > 0 {
+                config.permanent = tape.pick(&[Permanent::Nothing, Permanent::Nothing, Permanent::DeadDestination]);
+            }
             return config;
         }
         config.tables = Rates::draw(tape);

@@ -190,7 +190,7 @@ impl World {
                 }
             }
             Err(error) => {
-                if self.config.is_kind {
+                if self.config.is_kind && self.dead == 0 {
                     self.violate(Violation::new(Promise::NoNeedlessFailures, format!("{}: {error}", request.id)));
                 }
                 self.try_again(Request { was_killed: false, ..request });

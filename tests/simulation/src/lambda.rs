@@ -138,7 +138,8 @@ impl Invocation {
     /// Begins an invocation on the services of a world.
     pub(crate) fn begin(world: &World, request: Request, number: u64) -> Self {
         let desk = Desk::default();
-        let table = |service, which| SimTable { service, which, desk: desk.clone(), breakage: world.breakage };
+        let broken = world.broken.for_invocation();
+        let table = |service, which| SimTable { service, which, desk: desk.clone(), broken: broken.clone() };
         let leads = table(world.leads.clone(), crate::desk::Service::Leads);
         let state = table(world.state.clone(), crate::desk::Service::State);
         let mailer = SimMailer { service: world.mail.clone(), desk: desk.clone() };
@@ -235,9 +236,8 @@ fn notifier(
     skew: SignedDuration,
 ) -> Notifier<SimTable, SimMailer> {
     let mut settings = world.settings.clone();
-    if world.breakage == crate::breakage::Breakage::NoOverlap {
-        settings.schedule.overlap = std::time::Duration::ZERO;
-    }
+    settings.schedule.overlap = world.broken.overlap(settings.schedule.overlap);
+    let (broken, began) = (world.broken.clone(), clock.now());
     let (leads, state) = (world.leads.clone(), world.state.clone());
     Notifier {
         leads: services.leads,
@@ -245,7 +245,7 @@ fn notifier(
         mailer: services.mailer,
         settings,
         language: Language::find("en").expect("English is there"),
-        clock: Arc::new(move || clock.now() + skew),
+        clock: Arc::new(move || broken.clock(began, clock.now()) + skew),
         chance,
         requests: Arc::new(move || leads.calls() + state.calls()),
         idle_runs: Arc::default(),

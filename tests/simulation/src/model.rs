@@ -31,6 +31,8 @@ pub enum Promise {
     NoNeedlessFailures,
     /// 5: what a command says is so.
     HonestCommands,
+    /// 6: what is broken elsewhere delays a lead by a bounded number of runs.
+    NoDelays,
 }
 
 impl Promise {
@@ -42,6 +44,7 @@ impl Promise {
             Self::TableLimits | Self::MailLimits => 3,
             Self::Deadlines | Self::NoPanics | Self::NoNeedlessFailures => 4,
             Self::HonestCommands => 5,
+            Self::NoDelays => 6,
         }
     }
 }
@@ -224,12 +227,18 @@ impl Model {
         Ok(leads)
     }
 
-    /// The leads written before this time that somebody still waits for, without those who cannot get any.
-    pub fn missing(&self, before: Timestamp, dead: People) -> Option<Violation> {
+    /// The leads written before this time that somebody still waits for, without those who cannot get any. `is_soon`
+    /// leaves out those that only the patrol can find.
+    pub fn missing(&self, before: Timestamp, dead: People, is_soon: bool) -> Option<Violation> {
         let is_missing = |number: &&usize| {
             let lead = &self.leads[**number];
             let waits = lead.must & !lead.got & !dead != 0;
-            waits && lead.excuse.is_none() && !self.is_left_out(lead) && lead.since.is_some_and(|since| since <= before)
+            let is_for_patrol = matches!(lead.kind, LeadKind::OddKey | LeadKind::OldDay);
+            waits
+                && !(is_soon && is_for_patrol)
+                && lead.excuse.is_none()
+                && !self.is_left_out(lead)
+                && lead.since.is_some_and(|since| since <= before)
         };
         let missing: Vec<_> = self.open.iter().filter(is_missing).collect();
         let first = missing.first()?;
@@ -237,7 +246,7 @@ impl Model {
         let waiting = (lead.must & !lead.got & !dead).count_ones();
         let kinds: BTreeSet<_> = missing.iter().map(|number| format!("{:?}", self.leads[**number].kind)).collect();
         Some(Violation::new(
-            Promise::NothingLost,
+            if is_soon { Promise::NoDelays } else { Promise::NothingLost },
             format!(
                 "{} leads are in no mail for somebody, the first is {} (for {waiting} people); kinds: {}",
                 missing.len(),

@@ -18,6 +18,15 @@ pub(crate) const POISONED: usize = 3;
 /// How long after the faults everything must be mailed: so much time, and so many runs.
 const SETTLE: (SignedDuration, i32) = (SignedDuration::from_hours(52), 40);
 
+/// How long after the faults everything must be mailed that no patrol has to find: so much time, and so many runs.
+const SOON: (SignedDuration, i32) = (SignedDuration::from_hours(6), 8);
+
+/// How late a lead may be where nothing goes wrong: so much time, and so many intervals.
+const AT_ONCE: (SignedDuration, i32) = (SignedDuration::from_mins(15), 2);
+
+/// The largest bursts of leads that are mailed at once.
+const SMALL_BURST: u32 = 80;
+
 /// A row on its way into the table.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
@@ -42,6 +51,8 @@ impl World {
             self.schedule_leads(time, length);
             self.schedule_trouble(time, length);
             self.at(end, Event::StormEnds);
+            let soon = SOON.0.max(self.config.interval * SOON.1);
+            self.at(end + soon, Event::RunsWereMade { written_until: end });
             self.at(end + settle, Event::QuietEnds { written_until: end + HOUR });
             time = end + settle;
         }
@@ -116,6 +127,9 @@ impl World {
 
     /// The scheduler's time has come: it may be late, send twice, or forget.
     pub(crate) fn tick(&mut self) {
+        if self.config.is_kind && self.config.burst <= SMALL_BURST {
+            self.check_missing(self.clock.now() - AT_ONCE.0 - self.config.interval * AT_ONCE.1, true);
+        }
         let (late, missed, doubled) = if self.is_stormy { self.config.ticks } else { (0.0, 0.0, 0.0) };
         let faults = &mut self.tapes.faults;
         let id = format!("tick-{}", self.clock.now().as_second());

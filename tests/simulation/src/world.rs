@@ -1,6 +1,6 @@
 //! One world, from its beginning to its end: the calendar of what happens, and the driver that lets it happen.
 
-use crate::breakage::Breakage;
+use crate::breakage::{Breakage, Broken};
 use crate::config::{Config, Permanent};
 use crate::coverage::{Coverage, Sometimes};
 use crate::desk::{SimClock, Verdict};
@@ -47,6 +47,8 @@ pub(crate) enum Event {
     StormBegins,
     /// The faults stop.
     StormEnds,
+    /// So much quiet time has passed that everything must be mailed that was written until then where runs look.
+    RunsWereMade { written_until: Timestamp },
     /// So much quiet time has passed that everything written until then must be mailed.
     QuietEnds { written_until: Timestamp },
 }
@@ -103,7 +105,7 @@ pub struct Outcome {
 pub struct World {
     pub(crate) config: Config,
     pub(crate) tapes: Tapes,
-    pub(crate) breakage: Breakage,
+    pub(crate) broken: Broken,
     pub(crate) clock: SimClock,
     pub(crate) began: Timestamp,
     pub(crate) leads: TableService,
@@ -187,7 +189,7 @@ impl World {
             state: TableService::new(clock, &config),
             config,
             tapes,
-            breakage,
+            broken: Broken::new(breakage),
             clock,
             began,
             mail,
@@ -308,13 +310,22 @@ impl World {
                 self.say(|| "faults begin".to_owned());
             }
             Event::StormEnds => self.quiet(),
+            Event::RunsWereMade { written_until } => {
+                self.say(|| "everything that no patrol has to find must be mailed by now".to_owned());
+                self.check_missing(written_until, true);
+            }
             Event::QuietEnds { written_until } => {
                 self.say(|| "everything written must be mailed by now".to_owned());
-                if let Some(violation) = self.model.missing(written_until, self.dead) {
-                    self.violate(violation);
-                }
+                self.check_missing(written_until, false);
                 self.is_over = self.calendar.values().all(|event| !matches!(event, Event::QuietEnds { .. }));
             }
+        }
+    }
+
+    /// Checks that everything written before this time was mailed.
+    pub(crate) fn check_missing(&mut self, before: Timestamp, is_soon: bool) {
+        if let Some(violation) = self.model.missing(before, self.dead, is_soon) {
+            self.violate(violation);
         }
     }
 
