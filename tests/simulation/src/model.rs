@@ -248,8 +248,9 @@ impl Model {
         Some(Violation::new(
             if is_soon { Promise::NoDelays } else { Promise::NothingLost },
             format!(
-                "{} leads are in no mail for somebody, the first is {} (for {waiting} people); kinds: {}",
+                "{} leads {}, the first is {} (for {waiting} people); kinds: {}",
                 missing.len(),
+                if is_soon { "are late" } else { "are in no mail for somebody" },
                 marker(**first),
                 kinds.into_iter().collect::<Vec<_>>().join(", "),
             ),

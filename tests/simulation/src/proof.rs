@@ -67,9 +67,9 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
         // Without a clock a run is too long where there is much to search, and every page takes seconds.
         Breakage::StoppedClock => is_hourly && config.old_days >= 90 && config.scan >= SignedDuration::from_secs(5),
         Breakage::BoundedByCountAlone => {
-            is_hourly && config.is_kind && has(LeadKind::HugeText) && config.burst == 80 && config.leads_a_day >= 100
+            is_hourly && config.kinds == [LeadKind::HugeText] && config.burst == 80 && config.leads_a_day >= 20
         }
-        Breakage::PageReadAsAWhole => is_hourly && has(LeadKind::HalfPair),
+        Breakage::PageReadAsAWhole => is_hourly && !config.is_kind && has(LeadKind::HalfPair),
         // What cues name is found by patrol at last: it must be missed before.
         Breakage::CueRemovedFirst => {
             is_hourly && has(LeadKind::Redelivered) && config.tables.killed >= 0.02 && config.leads_a_day >= 20

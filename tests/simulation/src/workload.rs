@@ -128,7 +128,7 @@ impl World {
     /// The scheduler's time has come: it may be late, send twice, or forget.
     pub(crate) fn tick(&mut self) {
         if self.config.is_kind && self.config.burst <= SMALL_BURST {
-            self.check_missing(self.clock.now() - AT_ONCE.0 - self.config.interval * AT_ONCE.1, true);
+            self.check_delays(self.clock.now() - AT_ONCE.0 - self.config.interval * AT_ONCE.1);
         }
         let (late, missed, doubled) = if self.is_stormy { self.config.ticks } else { (0.0, 0.0, 0.0) };
         let faults = &mut self.tapes.faults;

@@ -128,6 +128,8 @@ pub struct World {
     pub(crate) is_stormy: bool,
     pub(crate) is_over: bool,
     pub(crate) violation: Option<Violation>,
+    /// A lead that was mailed later than it may be, or not yet.
+    late: Option<Violation>,
     pub(crate) coverage: Coverage,
     pub(crate) counts: Counts,
     pub(crate) driver: Arc<AtomicWaker>,
@@ -208,6 +210,7 @@ impl World {
             is_stormy: false,
             is_over: false,
             violation: None,
+            late: None,
             coverage: Coverage::default(),
             counts: Counts::default(),
             driver: Arc::default(),
@@ -312,20 +315,25 @@ impl World {
             Event::StormEnds => self.quiet(),
             Event::RunsWereMade { written_until } => {
                 self.say(|| "everything that no patrol has to find must be mailed by now".to_owned());
-                self.check_missing(written_until, true);
+                self.check_delays(written_until);
             }
             Event::QuietEnds { written_until } => {
                 self.say(|| "everything written must be mailed by now".to_owned());
-                self.check_missing(written_until, false);
+                if let Some(violation) = self.model.missing(written_until, self.dead, false).or(self.late.take()) {
+                    self.violate(violation);
+                }
                 self.is_over = self.calendar.values().all(|event| !matches!(event, Event::QuietEnds { .. }));
             }
         }
     }
 
-    /// Checks that everything written before this time was mailed.
-    pub(crate) fn check_missing(&mut self, before: Timestamp, is_soon: bool) {
-        if let Some(violation) = self.model.missing(before, self.dead, is_soon) {
-            self.violate(violation);
+    /// Notes where a lead that no patrol has to find is late. Whether it is lost shows at the end of the quiet time.
+    pub(crate) fn check_delays(&mut self, before: Timestamp) {
+        if self.late.is_none()
+            && let Some(late) = self.model.missing(before, self.dead, true)
+        {
+            self.say(|| format!("late: {late}"));
+            self.late = Some(late);
         }
     }
 
