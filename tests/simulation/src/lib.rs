@@ -11,7 +11,8 @@
 //! 2. It comes a second time only in a mail that says so, and never to somebody who should not have it.
 //! 3. No limit of a service is hit by what is sent.
 //! 4. No invocation outlives its deadline, and none panics.
-//! 5. What a command says is so: after `pause`, no run that begins then mails anything.
+//! 5. What a command says is so: after `pause`, no run that begins then mails anything; after `erase`, none that
+//!    begins then mails what there was of the person.
 //! 6. Whatever one destination, row or text does: everything else that runs look for is mailed within six hours, or eight
 //!    runs, after the other faults.
 //!

@@ -21,6 +21,9 @@ const SETTLE: (SignedDuration, i32) = (SignedDuration::from_hours(52), 40);
 /// How long after the faults everything must be mailed that no patrol has to find: so much time, and so many runs.
 const SOON: (SignedDuration, i32) = (SignedDuration::from_hours(6), 8);
 
+/// How many mails a run can send at least where nothing goes wrong, each with the requests that it takes.
+const MAILS_A_RUN: usize = 25;
+
 /// How late a lead may be where nothing goes wrong: so much time, and so many intervals.
 const AT_ONCE: (SignedDuration, i32) = (SignedDuration::from_mins(15), 2);
 
@@ -51,12 +54,19 @@ impl World {
             self.schedule_leads(time, length);
             self.schedule_trouble(time, length);
             self.at(end, Event::StormEnds);
-            let soon = SOON.0.max(self.config.interval * SOON.1);
-            self.at(end + soon, Event::RunsWereMade { written_until: end });
             self.at(end + settle, Event::QuietEnds { written_until: end + HOUR });
             time = end + settle;
         }
         self.schedule_ticks(time);
+    }
+
+    /// When, counted from the end of the faults, everything must be mailed that no patrol has to find. A backlog takes the
+    /// runs that its mails take.
+    pub(crate) fn soon(&self) -> SignedDuration {
+        let parts = self.config.recipients.div_ceil(50);
+        let mails = self.model.written() / self.config.digest_size as usize * parts as usize;
+        let runs = SOON.1 + i32::try_from(mails / MAILS_A_RUN).unwrap_or(i32::MAX);
+        SOON.0.max(self.config.interval * runs)
     }
 
     /// Rows from before the product was installed.
@@ -104,6 +114,17 @@ impl World {
                 let id = format!("{name}-{number}-{}", time.as_second());
                 self.at(time, Event::Invoke(Request::new(id, task)));
             }
+        }
+        for number in 0..self.config.commands {
+            let time = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+            let task = match self.tapes.faults.below(6) {
+                0 => Task::Command("outbox"),
+                1 => Task::Command("dry-run"),
+                2 => Task::Command("history"),
+                3 => Task::Command("retry"),
+                _ => Task::Erase { person: self.tapes.faults.below(leads::PEOPLE), after: None },
+            };
+            self.at(time, Event::Invoke(Request::new(format!("command-{number}-{}", time.as_second()), task)));
         }
         // Whatever became of the commands before: the notifier is not left paused.
         if self.config.pauses > 0 {
@@ -172,9 +193,15 @@ impl World {
         let now = self.clock.now();
         let number = self.model.next();
         let is_poisoned = number == POISONED && self.config.permanent == Permanent::PoisonedText;
-        let NewLead { entity, kind, offer, action, body } =
+        let NewLead { entity, kind, offer, action, person, name, body } =
             leads::draw(&mut self.tapes.workload, (kind, form), number, now, is_poisoned);
         self.model.add(kind, offer, action, &self.routing);
+        if let Some(name) = name {
+            self.model.is_named(number, name);
+        }
+        if let Some(person) = person {
+            self.model.is_of(number, person);
+        }
         if let Some((before, at)) = &self.routing_before
             && now.duration_since(*at) < HOUR
         {

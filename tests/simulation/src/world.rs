@@ -343,6 +343,8 @@ impl World {
         self.down = Down::default();
         self.mail.set(|mail| mail.sandbox = false);
         self.say(|| "faults stop".to_owned());
+        let written_until = self.clock.now();
+        self.after(self.soon(), Event::RunsWereMade { written_until });
     }
 
     fn change_routes(&mut self) {
