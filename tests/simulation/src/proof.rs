@@ -74,8 +74,10 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
         Breakage::CueRemovedFirst => {
             is_hourly && has(LeadKind::Redelivered) && config.tables.killed >= 0.02 && config.leads_a_day >= 20
         }
-        Breakage::CursorSkips | Breakage::FlightUnwritten | Breakage::SentBeforeRecorded => {
-            is_hourly && !config.is_kind && config.leads_a_day >= 5
+        Breakage::CursorSkips => is_hourly && !config.is_kind && config.leads_a_day >= 5,
+        // A run has to die between a mail and the batch that notes it.
+        Breakage::FlightUnwritten | Breakage::SentBeforeRecorded => {
+            is_hourly && config.tables.killed.max(config.mail.killed) >= 0.02 && config.leads_a_day >= 20
         }
         Breakage::WatermarkFirst => is_hourly && config.tables.before >= 0.15 && config.leads_a_day >= 20,
         _ => is_hourly,
