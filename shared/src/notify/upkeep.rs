@@ -105,7 +105,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 return Ok(());
             }
         }
-        let bodies = Query { row_key_before: Some(bodies_before), ..Query::partition(quarantine::PARTITION) };
+        // The key has the day on which a body came; redelivery can have kept it many days later.
+        let bodies = Query {
+            row_key_before: Some(bodies_before),
+            written_before: Some(found_before),
+            ..Query::partition(quarantine::PARTITION)
+        };
         if self.delete_all(run, bodies, until, None).await?.is_some() || !self.delete_people(run, until).await? {
             return Ok(());
         }

@@ -1,7 +1,13 @@
-//! Ways of breaking the system around its ports, to see whether the worlds notice.
+//! Ways of breaking the system around its ports, to see whether the worlds notice. Nothing of the code under test knows
+//! of it.
 
-use jiff::Timestamp;
-use marketplace_leads::table::Operation;
+use jiff::{SignedDuration, Timestamp};
+use marketplace_leads::notify::{CONTACTS_PARTITION, PARTITION};
+use marketplace_leads::table::{Entity, Operation};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many characters of an offer's title the contact index keeps.
+const KEPT_OF_A_TITLE: usize = 100;
 
 /// How the system is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -11,42 +17,227 @@ pub enum Breakage {
     None,
     /// One mail in twenty is accepted and reaches nobody. Whatever else changes, this one must be found.
     MailDropped,
-    /// The watermark moves when a run begins.
+    /// The watermark moves to the present whenever progress is written, whatever was read.
     WatermarkFirst,
     /// Rows are read from the watermark on, without an overlap.
     NoOverlap,
-    /// A digest is recorded only after it was sent.
+    /// What was found is recorded only after it was sent.
     SentBeforeRecorded,
     /// Writes do not depend on the version of what they replace.
     CheckThenWrite,
+    /// The progress of reading is written without the row of the log, and without the channels, that belong to it.
+    ProgressWithoutChunk,
+    /// Destinations share one count of failures and one pause.
+    SharedFailures,
+    /// The code's clock stands still within an invocation, as if no loop looked at it.
+    StoppedClock,
+    /// The texts in the contact index are not cut, so that only the number of actions bounds a row.
+    BoundedByCountAlone,
+    /// A page with one row that cannot be read fails as a whole.
+    PageReadAsAWhole,
+    /// Cues are deleted before the batch that answers them is written.
+    CueRemovedFirst,
+    /// A cursor that is written is one entry too far.
+    CursorSkips,
+    /// What is about to go out is not written down.
+    FlightUnwritten,
 }
 
 impl Breakage {
     /// Every way of breaking it.
-    pub const ALL: [Self; 5] =
-        [Self::MailDropped, Self::WatermarkFirst, Self::NoOverlap, Self::SentBeforeRecorded, Self::CheckThenWrite];
+    pub const ALL: [Self; 13] = [
+        Self::MailDropped,
+        Self::WatermarkFirst,
+        Self::NoOverlap,
+        Self::SentBeforeRecorded,
+        Self::CheckThenWrite,
+        Self::ProgressWithoutChunk,
+        Self::SharedFailures,
+        Self::StoppedClock,
+        Self::BoundedByCountAlone,
+        Self::PageReadAsAWhole,
+        Self::CueRemovedFirst,
+        Self::CursorSkips,
+        Self::FlightUnwritten,
+    ];
+}
 
-    /// A batch of the state table's partition with the checkpoint, broken.
-    pub fn batch(self, operations: &[Operation], now: Timestamp) -> Vec<Operation> {
-        let mut operations = operations.to_vec();
-        for operation in &mut operations {
-            let (Operation::Insert(entity) | Operation::Replace(entity, _) | Operation::InsertOrReplace(entity)) =
-                operation
-            else {
-                continue;
-            };
-            match self {
-                Self::WatermarkFirst if entity.row_key == "checkpoint" => entity.set("Watermark", now),
-                Self::SentBeforeRecorded if entity.row_key == "checkpoint" => entity.set_text("Pending", ""),
-                Self::CheckThenWrite => *operation = Operation::InsertOrReplace(entity.clone()),
-                _ => {}
+/// What a breakage remembers in one world.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The count of failures that destinations share, and until when they all wait.
+    failures: Option<(i64, Timestamp)>,
+    /// The long titles of offers that were read.
+    titles: Vec<String>,
+}
+
+/// A breakage of one world, as one invocation meets it.
+#[derive(Debug, Clone, Default)]
+pub struct Broken {
+    /// How the system is broken.
+    pub breakage: Breakage,
+    memory: Arc<Mutex<Memory>>,
+    /// What this invocation should have written already.
+    held_back: Arc<Mutex<Vec<Operation>>>,
+}
+
+/// A batch as a broken system writes it.
+pub struct BrokenBatch {
+    /// What is written before it, whatever becomes of it.
+    pub before: Vec<Operation>,
+    /// The batch.
+    pub batch: Vec<Operation>,
+}
+
+impl Broken {
+    /// A breakage of a new world.
+    pub fn new(breakage: Breakage) -> Self {
+        Self { breakage, ..Self::default() }
+    }
+
+    /// The same for another invocation of the same world.
+    #[must_use]
+    pub fn for_invocation(&self) -> Self {
+        Self { held_back: Arc::default(), ..self.clone() }
+    }
+
+    /// Notes rows that were read.
+    pub fn read(&self, rows: &[Entity]) {
+        if self.breakage != Breakage::BoundedByCountAlone {
+            return;
+        }
+        let mut memory = lock(&self.memory);
+        for title in rows.iter().filter_map(|row| row.string("OfferDisplayName")) {
+            if title.chars().count() > KEPT_OF_A_TITLE && !memory.titles.iter().any(|known| known == title) {
+                memory.titles.push(title.to_owned());
             }
         }
-        if self == Self::SentBeforeRecorded {
-            operations.retain(|operation| {
-                !matches!(operation, Operation::InsertOrReplace(row) if row.string("Status") == Some("pending"))
-            });
-        }
-        operations
     }
+
+    /// A batch on a partition of the state table, broken.
+    pub fn batch(&self, partition_key: &str, operations: &[Operation], now: Timestamp) -> BrokenBatch {
+        let mut broken = BrokenBatch { before: Vec::new(), batch: operations.to_vec() };
+        let batch = &mut broken.batch;
+        match self.breakage {
+            Breakage::BoundedByCountAlone if partition_key == CONTACTS_PARTITION => {
+                for_rows(batch, "", |row| self.uncut(row));
+            }
+            _ if partition_key != PARTITION => {}
+            Breakage::WatermarkFirst => for_rows(batch, "collect", |row| row.set("Watermark", now)),
+            Breakage::SentBeforeRecorded => self.hold_back(batch),
+            Breakage::CheckThenWrite => batch.iter_mut().for_each(|operation| {
+                if let Some(row) = row_of(operation).cloned() {
+                    *operation = Operation::InsertOrReplace(row);
+                }
+            }),
+            Breakage::ProgressWithoutChunk if batch.iter().any(|operation| operation.row_key() == "collect") => {
+                batch.retain(|operation| !is_chunk(operation));
+            }
+            Breakage::SharedFailures => for_rows(batch, "channel-", |row| self.share_failures(row, now)),
+            Breakage::CueRemovedFirst => {
+                let is_cue = |operation: &Operation| matches!(operation, Operation::Delete { row_key } if row_key.starts_with("cue-"));
+                (broken.before, broken.batch) = operations.iter().cloned().partition(is_cue);
+            }
+            Breakage::CursorSkips => for_rows(batch, "channel-", skip),
+            Breakage::FlightUnwritten => for_rows(batch, "channel-", |row| {
+                row.properties.retain(|name, _| !name.starts_with("Flight"));
+            }),
+            _ => {}
+        }
+        broken
+    }
+
+    /// Keeps what a batch records until the next batch, which comes after the mails.
+    fn hold_back(&self, batch: &mut Vec<Operation>) {
+        let mut held = lock(&self.held_back);
+        let overdue = std::mem::take(&mut *held);
+        if batch.iter().any(|operation| operation.row_key().starts_with("log-")) {
+            let records = |operation: &Operation| operation.row_key() == "collect" || is_chunk(operation);
+            let (records, others): (Vec<_>, Vec<_>) = batch.drain(..).partition(records);
+            *held = records;
+            *batch = others;
+        }
+        let is_replaced = |row_key: &str| batch.iter().any(|operation| operation.row_key() == row_key);
+        let overdue: Vec<_> = overdue.into_iter().filter(|operation| !is_replaced(operation.row_key())).collect();
+        batch.splice(0..0, overdue);
+    }
+
+    /// Gives a channel that works the failures of the one that does not.
+    fn share_failures(&self, row: &mut Entity, now: Timestamp) {
+        let mut memory = lock(&self.memory);
+        match (row.integer("Attempts"), row.time("NextAttempt")) {
+            (Some(attempts), Some(next)) if attempts > 0 => memory.failures = Some((attempts, next)),
+            _ => {
+                if let Some((attempts, next)) = memory.failures.filter(|(_, next)| *next > now) {
+                    row.set("Attempts", attempts);
+                    row.set("NextAttempt", next);
+                }
+            }
+        }
+    }
+
+    /// Puts whole titles where the contact index has their beginnings.
+    fn uncut(&self, row: &mut Entity) {
+        let memory = lock(&self.memory);
+        let mut actions: serde_json::Value =
+            row.text("Actions").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        for action in actions.as_array_mut().into_iter().flatten() {
+            let title = action["offer"].as_str().filter(|offer| offer.chars().count() >= KEPT_OF_A_TITLE);
+            let whole = title.and_then(|title| memory.titles.iter().find(|known| known.starts_with(title)));
+            if let Some(whole) = whole {
+                action["offer"] = whole.as_str().into();
+            }
+        }
+        row.set_text("Actions", &actions.to_string());
+    }
+
+    /// What the code's clock says, which an invocation that began at `began` reads at `now`.
+    pub fn clock(&self, began: Timestamp, now: Timestamp) -> Timestamp {
+        if self.breakage == Breakage::StoppedClock { began } else { now }
+    }
+
+    /// How far reading goes back behind the watermark.
+    pub fn overlap(&self, overlap: std::time::Duration) -> std::time::Duration {
+        if self.breakage == Breakage::NoOverlap { SignedDuration::ZERO.unsigned_abs() } else { overlap }
+    }
+}
+
+/// Whether an operation writes what was found, or who owes it.
+fn is_chunk(operation: &Operation) -> bool {
+    row_of(operation).is_some() && ["log-", "channel-"].iter().any(|prefix| operation.row_key().starts_with(prefix))
+}
+
+/// Moves the cursor of a channel one entry further, if it owes anything.
+fn skip(row: &mut Entity) {
+    let place = |name: &str| {
+        let (log, index) = row.string(name)?.split_once('/')?;
+        Some((log.to_owned(), index.parse::<usize>().ok()?))
+    };
+    if let (Some(cursor), Some(tail)) = (place("Cursor"), place("Tail"))
+        && cursor < tail
+    {
+        row.set("Cursor", format!("{}/{}", cursor.0, cursor.1 + 1));
+    }
+}
+
+fn row_of(operation: &Operation) -> Option<&Entity> {
+    match operation {
+        Operation::Insert(row) | Operation::Replace(row, _) | Operation::InsertOrReplace(row) => Some(row),
+        _ => None,
+    }
+}
+
+/// Changes the rows that a batch writes under keys with this beginning.
+fn for_rows(batch: &mut [Operation], prefix: &str, mut change: impl FnMut(&mut Entity)) {
+    for operation in batch {
+        if let Operation::Insert(row) | Operation::Replace(row, _) | Operation::InsertOrReplace(row) = operation
+            && row.row_key.starts_with(prefix)
+        {
+            change(row);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

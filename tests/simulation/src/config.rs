@@ -67,10 +67,12 @@ pub enum LeadKind {
     OldDay,
     /// Received by us days ago, and redelivered now.
     Redelivered,
+    /// A body that is no lead, received by us and put into quarantine now.
+    Quarantined,
 }
 
 /// Every kind but the plain one, which is in every world.
-const KINDS: [LeadKind; 13] = [
+const KINDS: [LeadKind; 14] = [
     LeadKind::SamePerson,
     LeadKind::Withheld,
     LeadKind::Test,
@@ -84,6 +86,7 @@ const KINDS: [LeadKind; 13] = [
     LeadKind::OddKey,
     LeadKind::OldDay,
     LeadKind::Redelivered,
+    LeadKind::Quarantined,
 ];
 
 /// The names of a world's routes.
@@ -102,7 +105,8 @@ pub enum RouteNames {
 /// A world.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Nothing goes wrong: then no run may fail, and nothing may come twice.
+    /// Nothing goes wrong, but for what is broken for ever: then no run may fail for another reason, nothing may come
+    /// twice, and every lead is mailed at once.
     pub is_kind: bool,
     /// How often the notifier runs.
     pub interval: SignedDuration,
@@ -156,6 +160,8 @@ pub struct Config {
     pub concurrency: usize,
     /// How often the operator pauses and resumes the notifier.
     pub pauses: u32,
+    /// How many other commands the operator gives, `erase` among them.
+    pub commands: u32,
     /// How often the operator changes who gets what.
     pub route_changes: u32,
     /// What is broken for ever.
@@ -198,6 +204,7 @@ impl Config {
             ticks: (0.0, 0.0, 0.0),
             concurrency: 1,
             pauses: 0,
+            commands: 0,
             route_changes: 0,
             permanent: Permanent::Nothing,
         };
@@ -205,6 +212,9 @@ impl Config {
             config.burst = 700;
         }
         if is_kind {
+            if config.routes > 0 {
+                config.permanent = tape.pick(&[Permanent::Nothing, Permanent::Nothing, Permanent::DeadDestination]);
+            }
             return config;
         }
         config.tables = Rates::draw(tape);
@@ -222,6 +232,7 @@ impl Config {
         config.ticks = (tape.pick(&[0.0, 0.0, 0.3]), tape.pick(&[0.0, 0.0, 0.1, 0.6]), tape.pick(&[0.0, 0.0, 0.3]));
         config.concurrency = tape.pick(&[1, 1, 1, 2, 3]);
         config.pauses = tape.pick(&[0, 0, 2]);
+        config.commands = tape.pick(&[0, 0, 4]);
         config.route_changes = tape.pick(&[0, 0, 0, 2]);
         config.permanent = tape.pick(&[
             Permanent::Nothing,

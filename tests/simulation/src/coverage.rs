@@ -68,6 +68,8 @@ pub enum Sometimes {
     RedeliveredLate,
     /// A row held characters that no text can hold.
     DamagedRow,
+    /// A person was erased.
+    Erased,
     /// The scheduler missed a tick.
     MissedTick,
     /// The scheduler sent a tick twice.
@@ -76,7 +78,7 @@ pub enum Sometimes {
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::TwoRunsAtOnce,
         Self::KilledAfterAct,
         Self::Frozen,
@@ -97,6 +99,7 @@ impl Sometimes {
         Self::RoutesChanged,
         Self::RedeliveredLate,
         Self::DamagedRow,
+        Self::Erased,
         Self::MissedTick,
         Self::DoubledTick,
     ];

@@ -64,7 +64,7 @@ impl World {
                 self.violate(Violation::new(Promise::HonestCommands, seen));
             }
             let is_kind = self.config.is_kind;
-            match self.model.accept(&mail, is_kind) {
+            match self.model.accept(&mail, is_kind, number) {
                 Ok(leads) => {
                     self.say(|| format!("a mail to {} people is accepted, with leads {leads:?}", mail.to.len()));
                     if let Some(invocation) = self.invocations.iter_mut().find(|other| other.number == number) {
@@ -101,6 +101,9 @@ impl World {
             let Some(request) = self.requests.remove(place) else { break };
             if request.task == Task::Resume {
                 self.paused_from = None;
+            }
+            if let Task::Erase { person, after: None } = request.task {
+                self.model.erasing(person);
             }
             if is_run {
                 self.counts.runs += 1;
@@ -141,7 +144,9 @@ impl World {
         match again.task {
             Task::Redeliver { .. } => self.after(VISIBILITY, Event::Invoke(again)),
             // A person repeats a command until it is done.
-            Task::Pause | Task::Resume => self.after(RETRIES[0], Event::Invoke(again)),
+            Task::Pause | Task::Resume | Task::Command(_) | Task::Erase { .. } => {
+                self.after(RETRIES[0], Event::Invoke(again));
+            }
             Task::Run => {
                 if let Some(wait) = RETRIES.get(again.attempt as usize - 2) {
                     self.after(*wait, Event::Invoke(again));
@@ -186,11 +191,19 @@ impl World {
                         let is_resumed = self.invocations.iter().any(|other| other.request.task == Task::Resume);
                         self.paused_from = (!is_resumed).then_some(self.begun);
                     }
-                    Task::Run | Task::Resume => {}
+                    Task::Erase { person, .. } if outcome == "done" => {
+                        self.coverage.note(Sometimes::Erased);
+                        self.model.erased(person, self.begun);
+                    }
+                    Task::Erase { person, .. } => {
+                        let task = Task::Erase { person, after: Some(outcome) };
+                        self.after(SignedDuration::from_secs(5), Event::Invoke(Request::new(request.id, task)));
+                    }
+                    Task::Run | Task::Resume | Task::Command(_) => {}
                 }
             }
             Err(error) => {
-                if self.config.is_kind {
+                if self.config.is_kind && self.dead == 0 {
                     self.violate(Violation::new(Promise::NoNeedlessFailures, format!("{}: {error}", request.id)));
                 }
                 self.try_again(Request { was_killed: false, ..request });

@@ -1,6 +1,7 @@
 //! Lambda: invocations of our functions, each a future that the driver polls by itself.
 
 use crate::desk::{Desk, SimClock};
+use crate::leads::address;
 use crate::mail::SimMailer;
 use crate::table::SimTable;
 use crate::world::World;
@@ -11,6 +12,7 @@ use marketplace_leads::mail::Language;
 use marketplace_leads::notify::{Command, Notifier};
 use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::redelivery::Redelivery;
+use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +33,15 @@ pub(crate) enum Task {
     Pause,
     /// The operator lets it go on.
     Resume,
+    /// The operator gives another command, by its name.
+    Command(&'static str),
+    /// The operator erases a person, from where an earlier call ended.
+    Erase {
+        /// Which of those who come again.
+        person: u32,
+        /// Where it goes on.
+        after: Option<String>,
+    },
     /// Redelivery gets a message with this lead.
     Redeliver {
         /// The lead's number.
@@ -138,7 +149,8 @@ impl Invocation {
     /// Begins an invocation on the services of a world.
     pub(crate) fn begin(world: &World, request: Request, number: u64) -> Self {
         let desk = Desk::default();
-        let table = |service, which| SimTable { service, which, desk: desk.clone(), breakage: world.breakage };
+        let broken = world.broken.for_invocation();
+        let table = |service, which| SimTable { service, which, desk: desk.clone(), broken: broken.clone() };
         let leads = table(world.leads.clone(), crate::desk::Service::Leads);
         let state = table(world.state.clone(), crate::desk::Service::State);
         let mailer = SimMailer { service: world.mail.clone(), desk: desk.clone() };
@@ -162,11 +174,22 @@ impl Invocation {
                     Task::Pause => Command::Pause,
                     Task::Resume => Command::Resume,
                     Task::Run | Task::Redeliver { .. } => Command::Run,
+                    Task::Command(name) => command(&json!({"command": name})),
+                    Task::Erase { person, after } => {
+                        let mut event = json!({"command": "erase", "address": address(person), "confirm": true});
+                        if let Some(after) = after {
+                            event["after"] = after.into();
+                        }
+                        command(&event)
+                    }
                 };
                 let notifier = notifier(world, SimServices { leads, state, mailer }, chance, clock, skew);
                 Box::pin(async move {
                     let done = notifier.execute(command, &id, deadline + skew).await;
-                    let outcome = |answer: serde_json::Value| answer["outcome"].as_str().unwrap_or("done").to_owned();
+                    let outcome = |answer: Json| {
+                        let said = answer.get("after").or(answer.get("outcome")).and_then(Json::as_str);
+                        said.unwrap_or("done").to_owned()
+                    };
                     done.map(outcome).map_err(|error| error.to_string())
                 })
             }
@@ -220,6 +243,11 @@ impl Invocation {
     }
 }
 
+/// A command as an operator writes it.
+fn command(event: &Json) -> Command {
+    Command::parse(event).expect("the event is right")
+}
+
 /// The services as one invocation sees them.
 struct SimServices {
     leads: SimTable,
@@ -235,9 +263,8 @@ fn notifier(
     skew: SignedDuration,
 ) -> Notifier<SimTable, SimMailer> {
     let mut settings = world.settings.clone();
-    if world.breakage == crate::breakage::Breakage::NoOverlap {
-        settings.schedule.overlap = std::time::Duration::ZERO;
-    }
+    settings.schedule.overlap = world.broken.overlap(settings.schedule.overlap);
+    let (broken, began) = (world.broken.clone(), clock.now());
     let (leads, state) = (world.leads.clone(), world.state.clone());
     Notifier {
         leads: services.leads,
@@ -245,7 +272,7 @@ fn notifier(
         mailer: services.mailer,
         settings,
         language: Language::find("en").expect("English is there"),
-        clock: Arc::new(move || clock.now() + skew),
+        clock: Arc::new(move || broken.clock(began, clock.now()) + skew),
         chance,
         requests: Arc::new(move || leads.calls() + state.calls()),
         idle_runs: Arc::default(),

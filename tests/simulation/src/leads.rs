@@ -7,7 +7,8 @@ use crate::config::LeadKind;
 use crate::tape::Tape;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use marketplace_leads::lead::Day;
+use marketplace_leads::lead::{Day, Lead};
+use marketplace_leads::quarantine::Quarantined;
 use marketplace_leads::table::{Entity, Value};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -22,6 +23,17 @@ pub const OFFERS: [(&str, &str); 4] = [
 
 /// The action codes. A lead has one of them, and routes name some of them.
 pub const ACTIONS: [&str; 4] = ["INS", "PLT", "Create", "StartTestDrive"];
+
+/// How many characters of a row's key every mail shows.
+const NAME: usize = 22;
+
+/// How many people come again and again.
+pub const PEOPLE: u32 = 2;
+
+/// The address of one of them.
+pub fn address(person: u32) -> String {
+    format!("person{person}@fabrikam.example")
+}
 
 /// A word that the mail service may refuse.
 pub const POISON: &str = "x5o-poison-p%@ap";
@@ -50,6 +62,10 @@ pub struct NewLead {
     pub offer: Option<usize>,
     /// Its action code; `None` where it has none that a route could name.
     pub action: Option<&'static str>,
+    /// Which of the people who come again it is, if any.
+    pub person: Option<u32>,
+    /// How a mail that does not show it names what is no lead: the beginning of its row's key.
+    pub name: Option<String>,
     /// The body by HTTPS instead of a row, with when it was received.
     pub body: Option<(Timestamp, String)>,
 }
@@ -69,15 +85,12 @@ pub fn draw(
     let offer = tape.below(4) as usize;
     let (offer_id, offer_title) = OFFERS[offer];
     let action = if kind == LeadKind::DoNotContact { "DNC" } else { tape.pick(&ACTIONS) };
-    let person =
-        if kind == LeadKind::SamePerson || kind == LeadKind::OddTime || kind == LeadKind::HugeText && form % 2 == 0 {
-            format!("person{}@fabrikam.example", tape.below(2))
-        } else {
-            format!("{marker}@fabrikam.example")
-        };
+    let comes_again =
+        kind == LeadKind::SamePerson || kind == LeadKind::OddTime || kind == LeadKind::HugeText && form % 2 == 0;
+    let person = comes_again.then(|| tape.below(PEOPLE));
     let mut first = marker.clone();
     let mut last = "Doe".to_owned();
-    let mut email = person;
+    let mut email = person.map_or_else(|| format!("{marker}@fabrikam.example"), address);
     let mut company = "Fabrikam".to_owned();
     let mut description = tape.pick(&["", "Campaigns: ", "{\"mktcmpid\":\"spring\"}", "Please call."]).to_owned();
     let mut source = format!("{}-{action}|{offer_id}", tape.pick(&["AzureMarketplace", "SPZA", "AzurePortal"]));
@@ -130,7 +143,7 @@ pub fn draw(
             // Each of these labels takes two bytes here and seven characters in a mail's header.
             email = format!("{}@{}example", "l".repeat(60), "ü.".repeat(tape.pick(&[1, 20, 60])));
         }
-        LeadKind::Unreadable | LeadKind::OddKey | LeadKind::OldDay | LeadKind::Redelivered => {}
+        LeadKind::Unreadable | LeadKind::OddKey | LeadKind::OldDay | LeadKind::Redelivered | LeadKind::Quarantined => {}
     }
     if is_poisoned {
         description = format!("{POISON} {description}");
@@ -159,18 +172,26 @@ pub fn draw(
         .with("Description", description)
         .with("LeadSource", source)
         .with("OfferDisplayName", title);
-    let body = (kind == LeadKind::Redelivered).then(|| {
+    let is_lead = kind == LeadKind::Redelivered;
+    let body = (is_lead || kind == LeadKind::Quarantined).then(|| {
         let received = now - SignedDuration::from_hours(i64::from(1 + tape.below(24 * 10)));
         let body = json!({"UserDetails": {"FirstName": marker, "LastName": "Doe", "Email": email},
             "LeadSource": format!("SPZA-{action}|{offer_id}"), "ActionCode": action, "OfferTitle": offer_title});
-        (received, body.to_string())
+        (received, if is_lead { body.to_string() } else { format!("{marker} is no lead") })
     });
-    let is_readable = kind != LeadKind::Unreadable;
+    let name = body.as_ref().filter(|_| !is_lead).and_then(|(received, body)| {
+        let unreadable = Lead::from_json(body.as_bytes()).err()?;
+        let row = Quarantined::new(body.as_bytes(), &unreadable, *received).row_key;
+        Some(row[..NAME].to_owned())
+    });
+    let is_readable = !matches!(kind, LeadKind::Unreadable | LeadKind::Quarantined);
     NewLead {
         entity,
         kind,
         offer: (is_readable && is_for_an_offer).then_some(offer),
         action: is_readable.then_some(action),
+        person,
+        name,
         body,
     }
 }

@@ -11,9 +11,13 @@
 //! 2. It comes a second time only in a mail that says so, and never to somebody who should not have it.
 //! 3. No limit of a service is hit by what is sent.
 //! 4. No invocation outlives its deadline, and none panics.
-//! 5. What a command says is so: after `pause`, no run that begins then mails anything.
+//! 5. What a command says is so: after `pause`, no run that begins then mails anything; after `erase`, none that
+//!    begins then mails what there was of the person.
+//! 6. Whatever one destination, row or text does: everything else that runs look for is mailed within six hours, or eight
+//!    runs, after the other faults.
 //!
-//! In a world where nothing goes wrong, no lead comes twice and no run fails.
+//! In a world where nothing goes wrong, no lead comes twice, no run fails, and a lead is mailed within two intervals and a
+//! quarter of an hour. A destination may be broken for ever in such a world: that changes nothing for the others.
 
 pub mod breakage;
 pub mod config;
@@ -25,6 +29,7 @@ mod lambda;
 pub mod leads;
 pub mod mail;
 pub mod model;
+pub mod proof;
 pub mod routing;
 pub mod shrink;
 pub mod table;

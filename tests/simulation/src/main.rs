@@ -1,7 +1,9 @@
 //! `cargo simulate`: lives worlds, and says what they found.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum as _};
 use simulation::breakage::Breakage;
+use simulation::model::Violation;
+use simulation::proof::{WITHIN, found};
 use simulation::shrink::{Small, shrink};
 use simulation::tape::Tapes;
 use simulation::total::Total;
@@ -49,6 +51,9 @@ struct Options {
     /// Lives the world of the tapes in this file.
     #[arg(long, conflicts_with_all = ["seed", "seeds", "years"])]
     tapes: Option<PathBuf>,
+    /// Breaks the system in each way, and says in which world that was found.
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "years", "tapes"])]
+    breakages: bool,
     /// Breaks the system around its ports, to see whether that is found.
     #[arg(long, value_enum, default_value_t)]
     breakage: Breakage,
@@ -62,6 +67,9 @@ fn range(text: &str) -> Result<(u64, u64), String> {
 fn main() -> io::Result<ExitCode> {
     let options = Options::parse();
     let mut out = io::stdout().lock();
+    if options.breakages {
+        return show_breakages(&mut out);
+    }
     let mut total = Total::default();
     let began = Instant::now();
     if let Some(file) = &options.tapes {
@@ -177,9 +185,30 @@ fn show(out: &mut impl io::Write, options: &Options, outcome: &Outcome, which: &
 }
 
 fn breakage(breakage: Breakage) -> String {
-    use clap::ValueEnum as _;
-    let name = breakage.to_possible_value().filter(|_| breakage != Breakage::None);
-    name.map_or_else(String::new, |name| format!(" --breakage {}", name.get_name()))
+    if breakage == Breakage::None { String::new() } else { format!(" --breakage {}", name(breakage)) }
+}
+
+fn name(breakage: Breakage) -> String {
+    breakage.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// The table of the breakages: each with the number of the world in which it was found, its seed, and what was seen.
+fn show_breakages(out: &mut impl io::Write) -> io::Result<ExitCode> {
+    writeln!(out, "| breakage | found in world | seed | invariant | what was seen |\n|---|---|---|---|---|")?;
+    let mut code = ExitCode::SUCCESS;
+    for breakage in Breakage::ALL {
+        let name = name(breakage);
+        match found(breakage).and_then(|found| Some((found.worlds, found.seed, found.outcome.violation?))) {
+            Some((worlds, seed, Violation { promise, seen })) => {
+                writeln!(out, "| {name} | {worlds} | {seed} | {} ({promise:?}) | {seen} |", promise.invariant())?;
+            }
+            None => {
+                code = ExitCode::FAILURE;
+                writeln!(out, "| {name} | not within {WITHIN} | | | |")?;
+            }
+        }
+    }
+    Ok(code)
 }
 
 fn show_small(out: &mut impl io::Write, small: &Small) -> io::Result<()> {

@@ -31,6 +31,10 @@ pub enum Promise {
     NoNeedlessFailures,
     /// 5: what a command says is so.
     HonestCommands,
+    /// 5: after an erasure, nothing of what there was is mailed.
+    ErasedForGood,
+    /// 6: what is broken elsewhere delays a lead by a bounded number of runs.
+    NoDelays,
 }
 
 impl Promise {
@@ -41,7 +45,8 @@ impl Promise {
             Self::RepeatsMarked | Self::NoNeedlessRepeats | Self::OnlyTheRightPeople => 2,
             Self::TableLimits | Self::MailLimits => 3,
             Self::Deadlines | Self::NoPanics | Self::NoNeedlessFailures => 4,
-            Self::HonestCommands => 5,
+            Self::HonestCommands | Self::ErasedForGood => 5,
+            Self::NoDelays => 6,
         }
     }
 }
@@ -69,6 +74,12 @@ impl fmt::Display for Violation {
     }
 }
 
+/// Why nobody can be asked to mail a lead whose person was erased.
+const ERASED: &str = "its person was erased";
+
+/// Why nobody is asked to name what is no lead.
+const COUNTED: &str = "it is no lead, and a mail counts it instead of naming it";
+
 /// A lead of the world.
 #[derive(Debug, Clone)]
 pub struct Lead {
@@ -86,6 +97,12 @@ pub struct Lead {
     got: People,
     /// Who got it in a mail that does not say that it may be a repeat.
     got_unmarked: People,
+    /// Which of the people who come again it is of.
+    person: Option<u32>,
+    /// Whether it could be seen when the erasure of its person began that is under way.
+    is_to_be_erased: bool,
+    /// The first invocation that began after its person was erased.
+    erased_from: Option<u64>,
     /// Why nobody can be asked to mail it.
     pub excuse: Option<&'static str>,
 }
@@ -96,6 +113,10 @@ pub struct Model {
     leads: Vec<Lead>,
     /// Leads that are not with everybody who must get them.
     open: BTreeSet<usize>,
+    /// How mails name what is no lead.
+    names: Vec<(String, usize)>,
+    /// The people whose erasure is under way.
+    under_erasure: BTreeSet<u32>,
     /// Leads that came again in a mail that said so.
     pub repeats: u64,
     /// Mails accepted.
@@ -128,6 +149,9 @@ impl Model {
             may: people,
             got: 0,
             got_unmarked: 0,
+            person: None,
+            is_to_be_erased: false,
+            erased_from: None,
             excuse: None,
         });
         self.leads.len() - 1
@@ -154,6 +178,37 @@ impl Model {
         self.leads[number].excuse = Some(why);
     }
 
+    /// A lead is of one of the people who come again.
+    pub fn is_of(&mut self, number: usize, person: u32) {
+        let lead = &mut self.leads[number];
+        lead.person = Some(person);
+        if self.under_erasure.contains(&person) {
+            lead.excuse = Some(ERASED);
+        }
+    }
+
+    /// A mail may name a lead so, instead of showing it.
+    pub fn is_named(&mut self, number: usize, name: String) {
+        self.names.push((name, number));
+    }
+
+    /// A person's erasure begins: nobody can be asked to mail what there is of theirs.
+    pub fn erasing(&mut self, person: u32) {
+        self.under_erasure.insert(person);
+        for lead in self.leads.iter_mut().filter(|lead| lead.person == Some(person)) {
+            lead.excuse = Some(ERASED);
+            lead.is_to_be_erased = lead.since.is_some();
+        }
+    }
+
+    /// A person is erased: no invocation from this one on may mail what there was when that began.
+    pub fn erased(&mut self, person: u32, first: u64) {
+        self.under_erasure.remove(&person);
+        for lead in self.leads.iter_mut().filter(|lead| lead.person == Some(person) && lead.is_to_be_erased) {
+            lead.erased_from.get_or_insert(first);
+        }
+    }
+
     /// The settings are others now. A lead that is under way may go by the old ones or by the new ones.
     pub fn change_routing(&mut self, routing: &Routing) {
         for lead in &mut self.leads {
@@ -172,13 +227,18 @@ impl Model {
     }
 
     /// The mail service accepted a mail.
-    pub fn accept(&mut self, mail: &Message, is_kind: bool) -> Result<BTreeSet<usize>, Violation> {
+    pub fn accept(&mut self, mail: &Message, is_kind: bool, invocation: u64) -> Result<BTreeSet<usize>, Violation> {
         self.mails += 1;
         let says_repeat =
             mail.subject.to_lowercase().contains("may be a repeat") || mail.text.contains("may be a repeat");
         let mut leads = markers(mail.text.as_bytes());
         for file in &mail.attachments {
             leads.extend(markers(&file.content));
+        }
+        leads
+            .extend(self.names.iter().filter(|(name, _)| mail.text.contains(name.as_str())).map(|(_, number)| *number));
+        if mail.text.contains("more is in the table") || mail.text.contains("more are in the table") {
+            self.excuse_counted();
         }
         let to = mail.to.iter().filter_map(|address| person(address)).fold(0, |people, person| people | 1 << person);
         for number in &leads {
@@ -189,6 +249,12 @@ impl Model {
                 ));
             };
             let name = marker(*number);
+            if lead.erased_from.is_some_and(|first| invocation >= first) {
+                return Err(Violation::new(
+                    Promise::ErasedForGood,
+                    format!("lead {name} was erased before, and mailed"),
+                ));
+            }
             if to & !lead.may != 0 {
                 let who = (to & !lead.may).trailing_zeros();
                 return Err(Violation::new(
@@ -224,12 +290,28 @@ impl Model {
         Ok(leads)
     }
 
-    /// The leads written before this time that somebody still waits for, without those who cannot get any.
-    pub fn missing(&self, before: Timestamp, dead: People) -> Option<Violation> {
+    /// A mail has more rows and bodies that are no leads than it can name: it counts the rest, and says where they are.
+    fn excuse_counted(&mut self) {
+        for number in &self.open {
+            let lead = &mut self.leads[*number];
+            if matches!(lead.kind, LeadKind::Quarantined | LeadKind::Unreadable) {
+                lead.excuse.get_or_insert(COUNTED);
+            }
+        }
+    }
+
+    /// The leads written before this time that somebody still waits for, without those who cannot get any. `is_soon`
+    /// leaves out those that only the patrol can find.
+    pub fn missing(&self, before: Timestamp, dead: People, is_soon: bool) -> Option<Violation> {
         let is_missing = |number: &&usize| {
             let lead = &self.leads[**number];
             let waits = lead.must & !lead.got & !dead != 0;
-            waits && lead.excuse.is_none() && !self.is_left_out(lead) && lead.since.is_some_and(|since| since <= before)
+            let is_for_patrol = matches!(lead.kind, LeadKind::OddKey | LeadKind::OldDay);
+            waits
+                && !(is_soon && is_for_patrol)
+                && lead.excuse.is_none()
+                && !self.is_left_out(lead)
+                && lead.since.is_some_and(|since| since <= before)
         };
         let missing: Vec<_> = self.open.iter().filter(is_missing).collect();
         let first = missing.first()?;
@@ -237,10 +319,11 @@ impl Model {
         let waiting = (lead.must & !lead.got & !dead).count_ones();
         let kinds: BTreeSet<_> = missing.iter().map(|number| format!("{:?}", self.leads[**number].kind)).collect();
         Some(Violation::new(
-            Promise::NothingLost,
+            if is_soon { Promise::NoDelays } else { Promise::NothingLost },
             format!(
-                "{} leads are in no mail for somebody, the first is {} (for {waiting} people); kinds: {}",
+                "{} leads {}, the first is {} (for {waiting} people); kinds: {}",
                 missing.len(),
+                if is_soon { "are late" } else { "are in no mail for somebody" },
                 marker(**first),
                 kinds.into_iter().collect::<Vec<_>>().join(", "),
             ),

@@ -1,6 +1,6 @@
 //! A table of the simulated service: what one invocation sees of it. Every call waits at the invocation's desk.
 
-use crate::breakage::Breakage;
+use crate::breakage::{Breakage, Broken};
 use crate::config::Config;
 use crate::desk::{Desk, Kind, Service, SimClock, Verdict};
 use crate::tape::hash;
@@ -103,7 +103,7 @@ pub struct SimTable {
     /// Where calls wait.
     pub desk: Desk,
     /// How it is broken.
-    pub breakage: Breakage,
+    pub broken: Broken,
 }
 
 impl SimTable {
@@ -143,7 +143,12 @@ impl SimTable {
         };
         let what = format!("page {partition}");
         let unavailable = || TableError::Unavailable { reason: "simulated".to_owned() };
-        let act = |query: &Query| self.service.act(partition, &what, rows.page(query, from));
+        let act = |query: &Query| {
+            let page = self.service.act(partition, &what, rows.page(query, from))?;
+            self.broken.read(&page.entities);
+            let is_damaged = page.entities.iter().any(|row| row.damage.is_some());
+            if is_damaged && self.broken.breakage == Breakage::PageReadAsAWhole { Err(unavailable()) } else { Ok(page) }
+        };
         match self.desk.verdict((self.which, kind), site, what.as_str().into(), false).await {
             Verdict::Act => act(query),
             // A page may be empty and still have a token; here it is the one with which it was asked for.
@@ -196,12 +201,14 @@ impl Table for SimTable {
     ) -> impl Future<Output = Result<Vec<Option<ETag>>, TableError>> + Send {
         let site = Location::caller();
         async move {
-            let broken = self.breakage != Breakage::None && partition_key == marketplace_leads::notify::PARTITION;
-            let now = self.service.clock.now();
-            let replaced = if broken { self.breakage.batch(operations, now) } else { operations.to_vec() };
+            let broken = self.broken.batch(partition_key, operations, self.service.clock.now());
+            for operation in broken.before {
+                // What is gone already is no reason to stop.
+                let _ = self.service.rows.submit(partition_key, &[operation]).now_or_never();
+            }
             let first = operations.first().map(Operation::row_key).unwrap_or_default();
             let what = format!("submit {} operations on {partition_key}, first {first}", operations.len());
-            let call = self.service.rows.submit(partition_key, &replaced);
+            let call = self.service.rows.submit(partition_key, &broken.batch);
             self.call(Kind::Write, site, (partition_key, what), call).await
         }
     }

@@ -18,6 +18,18 @@ pub(crate) const POISONED: usize = 3;
 /// How long after the faults everything must be mailed: so much time, and so many runs.
 const SETTLE: (SignedDuration, i32) = (SignedDuration::from_hours(52), 40);
 
+/// How long after the faults everything must be mailed that no patrol has to find: so much time, and so many runs.
+const SOON: (SignedDuration, i32) = (SignedDuration::from_hours(6), 8);
+
+/// How many mails a run can send at least where nothing goes wrong, each with the requests that it takes.
+const MAILS_A_RUN: usize = 25;
+
+/// How late a lead may be where nothing goes wrong: so much time, and so many intervals.
+const AT_ONCE: (SignedDuration, i32) = (SignedDuration::from_mins(15), 2);
+
+/// The largest bursts of leads that are mailed at once.
+const SMALL_BURST: u32 = 80;
+
 /// A row on its way into the table.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
@@ -46,6 +58,15 @@ impl World {
             time = end + settle;
         }
         self.schedule_ticks(time);
+    }
+
+    /// When, counted from the end of the faults, everything must be mailed that no patrol has to find. A backlog takes the
+    /// runs that its mails take.
+    pub(crate) fn soon(&self) -> SignedDuration {
+        let parts = self.config.recipients.div_ceil(50);
+        let mails = self.model.written() / self.config.digest_size as usize * parts as usize;
+        let runs = SOON.1 + i32::try_from(mails / MAILS_A_RUN).unwrap_or(i32::MAX);
+        SOON.0.max(self.config.interval * runs)
     }
 
     /// Rows from before the product was installed.
@@ -94,6 +115,17 @@ impl World {
                 self.at(time, Event::Invoke(Request::new(id, task)));
             }
         }
+        for number in 0..self.config.commands {
+            let time = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+            let task = match self.tapes.faults.below(6) {
+                0 => Task::Command("outbox"),
+                1 => Task::Command("dry-run"),
+                2 => Task::Command("history"),
+                3 => Task::Command("retry"),
+                _ => Task::Erase { person: self.tapes.faults.below(leads::PEOPLE), after: None },
+            };
+            self.at(time, Event::Invoke(Request::new(format!("command-{number}-{}", time.as_second()), task)));
+        }
         // Whatever became of the commands before: the notifier is not left paused.
         if self.config.pauses > 0 {
             let id = format!("resume-last-{}", from.as_second());
@@ -116,6 +148,9 @@ impl World {
 
     /// The scheduler's time has come: it may be late, send twice, or forget.
     pub(crate) fn tick(&mut self) {
+        if self.config.is_kind && self.config.burst <= SMALL_BURST {
+            self.check_delays(self.clock.now() - AT_ONCE.0 - self.config.interval * AT_ONCE.1);
+        }
         let (late, missed, doubled) = if self.is_stormy { self.config.ticks } else { (0.0, 0.0, 0.0) };
         let faults = &mut self.tapes.faults;
         let id = format!("tick-{}", self.clock.now().as_second());
@@ -158,9 +193,15 @@ impl World {
         let now = self.clock.now();
         let number = self.model.next();
         let is_poisoned = number == POISONED && self.config.permanent == Permanent::PoisonedText;
-        let NewLead { entity, kind, offer, action, body } =
+        let NewLead { entity, kind, offer, action, person, name, body } =
             leads::draw(&mut self.tapes.workload, (kind, form), number, now, is_poisoned);
         self.model.add(kind, offer, action, &self.routing);
+        if let Some(name) = name {
+            self.model.is_named(number, name);
+        }
+        if let Some(person) = person {
+            self.model.is_of(number, person);
+        }
         if let Some((before, at)) = &self.routing_before
             && now.duration_since(*at) < HOUR
         {

@@ -1,6 +1,6 @@
 //! One world, from its beginning to its end: the calendar of what happens, and the driver that lets it happen.
 
-use crate::breakage::Breakage;
+use crate::breakage::{Breakage, Broken};
 use crate::config::{Config, Permanent};
 use crate::coverage::{Coverage, Sometimes};
 use crate::desk::{SimClock, Verdict};
@@ -47,6 +47,8 @@ pub(crate) enum Event {
     StormBegins,
     /// The faults stop.
     StormEnds,
+    /// So much quiet time has passed that everything must be mailed that was written until then where runs look.
+    RunsWereMade { written_until: Timestamp },
     /// So much quiet time has passed that everything written until then must be mailed.
     QuietEnds { written_until: Timestamp },
 }
@@ -103,7 +105,7 @@ pub struct Outcome {
 pub struct World {
     pub(crate) config: Config,
     pub(crate) tapes: Tapes,
-    pub(crate) breakage: Breakage,
+    pub(crate) broken: Broken,
     pub(crate) clock: SimClock,
     pub(crate) began: Timestamp,
     pub(crate) leads: TableService,
@@ -126,6 +128,8 @@ pub struct World {
     pub(crate) is_stormy: bool,
     pub(crate) is_over: bool,
     pub(crate) violation: Option<Violation>,
+    /// A lead that was mailed later than it may be, or not yet.
+    late: Option<Violation>,
     pub(crate) coverage: Coverage,
     pub(crate) counts: Counts,
     pub(crate) driver: Arc<AtomicWaker>,
@@ -187,7 +191,7 @@ impl World {
             state: TableService::new(clock, &config),
             config,
             tapes,
-            breakage,
+            broken: Broken::new(breakage),
             clock,
             began,
             mail,
@@ -206,6 +210,7 @@ impl World {
             is_stormy: false,
             is_over: false,
             violation: None,
+            late: None,
             coverage: Coverage::default(),
             counts: Counts::default(),
             driver: Arc::default(),
@@ -308,13 +313,27 @@ impl World {
                 self.say(|| "faults begin".to_owned());
             }
             Event::StormEnds => self.quiet(),
+            Event::RunsWereMade { written_until } => {
+                self.say(|| "everything that no patrol has to find must be mailed by now".to_owned());
+                self.check_delays(written_until);
+            }
             Event::QuietEnds { written_until } => {
                 self.say(|| "everything written must be mailed by now".to_owned());
-                if let Some(violation) = self.model.missing(written_until, self.dead) {
+                if let Some(violation) = self.model.missing(written_until, self.dead, false).or(self.late.take()) {
                     self.violate(violation);
                 }
                 self.is_over = self.calendar.values().all(|event| !matches!(event, Event::QuietEnds { .. }));
             }
+        }
+    }
+
+    /// Notes where a lead that no patrol has to find is late. Whether it is lost shows at the end of the quiet time.
+    pub(crate) fn check_delays(&mut self, before: Timestamp) {
+        if self.late.is_none()
+            && let Some(late) = self.model.missing(before, self.dead, true)
+        {
+            self.say(|| format!("late: {late}"));
+            self.late = Some(late);
         }
     }
 
@@ -324,6 +343,8 @@ impl World {
         self.down = Down::default();
         self.mail.set(|mail| mail.sandbox = false);
         self.say(|| "faults stop".to_owned());
+        let written_until = self.clock.now();
+        self.after(self.soon(), Event::RunsWereMade { written_until });
     }
 
     fn change_routes(&mut self) {

@@ -1,6 +1,7 @@
 //! Silence, and what is deleted when.
 
 use super::*;
+use crate::lead::Lead;
 
 #[tokio::test]
 async fn silence_is_said_once_and_again_only_after_a_lead() {
@@ -45,7 +46,7 @@ async fn however_much_is_too_old_it_is_deleted_as_far_as_time_allows() {
     world.mailer.set_fault(Some(Box::new(|_| Some(SendFault::destination()))));
     world.run().await;
     // What is old became so unnoticed: these rows were written before the notifier was there.
-    world.state.set_now(world.now() - HOUR * 24 * 10);
+    world.state.set_now(world.now() - HOUR * 24 * 100);
     for number in 0..2_500 {
         world.state.put(Entity::new(quarantine::PARTITION, format!("2026-07-20-{number:04}")));
         world.state.put(Entity::new(CONTACTS_PARTITION, format!("{number:04}")));
@@ -85,11 +86,17 @@ async fn a_quarantined_body_is_kept_as_long_as_its_digest_waits() {
     let world = World::new().with("LEADS_RETENTION_DAYS", "2");
     world.run().await;
     world.quarantine(b"{Body").await;
+    // Redelivery kept this one long after it came.
+    let came = world.now() - HOUR * 24 * 10;
+    let unreadable = Lead::from_json(b"{Late").unwrap_err();
+    quarantine::keep(&world.state, b"{Late", &unreadable, came, 7).await.unwrap();
     world.mailer.set_fault(Some(Box::new(|_| Some(SendFault::destination()))));
     world.runs(24 * 6, HOUR).await;
     world.mailer.set_fault(None);
     world.runs(3, HOUR).await;
-    assert!(world.mails_with("{Body") == 1, "its text is mailed, not only its key");
+    for body in ["{Body", "{Late"] {
+        assert!(world.mails_with(body) == 1, "the text of {body} is mailed, not only its key");
+    }
     world.runs(26, HOUR).await;
     assert_eq!(keys(&world.state, quarantine::PARTITION).len(), 0);
 }

@@ -1,0 +1,85 @@
+//! Proof that the worlds look: each way of breaking the system is found within a stated number of worlds.
+
+use crate::breakage::Breakage;
+use crate::config::{Config, LeadKind, Permanent};
+use crate::tape::Tapes;
+use crate::world::{Outcome, live};
+use jiff::SignedDuration;
+
+/// Within how many worlds that suit it each breakage must be found.
+pub const WITHIN: usize = 40;
+
+/// A world in which a breakage was found.
+pub struct Found {
+    /// Its seed.
+    pub seed: u64,
+    /// How many worlds were lived until then, this one included.
+    pub worlds: usize,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// The first world that fails when the system is broken, and does not when it is not. `None` where [`WITHIN`] worlds were
+/// not enough.
+pub fn found(breakage: Breakage) -> Option<Found> {
+    suitable(breakage).take(WITHIN).enumerate().find_map(|(number, seed)| {
+        let outcome = live(Tapes::of(seed), breakage, false);
+        let is_found = outcome.violation.is_some() && live(Tapes::of(seed), Breakage::None, false).violation.is_none();
+        is_found.then_some(Found { seed, worlds: number + 1, outcome })
+    })
+}
+
+/// The seeds of worlds that are lived quickly, and in which a breakage can show.
+fn suitable(breakage: Breakage) -> impl Iterator<Item = u64> {
+    (0..400_000).filter(move |seed| {
+        let config = Config::draw(&mut Tapes::of(*seed).world);
+        is_small(&config, breakage) && suits(&config, breakage)
+    })
+}
+
+fn is_small(config: &Config, breakage: Breakage) -> bool {
+    let hours: i64 = config.storms.iter().map(SignedDuration::as_hours).sum();
+    let has_bursts = breakage == Breakage::BoundedByCountAlone;
+    let is_broken = breakage == Breakage::SharedFailures;
+    hours <= 54
+        && (config.burst <= 3 || has_bursts && config.burst <= 80)
+        && (config.permanent == Permanent::Nothing || is_broken)
+        && config.routes < 3
+}
+
+fn suits(config: &Config, breakage: Breakage) -> bool {
+    let is_hourly = config.interval == SignedDuration::from_hours(1);
+    let has = |kind| config.kinds.contains(&kind);
+    match breakage {
+        // A late row is missed where a run comes between.
+        Breakage::NoOverlap => {
+            let is_late = config.late >= SignedDuration::from_mins(5);
+            is_late && config.interval <= SignedDuration::from_mins(15) && config.leads_a_day >= 20
+        }
+        Breakage::CheckThenWrite => is_hourly && config.concurrency > 1 && config.ticks.2 > 0.0,
+        // A pause is short beside an hour.
+        Breakage::SharedFailures => {
+            config.is_kind
+                && config.permanent == Permanent::DeadDestination
+                && config.interval <= SignedDuration::from_mins(5)
+                && config.leads_a_day >= 20
+        }
+        // Without a clock a run is too long where there is much to search, and every page takes seconds.
+        Breakage::StoppedClock => is_hourly && config.old_days >= 90 && config.scan >= SignedDuration::from_secs(5),
+        Breakage::BoundedByCountAlone => {
+            is_hourly && config.kinds == [LeadKind::HugeText] && config.burst == 80 && config.leads_a_day >= 20
+        }
+        Breakage::PageReadAsAWhole => is_hourly && !config.is_kind && has(LeadKind::HalfPair),
+        // What cues name is found by patrol at last: it must be missed before.
+        Breakage::CueRemovedFirst => {
+            is_hourly && has(LeadKind::Redelivered) && config.tables.killed >= 0.02 && config.leads_a_day >= 20
+        }
+        Breakage::CursorSkips => is_hourly && !config.is_kind && config.leads_a_day >= 5,
+        // A run has to die between a mail and the batch that notes it.
+        Breakage::FlightUnwritten | Breakage::SentBeforeRecorded => {
+            is_hourly && config.tables.killed.max(config.mail.killed) >= 0.02 && config.leads_a_day >= 20
+        }
+        Breakage::WatermarkFirst => is_hourly && config.tables.before >= 0.15 && config.leads_a_day >= 20,
+        _ => is_hourly,
+    }
+}
