@@ -309,6 +309,25 @@ async fn a_cue_whose_row_cannot_be_read_keeps_no_new_lead_waiting() {
 }
 
 #[tokio::test]
+async fn a_lead_that_the_window_found_does_not_come_again_by_a_cue_that_is_followed_days_later() {
+    let world = World::new();
+    world.runs(2, MINUTE).await;
+    world.arrive(&["Ada"]).await;
+    let cued = crate::cue::Cued::Lead { partition_key: world.today(), row_key: "row-Ada".to_owned() };
+    crate::cue::leave(&world.state, &cued, 1).await.unwrap();
+    for _ in 0..48 {
+        let before = world.leads.calls();
+        world.leads.set_fault(Some(Box::new(move |call| (call == before).then(unavailable))));
+        world.run().await;
+        world.advance(HOUR);
+    }
+    assert_eq!((world.mails_with("Ada"), world.state_keys("cue-").len()), (1, 1));
+    world.leads.set_fault(None);
+    world.run().await;
+    assert_eq!((world.mails_with("Ada"), world.state_keys("cue-").len()), (1, 0));
+}
+
+#[tokio::test]
 async fn however_many_cues_there_are_following_them_ends_with_the_runs_time() {
     let world = World::new();
     world.runs(2, MINUTE).await;
