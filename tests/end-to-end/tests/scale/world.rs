@@ -140,8 +140,8 @@ pub(crate) fn lead(number: usize, partition: &str) -> Entity {
 
 /// A body of this many bytes that is no lead.
 pub(crate) fn unreadable_body(number: usize, bytes: usize) -> (Vec<u8>, marketplace_leads::lead::Unreadable) {
-    let body = format!("{{\"FirstName\": {} {:<bytes$}", name(number), "");
-    let body = body.as_bytes()[..bytes].to_vec();
+    let mut body = format!("{{\"FirstName\": {} ", name(number)).into_bytes();
+    body.resize(bytes, b'x');
     let unreadable = Lead::from_json(&body).unwrap_err();
     (body, unreadable)
 }
