@@ -32,6 +32,19 @@ pub enum Build {
     Dev,
 }
 
+impl Subject {
+    /// Our function of this name, built if it is not.
+    pub async fn built(function: &str, build: Build) -> Result<Self> {
+        build_functions(build, &[function]).await?;
+        Self::of_ours("Rust (this project)", build, function)
+    }
+
+    fn of_ours(name: &'static str, build: Build, file: &str) -> Result<Self> {
+        let folder = target()?.join(if build == Build::Release { "release" } else { "debug" });
+        Ok(Self { name, program: folder.join(file), arguments: Vec::new(), folder })
+    }
+}
+
 /// The table service, the taker of mails and all programs.
 pub struct Stage {
     /// Azurite.
@@ -52,16 +65,7 @@ pub(crate) fn target() -> Result<PathBuf> {
 impl Stage {
     /// Builds and installs what is missing, and starts the parts.
     pub async fn set(build: Build) -> Result<Self> {
-        match build {
-            // Each package alone, as a deployment builds it: with nothing in it that another one needs.
-            Build::Release => {
-                for package in FUNCTIONS.into_iter().chain(["bench-floor"]) {
-                    cargo(&["--release", "--bins", "--package", package]).await?;
-                }
-            }
-            // All together, as the tests build them.
-            Build::Dev => cargo(&["--workspace", "--bins"]).await?,
-        }
+        build_functions(build, &[&FUNCTIONS[..], &["bench-floor"]].concat()).await?;
         let (table, mail, peers) = (LocalTable::start().await?, MailTaker::start().await?, peers::install().await?);
         Ok(Self { table, mail, build, peers })
     }
@@ -87,8 +91,7 @@ impl Stage {
     }
 
     fn binary(&self, name: &'static str, file: &str) -> Result<Subject> {
-        let folder = self.binaries()?;
-        Ok(Subject { name, program: folder.join(file), arguments: Vec::new(), folder })
+        Subject::of_ours(name, self.build, file)
     }
 
     /// The peer in Python: `intake`, `notifier` or `export`.
@@ -159,6 +162,21 @@ impl Stage {
     /// Starts a subject with these tables.
     pub async fn start(&self, subject: &Subject, port: u16, table: &str, state: &str) -> Result<Lambda> {
         Lambda::start(subject, &self.environment(port, table, state)).await
+    }
+}
+
+/// Builds the binaries of these packages.
+async fn build_functions(build: Build, packages: &[&str]) -> Result<()> {
+    match build {
+        // Each package alone, as a deployment builds it: with nothing in it that another one needs.
+        Build::Release => {
+            for package in packages {
+                cargo(&["--release", "--bins", "--package", package]).await?;
+            }
+            Ok(())
+        }
+        // All together, as the tests build them.
+        Build::Dev => cargo(&["--workspace", "--bins"]).await,
     }
 }
 

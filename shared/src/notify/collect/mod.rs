@@ -215,7 +215,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             resume.next = at.as_ref().map(Continuation::to_text);
             // What is recorded in the middle of this page is left out when the page is read again.
             reading.progress.resume = Some(resume.clone());
-            if !self.read_page(run, reading, &entities).await? {
+            if !self.read_page(run, reading, entities).await? {
                 return Ok(false);
             }
             let Some(following) = next else { return Ok(true) };
@@ -228,10 +228,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
     }
 
-    /// Takes in the new rows of a page. Says whether there was time for all of it.
-    async fn read_page(&self, run: &mut Run<T>, reading: &mut Reading, rows: &[Entity]) -> Result<bool, NotifyError> {
+    /// Takes in the new rows of a page, and lets go of each. Says whether there was time for all of it.
+    async fn read_page(&self, run: &mut Run<T>, reading: &mut Reading, rows: Vec<Entity>) -> Result<bool, NotifyError> {
         for row in rows {
-            let item = Item::of_row(row);
+            let item = Item::of_row(&row);
             let Some(known) = self.known(run, reading).await? else { return Ok(false) };
             if !known.insert(&item.entry()) {
                 continue;
