@@ -315,7 +315,8 @@ async fn a_lead_that_the_window_found_does_not_come_again_by_a_cue_that_is_follo
     world.arrive(&["Ada"]).await;
     let cued = crate::cue::Cued::Lead { partition_key: world.today(), row_key: "row-Ada".to_owned() };
     crate::cue::leave(&world.state, &cued, 1).await.unwrap();
-    for _ in 0..48 {
+    for number in 0..48 {
+        world.arrive(&[format!("Other{number}x").as_str()]).await;
         let before = world.leads.calls();
         world.leads.set_fault(Some(Box::new(move |call| (call == before).then(unavailable))));
         world.run().await;
