@@ -1,22 +1,28 @@
 //! Following cues: rows that the window may miss, by their exact keys.
 
-use super::{Item, READS_AT_ONCE, Reading};
+use super::{CLOCK_MARGIN, Item, READS_AT_ONCE, Reading};
 use crate::cue::{Cue, Cued};
 use crate::mail::Mailer;
-use crate::notify::log::MAX_CUES;
+use crate::notify::log::{MAX_CUES, log_key};
 use crate::notify::run::{Run, TABLE_CALL};
+use crate::notify::times::{earlier, later};
 use crate::notify::{Notifier, NotifyError};
 use crate::quarantine;
 use crate::table::{Table, TableError};
 use futures::stream::{self, StreamExt as _};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 
 /// How long a cue waits for its row.
 const CUE_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
+/// The longest that some old cues are looked up in the log: new rows are not to wait for them.
+const OLD_CUES_SHARE: SignedDuration = SignedDuration::from_secs(30);
+
 impl<T: Table, M: Mailer> Notifier<T, M> {
     /// Fetches the rows that cues name. Says whether all of them were followed.
     pub(super) async fn follow_cues(&self, run: &mut Run<T>, reading: &mut Reading) -> Result<bool, NotifyError> {
+        let mut is_whole = true;
         for cues in run.log.cues().to_vec().chunks(MAX_CUES) {
             let now = self.now();
             if !run.has_time(now, TABLE_CALL * 4) {
@@ -24,21 +30,37 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
             let reads: Vec<_> = cues.iter().map(|cue| self.cued(cue)).collect();
             let rows: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
+            let mut found = Vec::new();
             for (cue, row) in cues.iter().zip(rows) {
                 let is_young = cue.left.is_some_and(|left| now < left.saturating_add(CUE_LIFE).unwrap_or(now));
                 match row {
                     // The cue stays; what it names keeps nothing else from being read.
-                    Err(error) => {
-                        run.failed("cues", &error);
-                        continue;
-                    }
-                    Ok(None) if is_young => continue,
-                    Ok(None) => {}
-                    Ok(Some(item)) => {
-                        let Some(known) = self.known(run, reading).await? else { return Ok(false) };
-                        if known.insert(&item.entry()) {
-                            reading.batch.push(item);
+                    Err(error) => run.failed("cues", &error),
+                    Ok(None) if is_young => {}
+                    Ok(item) => found.push((cue, item)),
+                }
+            }
+            let until = later(self.now(), OLD_CUES_SHARE);
+            let may_go_on = || self.now() < until && run.has_time(self.now(), TABLE_CALL * 2);
+            let recorded = self.recorded_since_left(reading, &found, may_go_on).await;
+            let recorded = recorded.unwrap_or_else(|error| {
+                run.failed("cues", &error);
+                None
+            });
+            for (cue, item) in found {
+                if let Some(item) = item {
+                    let entry = item.entry();
+                    let is_recorded = match (&recorded, is_older(cue, &reading.known_from)) {
+                        (Some(recorded), true) => recorded.contains(&entry.json().to_string()),
+                        (None, true) => {
+                            is_whole = false;
+                            continue;
                         }
+                        (_, false) => false,
+                    };
+                    let Some(known) = self.known(run, reading).await? else { return Ok(false) };
+                    if known.insert(&entry) && !is_recorded {
+                        reading.batch.push(item);
                     }
                 }
                 reading.batch.cues.push(cue.clone());
@@ -50,7 +72,23 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 }
             }
         }
-        Ok(true)
+        Ok(is_whole)
+    }
+
+    /// Which rows of old cues the log holds. A cue that could not be followed for long may name a row that was found
+    /// otherwise, before the part of the log that this run knows. `None` where the time for it does not suffice.
+    async fn recorded_since_left(
+        &self,
+        reading: &Reading,
+        found: &[(&Cue, Option<Item>)],
+        may_go_on: impl Fn() -> bool,
+    ) -> Result<Option<BTreeSet<String>>, NotifyError> {
+        let old: Vec<_> = found.iter().filter(|(cue, _)| is_older(cue, &reading.known_from)).collect();
+        let entries: Vec<_> = old.iter().filter_map(|(_, item)| Some(item.as_ref()?.entry())).collect();
+        let Some(from) = old.iter().map(|(cue, _)| recorded_from(cue)).min().filter(|_| !entries.is_empty()) else {
+            return Ok(Some(BTreeSet::new()));
+        };
+        self.recorded(&entries, &from, may_go_on).await
     }
 
     /// The row that a cue names, if it is there.
@@ -72,4 +110,13 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The key from which on the log may hold what a cue names.
+fn recorded_from(cue: &Cue) -> String {
+    log_key(earlier(cue.left.unwrap_or(Timestamp::MIN), CLOCK_MARGIN))
+}
+
+fn is_older(cue: &Cue, known_from: &str) -> bool {
+    recorded_from(cue).as_str() < known_from
 }

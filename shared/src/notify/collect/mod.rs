@@ -97,9 +97,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         // From the beginning on, also where the first patrol comes days later.
         let others_from = *progress.patrol.others_from.get_or_insert(from);
         progress.patrol.days_from.get_or_insert(from);
-        // A row that a cue names may be recorded since the cue was left, however long it could not be followed.
-        let oldest_cue = run.log.cues().iter().map(|cue| cue.left.unwrap_or(Timestamp::MIN)).min().unwrap_or(now);
-        let known_from = log_key(earlier(first_read(from, others_from, now).min(oldest_cue), CLOCK_MARGIN));
+        let known_from = log_key(earlier(first_read(from, others_from, now), CLOCK_MARGIN));
         let began = match &progress.resume {
             Some(resume) => resume.began,
             None => run.log.core().written,

@@ -224,7 +224,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let keys = page.entities.into_iter().filter(is_new).map(|row| Entry::Quarantined(row.row_key));
         let mut keys: Vec<_> = keys.collect();
         let since = log_key(earlier(from, CLOCK_MARGIN));
-        let Some(known) = self.recorded(run, &keys, &since).await? else { return Ok(()) };
+        let may_go_on = || run.has_time(self.now(), TABLE_CALL);
+        let Some(known) = self.recorded(&keys, &since, may_go_on).await? else { return Ok(()) };
         keys.retain(|entry| !known.contains(&entry.json().to_string()));
         for entry in keys {
             let Entry::Quarantined(row_key) = entry else { continue };
@@ -262,7 +263,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let patrol = if patrol.days_from.is_some() { patrol } else { &progress.patrol };
         let from = [patrol.days_from, patrol.others_from].into_iter().flatten().min().unwrap_or(Timestamp::MIN);
         let entries: Vec<_> = batch.items.iter().map(Item::entry).collect();
-        let Some(known) = self.recorded(run, &entries, &log_key(earlier(from, CLOCK_MARGIN))).await? else {
+        let may_go_on = || run.has_time(self.now(), TABLE_CALL);
+        let Some(known) = self.recorded(&entries, &log_key(earlier(from, CLOCK_MARGIN)), may_go_on).await? else {
             return Ok(false);
         };
         batch.items.retain(|item| !known.contains(&item.entry().json().to_string()));
@@ -270,18 +272,18 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// Which of these the log holds from a key on. Holds a few rows of the log at a time, however many there are.
-    /// `None` where time ran out.
-    async fn recorded(
+    /// `may_go_on` is asked before each page; `None` where it says no.
+    pub(super) async fn recorded(
         &self,
-        run: &Run<T>,
         entries: &[Entry],
         from: &str,
+        may_go_on: impl Fn() -> bool,
     ) -> Result<Option<BTreeSet<String>>, NotifyError> {
         let wanted: BTreeSet<_> = entries.iter().map(|entry| entry.json().to_string()).collect();
         let mut found = BTreeSet::new();
         let mut next = None;
         loop {
-            if !run.has_time(self.now(), TABLE_CALL) {
+            if !may_go_on() {
                 return Ok(None);
             }
             let (rows, following) = log::page(&self.state, from, LOG_ROWS, next.as_ref()).await?;

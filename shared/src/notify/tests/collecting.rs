@@ -315,13 +315,18 @@ async fn a_lead_that_the_window_found_does_not_come_again_by_a_cue_that_is_follo
     world.arrive(&["Ada"]).await;
     let cued = crate::cue::Cued::Lead { partition_key: world.today(), row_key: "row-Ada".to_owned() };
     crate::cue::leave(&world.state, &cued, 1).await.unwrap();
-    for number in 0..48 {
+    let mut requests = Vec::new();
+    for number in 0..24 * 6 {
         world.arrive(&[format!("Other{number}x").as_str()]).await;
-        let before = world.leads.calls();
-        world.leads.set_fault(Some(Box::new(move |call| (call == before).then(unavailable))));
+        let (leads, state) = (world.leads.calls(), world.state.calls());
+        world.leads.set_fault(Some(Box::new(move |call| (call == leads).then(unavailable))));
         world.run().await;
+        requests.push(world.leads.calls() + world.state.calls() - leads - state);
         world.advance(HOUR);
     }
+    // An hour of a day in which nothing else is due.
+    let usual = |day: usize| requests[day * 24 + 12];
+    assert!(usual(5) <= usual(1), "what one cue costs does not grow with its age: {requests:?}");
     assert_eq!((world.mails_with("Ada"), world.state_keys("cue-").len()), (1, 1));
     world.leads.set_fault(None);
     world.run().await;
