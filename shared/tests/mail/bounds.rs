@@ -163,13 +163,18 @@ fn times_beyond_all_calendars_are_mailed_like_others() {
         "9999-12-30T00:00:00Z",
         "1600-12-31T23:59:59Z",
         "9000-01-01T00:00:00Z",
+        "01/01/0001 00:00:00",
+        "1999-12-31T23:59:59Z",
+        "2101-01-01T00:00:00Z",
     ] {
         let lead = person(created, None);
         assert_eq!(lead.stored.time(), None, "{created}");
         let written = person(created, Some("2026-11-12T09:41:00Z"));
         assert_eq!(written.stored.time(), Some(samples::newest()), "{created}");
+        let mail = render(&digest(vec![written]), &samples::settings("en", "UTC"));
+        assert!(mail.text.contains("time unknown"), "{created}: {}", mail.text);
     }
-    for created in ["1601-01-01T00:00:00Z", "8999-12-31T23:59:59Z"] {
+    for created in ["2000-01-01T00:00:00Z", "2100-12-31T23:59:59Z"] {
         assert_eq!(person(created, None).stored.time(), Some(created.parse().unwrap()), "{created}");
     }
 

@@ -4,7 +4,6 @@ use super::detail::{Cut, Detail, KEYS};
 use super::view::{EntryView, SectionView, TextDigest, View};
 use super::{RenderSettings, Rendered, Writer, headers};
 use crate::mail::digest::{Digest, DigestLead};
-use jiff::Timestamp;
 
 /// Writes a mail for a digest whose texts the mail service does not take, or which is too large. It has the keys and
 /// times of the rows, and says which leads are tests or must not be contacted. It has no text of a lead, no attached
@@ -28,10 +27,10 @@ impl Writer<'_> {
     fn reduced_view(&self, heading: &str, subject: &str, detail: Detail) -> View {
         let Digest { leads, unreadable, quarantined, .. } = self.digest;
         let (reduced, unread) = (&self.phrases.reduced, &self.phrases.unreadable);
-        let entry = |partition_key: &str, row_key: &str, time: Option<Timestamp>, badges: &[&str]| EntryView {
+        let entry = |partition_key: &str, row_key: &str, time: String, badges: &[&str]| EntryView {
             row: Cut::to_detail(detail).row(partition_key, row_key),
             reason: String::new(),
-            about: [&[self.time(time).as_str()], badges].concat().join(" · "),
+            about: [&[time.as_str()], badges].concat().join(" · "),
             columns: Vec::new(),
             excerpt: Vec::new(),
             shortened: false,
@@ -41,7 +40,7 @@ impl Writer<'_> {
             let badges =
                 [(stored.lead.is_do_not_contact(), &words.do_not_contact), (stored.lead.is_test(), &words.test)];
             let badges: Vec<_> = badges.into_iter().filter(|(is, _)| *is).map(|(_, badge)| badge.as_str()).collect();
-            entry(&stored.partition_key, &stored.row_key, stored.time(), &badges)
+            entry(&stored.partition_key, &stored.row_key, self.known_time(stored.shown_time()), &badges)
         };
         let groups = self.groups();
         let newest_first = groups.iter().flat_map(|group| &group.leads);
@@ -59,7 +58,7 @@ impl Writer<'_> {
                 unreadable
                     .iter()
                     .take(detail.entries)
-                    .map(|row| entry(&row.partition_key, &row.row_key, row.timestamp, &[]))
+                    .map(|row| entry(&row.partition_key, &row.row_key, self.time(row.timestamp), &[]))
                     .collect(),
                 unreadable.len(),
             ),
@@ -69,7 +68,7 @@ impl Writer<'_> {
                 quarantined
                     .iter()
                     .take(detail.entries)
-                    .map(|body| entry(&body.partition_key, &body.row_key, body.received, &[]))
+                    .map(|body| entry(&body.partition_key, &body.row_key, self.time(body.received), &[]))
                     .collect(),
                 quarantined.len(),
             ),
