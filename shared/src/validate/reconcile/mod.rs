@@ -277,7 +277,7 @@ fn why_none(fits: &[Fit], by: &str) -> String {
         (different(|fit| fit.offer), "of another offer"),
         (different(|fit| fit.day), "of another day"),
         (different(|fit| fit.action), "of another action"),
-        (fits.iter().filter(|fit| fit.may_be_same()).count(), "that stand for other lines"),
+        (fits.iter().filter(|fit| fit.may_be_same()).count(), "of another line"),
     ];
     let reasons: Vec<_> = reasons.iter().filter(|(number, _)| *number > 0).collect();
     let reasons: Vec<_> = reasons.iter().map(|(number, what)| format!("{} {what}", count(*number, "row"))).collect();
