@@ -4,6 +4,7 @@ use super::detail::{Cut, Detail, KEYS};
 use super::view::{EntryView, SectionView, TextDigest, View};
 use super::{RenderSettings, Rendered, Writer, headers};
 use crate::mail::digest::{Digest, DigestLead};
+use crate::table::Keys;
 
 /// Writes a mail for a digest whose texts the mail service does not take, or which is too large. It has the keys and
 /// times of the rows, and says which leads are tests or must not be contacted. It has no text of a lead, no attached
@@ -27,8 +28,8 @@ impl Writer<'_> {
     fn reduced_view(&self, heading: &str, subject: &str, detail: Detail) -> View {
         let Digest { leads, unreadable, quarantined, .. } = self.digest;
         let (reduced, unread) = (&self.phrases.reduced, &self.phrases.unreadable);
-        let entry = |partition_key: &str, row_key: &str, time: String, badges: &[&str]| EntryView {
-            row: Cut::to_detail(detail).row(partition_key, row_key),
+        let entry = |keys: &Keys, time: String, badges: &[&str]| EntryView {
+            row: Cut::to_detail(detail).row(keys),
             reason: String::new(),
             about: [&[time.as_str()], badges].concat().join(" · "),
             columns: Vec::new(),
@@ -40,7 +41,7 @@ impl Writer<'_> {
             let badges =
                 [(stored.lead.is_do_not_contact(), &words.do_not_contact), (stored.lead.is_test(), &words.test)];
             let badges: Vec<_> = badges.into_iter().filter(|(is, _)| *is).map(|(_, badge)| badge.as_str()).collect();
-            entry(&stored.partition_key, &stored.row_key, self.known_time(stored.shown_time()), &badges)
+            entry(&stored.keys, self.known_time(stored.shown_time()), &badges)
         };
         let groups = self.groups();
         let newest_first = groups.iter().flat_map(|group| &group.leads);
@@ -58,7 +59,7 @@ impl Writer<'_> {
                 unreadable
                     .iter()
                     .take(detail.entries)
-                    .map(|row| entry(&row.partition_key, &row.row_key, self.time(row.timestamp), &[]))
+                    .map(|row| entry(&row.keys, self.time(row.timestamp), &[]))
                     .collect(),
                 unreadable.len(),
             ),
@@ -68,7 +69,7 @@ impl Writer<'_> {
                 quarantined
                     .iter()
                     .take(detail.entries)
-                    .map(|body| entry(&body.partition_key, &body.row_key, self.time(body.received), &[]))
+                    .map(|body| entry(&body.keys, self.time(body.received), &[]))
                     .collect(),
                 quarantined.len(),
             ),

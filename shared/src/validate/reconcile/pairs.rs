@@ -27,10 +27,10 @@ pub(super) struct Row {
 impl Row {
     fn new(stored: &StoredLead) -> Self {
         let lead = &stored.lead;
-        let partition = Day::from_partition_key(&stored.partition_key).map(Day::start);
+        let partition = Day::from_partition_key(&stored.keys.partition).map(Day::start);
         let day = |time: Timestamp| time.to_zoned(TimeZone::UTC).date();
         Self {
-            keys: stored.keys(),
+            keys: stored.keys.clone(),
             written: stored.timestamp,
             offers: [lead.offer_title.trim().to_lowercase(), lead.source().offer.to_lowercase()],
             action: Deed::of(&lead.action()),

@@ -4,6 +4,7 @@ use super::dates::Order;
 use super::list::{self, Listed};
 use super::pairs::Rows;
 use crate::lead::{Customer, DateOrder, Lead, Origin, StoredLead};
+use crate::table::Keys;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -134,8 +135,8 @@ fn row(key: &str, address: &str, offer: &str, action: &str, day: &str) -> Stored
         created_time: day.to_owned(),
         ..Lead::default()
     };
-    let (partition_key, row_key) = ("partner".to_owned(), key.to_owned());
-    StoredLead { lead, partition_key, row_key, timestamp: None, received: None, origin: Origin::Table }
+    let keys = Keys::new("partner", key);
+    StoredLead { lead, keys, timestamp: None, received: None, origin: Origin::Table }
 }
 
 /// The key of the row that stands for each lead, or `-`.
