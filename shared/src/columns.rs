@@ -63,6 +63,8 @@ pub enum Column {
     DoNotContact,
     /// `true` where this is a test lead.
     TestLead,
+    /// When the same request came at another time: RFC 3339 in UTC. It is empty where it did not, as far as intake knew.
+    SameRequestTime,
     /// Fields of Microsoft's that have no column here, as a JSON object.
     FurtherFields,
     /// The table row's partition.
@@ -75,7 +77,7 @@ pub enum Column {
 
 impl Column {
     /// All columns in the order in which they stand in a file.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::FirstName,
         Self::LastName,
         Self::Email,
@@ -93,6 +95,7 @@ impl Column {
         Self::Description,
         Self::DoNotContact,
         Self::TestLead,
+        Self::SameRequestTime,
         Self::FurtherFields,
         Self::PartitionKey,
         Self::RowKey,
@@ -119,6 +122,7 @@ impl Column {
             Self::Description => "Description",
             Self::DoNotContact => "Do Not Contact",
             Self::TestLead => "Test Lead",
+            Self::SameRequestTime => "Same Request Time",
             Self::FurtherFields => "Further Fields",
             Self::PartitionKey => "Partition Key",
             Self::RowKey => "Row Key",
@@ -155,6 +159,7 @@ impl Column {
             Self::Description => lead.description.clone(),
             Self::DoNotContact => lead.is_do_not_contact().to_string(),
             Self::TestLead => lead.is_test().to_string(),
+            Self::SameRequestTime => stored.same_request.map(|time| format!("{time:.0}")).unwrap_or_default(),
             Self::FurtherFields => {
                 let fields: Vec<_> = customer
                     .unknown
@@ -343,9 +348,9 @@ mod tests {
         let file = String::from_utf8(writer.into_inner().unwrap()).unwrap();
         let expected = format!(
             "First Name,Last Name,Email,Phone,Company,Job Title,Country,Offer,Offer ID,Action,Action Code,Marketplace,\
-             Lead Source,Lead Time,Description,Do Not Contact,Test Lead,Further Fields,Partition Key,Row Key,Table Time\r\n\
+             Lead Source,Lead Time,Description,Do Not Contact,Test Lead,Same Request Time,Further Fields,Partition Key,Row Key,Table Time\r\n\
              \"Ada, \"\"the\"\"\r\nfirst\",,ada@contoso.com,,,,,contoso.backup,contoso.backup,Asked to be contacted,PLT,\
-             AppSource,SPZA-PLT|contoso.backup,2026-11-03T13:05:01Z,,false,false,\
+             AppSource,SPZA-PLT|contoso.backup,2026-11-03T13:05:01Z,,false,false,,\
              \"{{\"\"Fax\"\":\"\"1\"\",\"\"ProductId\"\":7}}\",11:2F3:2F2026,{},\r\n",
             stored.row_key
         );
@@ -367,7 +372,7 @@ mod tests {
         let mut writer = writer(Vec::new());
         write_unreadable(&mut writer, &entity, UnreadableRow::NotALead).unwrap();
         let file = String::from_utf8(writer.into_inner().unwrap()).unwrap();
-        let expected = ",,,,,,,,,,,,,,Could not be read: none of a lead's columns has a value,,,\
+        let expected = ",,,,,,,,,,,,,,Could not be read: none of a lead's columns has a value,,,,\
                         \"{\"\"Number\"\":7,\"\"Text\"\":\"\"=2\"\"}\",other,'=1,2026-11-03T13:05:01.5Z\r\n";
         assert_eq!(file, expected);
     }

@@ -7,4 +7,5 @@ mod golden;
 mod hostile;
 mod recorded;
 mod redelivery;
+mod same_request;
 mod stubs;

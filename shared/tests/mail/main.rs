@@ -392,6 +392,7 @@ fn any_lead() -> impl Strategy<Value = DigestLead> {
             row_key: text(),
             timestamp: times.0,
             received: times.1,
+            same_request: times.1,
             origin: Origin::Table,
         };
         DigestLead { stored, history }

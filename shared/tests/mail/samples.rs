@@ -180,6 +180,7 @@ fn chinese() -> DigestLead {
         row_key: "5d1c".into(),
         timestamp: Some(newest()),
         received: None,
+        same_request: None,
         origin: Origin::Table,
     };
     DigestLead { stored, history: vec![past("2026-11-09T17:00:00Z", "StartTestDrive", "Contoso 备份")] }
