@@ -63,8 +63,6 @@ pub enum Column {
     DoNotContact,
     /// `true` where this is a test lead.
     TestLead,
-    /// When the same request came at another time: RFC 3339 in UTC. It is empty where it did not, as far as intake knew.
-    SameRequestTime,
     /// Fields of Microsoft's that have no column here, as a JSON object.
     FurtherFields,
     /// The table row's partition.
@@ -73,6 +71,8 @@ pub enum Column {
     RowKey,
     /// When the table's service wrote the row: RFC 3339 in UTC.
     TableTime,
+    /// When the same request came at another time: RFC 3339 in UTC. It is empty where it did not, as far as intake knew.
+    SameRequestTime,
 }
 
 impl Column {
@@ -95,11 +95,11 @@ impl Column {
         Self::Description,
         Self::DoNotContact,
         Self::TestLead,
-        Self::SameRequestTime,
         Self::FurtherFields,
         Self::PartitionKey,
         Self::RowKey,
         Self::TableTime,
+        Self::SameRequestTime,
     ];
 
     /// The column's own heading.
@@ -122,11 +122,11 @@ impl Column {
             Self::Description => "Description",
             Self::DoNotContact => "Do Not Contact",
             Self::TestLead => "Test Lead",
-            Self::SameRequestTime => "Same Request Time",
             Self::FurtherFields => "Further Fields",
             Self::PartitionKey => "Partition Key",
             Self::RowKey => "Row Key",
             Self::TableTime => "Table Time",
+            Self::SameRequestTime => "Same Request Time",
         }
     }
 
@@ -159,7 +159,6 @@ impl Column {
             Self::Description => lead.description.clone(),
             Self::DoNotContact => lead.is_do_not_contact().to_string(),
             Self::TestLead => lead.is_test().to_string(),
-            Self::SameRequestTime => stored.same_request.map(|time| format!("{time:.0}")).unwrap_or_default(),
             Self::FurtherFields => {
                 let fields: Vec<_> = customer
                     .unknown
@@ -172,6 +171,7 @@ impl Column {
             Self::PartitionKey => partition_key.clone(),
             Self::RowKey => row_key.clone(),
             Self::TableTime => timestamp.map(|time| time.to_string()).unwrap_or_default(),
+            Self::SameRequestTime => stored.same_request.map(|time| format!("{time:.0}")).unwrap_or_default(),
         }
     }
 }
@@ -348,10 +348,11 @@ mod tests {
         let file = String::from_utf8(writer.into_inner().unwrap()).unwrap();
         let expected = format!(
             "First Name,Last Name,Email,Phone,Company,Job Title,Country,Offer,Offer ID,Action,Action Code,Marketplace,\
-             Lead Source,Lead Time,Description,Do Not Contact,Test Lead,Same Request Time,Further Fields,Partition Key,Row Key,Table Time\r\n\
+             Lead Source,Lead Time,Description,Do Not Contact,Test Lead,Further Fields,Partition Key,Row Key,Table Time,\
+             Same Request Time\r\n\
              \"Ada, \"\"the\"\"\r\nfirst\",,ada@contoso.com,,,,,contoso.backup,contoso.backup,Asked to be contacted,PLT,\
-             AppSource,SPZA-PLT|contoso.backup,2026-11-03T13:05:01Z,,false,false,,\
-             \"{{\"\"Fax\"\":\"\"1\"\",\"\"ProductId\"\":7}}\",11:2F3:2F2026,{},\r\n",
+             AppSource,SPZA-PLT|contoso.backup,2026-11-03T13:05:01Z,,false,false,\
+             \"{{\"\"Fax\"\":\"\"1\"\",\"\"ProductId\"\":7}}\",11:2F3:2F2026,{},,\r\n",
             stored.row_key
         );
         assert_eq!(file, expected);
@@ -372,8 +373,8 @@ mod tests {
         let mut writer = writer(Vec::new());
         write_unreadable(&mut writer, &entity, UnreadableRow::NotALead).unwrap();
         let file = String::from_utf8(writer.into_inner().unwrap()).unwrap();
-        let expected = ",,,,,,,,,,,,,,Could not be read: none of a lead's columns has a value,,,,\
-                        \"{\"\"Number\"\":7,\"\"Text\"\":\"\"=2\"\"}\",other,'=1,2026-11-03T13:05:01.5Z\r\n";
+        let expected = ",,,,,,,,,,,,,,Could not be read: none of a lead's columns has a value,,,\
+                        \"{\"\"Number\"\":7,\"\"Text\"\":\"\"=2\"\"}\",other,'=1,2026-11-03T13:05:01.5Z,\r\n";
         assert_eq!(file, expected);
     }
 

@@ -70,8 +70,8 @@ async fn two_customers_whose_details_are_withheld_are_two_rows_and_two_leads_in_
     stored.iter().for_each(|lead| columns::write_lead(&mut writer, lead).unwrap());
     let file = String::from_utf8(writer.into_inner().unwrap()).unwrap();
     let lines: Vec<_> = file.lines().collect();
-    assert!(lines[0].contains(",Same Request Time,"), "{file}");
-    assert!(lines[1].contains(",false,false,,,") && lines[2].contains(",2026-11-22T08:00:00Z,"), "{file}");
+    assert!(lines[0].ends_with(",Same Request Time"), "{file}");
+    assert!(lines[1].ends_with(',') && lines[2].ends_with(",2026-11-22T08:00:00Z"), "{file}");
 
     let digest = Digest {
         id: "d".into(),
