@@ -107,8 +107,7 @@ impl<T: Table> Redelivery<T> {
                     if !is_late {
                         return Ok(());
                     }
-                    let cued = Cued::Lead { partition_key: keys.partition, row_key: keys.row };
-                    cue::leave(&self.state, &cued, (self.chance)()).await
+                    cue::leave(&self.state, &Cued::Lead(keys), (self.chance)()).await
                 };
                 match store(&self.leads, StoredLead::received(lead, received), now, announce).await? {
                     Stored::New { row_key: id, is_same_request } => {

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use marketplace_leads::queued_body::QueuedBody;
     use marketplace_leads::table::memory::MemoryTable;
-    use marketplace_leads::table::{Continuation, ETag, Entity, Operation, Page, Query, TableError};
+    use marketplace_leads::table::{Continuation, ETag, Entity, Keys, Operation, Page, Query, TableError};
 
     fn event(bodies: &[&str]) -> SqsEvent {
         let records: Vec<_> = (1..)
@@ -107,8 +107,8 @@ mod tests {
             self.1.insert(entity).await
         }
 
-        async fn get(&self, partition_key: &str, row_key: &str) -> Result<Entity, TableError> {
-            self.1.get(partition_key, row_key).await
+        async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
+            self.1.get(keys).await
         }
 
         async fn page(&self, query: &Query, from: Option<&Continuation>) -> Result<Page, TableError> {
@@ -119,8 +119,8 @@ mod tests {
             self.1.submit(partition_key, operations).await
         }
 
-        async fn delete(&self, partition_key: &str, row_key: &str) -> Result<(), TableError> {
-            self.1.delete(partition_key, row_key).await
+        async fn delete(&self, keys: &Keys) -> Result<(), TableError> {
+            self.1.delete(keys).await
         }
 
         async fn create(&self) -> Result<(), TableError> {

@@ -134,7 +134,7 @@ impl<T: Table> Intake<T> {
         let why = match Lead::from_json(&body) {
             Ok(lead) => {
                 let lead = StoredLead::received(lead, now);
-                let id = lead.row_key.clone();
+                let id = lead.keys.row.clone();
                 match in_time(table_until, store(&self.leads, lead, now, |_| async { Ok(()) })).await {
                     Ok(Stored::New { row_key: id, is_same_request }) => return Outcome::Stored { id, is_same_request },
                     Ok(Stored::Retry { row_key: id }) => return Outcome::Duplicate { id },

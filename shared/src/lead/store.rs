@@ -76,7 +76,7 @@ where
     F: Future<Output = Result<(), TableError>> + Send,
 {
     let received = lead.received.unwrap_or(now);
-    let (id, window) = (lead.row_key.clone(), lead.lead.retry_window());
+    let (id, window) = (lead.keys.row.clone(), lead.lead.retry_window());
     let is_retry =
         |row: &&SameContent| row.received.is_some_and(|other| received.duration_since(other).abs() <= window);
     let day = Day::of(received);
@@ -94,12 +94,12 @@ where
         }
         let others = beside.iter().chain(&of_the_day).filter_map(|row| row.received);
         lead.same_request = others.min_by_key(|other| received.duration_since(*other).abs());
-        lead.row_key = next_key(&id, &of_the_day);
-        announce(lead.keys()).await?;
+        lead.keys.row = next_key(&id, &of_the_day);
+        announce(lead.keys.clone()).await?;
         match leads.insert(&lead.to_entity()).await {
             Ok(()) => {
                 let is_same_request = lead.same_request.is_some();
-                return Ok(Stored::New { row_key: lead.row_key, is_same_request });
+                return Ok(Stored::New { row_key: lead.keys.row, is_same_request });
             }
             Err(TableError::Exists) => of_the_day = with_same_content(leads, day, &id).await?,
             Err(error) => return refusal(&error).map(|reason| Stored::Refused { reason }).ok_or(error),

@@ -79,7 +79,7 @@ impl Writer<'_> {
             tables,
             earlier_actions: (!history.is_empty()).then(|| self.earlier_actions(history, stored.time(), offer, detail)),
             same_request: stored.same_request.map(|time| self.same_request(lead, time)),
-            row: cut.row(&stored.partition_key, &stored.row_key),
+            row: cut.row(&stored.keys),
             shortened: cut.shortened,
         }
     }
