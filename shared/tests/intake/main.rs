@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod answers;
+mod counted;
 mod golden;
 mod hostile;
 mod recorded;
