@@ -505,7 +505,7 @@ mod redelivery {
             } else {
                 (quarantine::PARTITION.to_owned(), quarantine_key(&body))
             };
-            let text = QueuedBody { received, body: body.into_bytes() }.to_json();
+            let text = QueuedBody::new(received, body.into_bytes()).to_json();
             Message { id: format!("m{place}"), text, partition_key, row_key, is_lead }
         })
     }

@@ -50,7 +50,7 @@ impl Item {
             row_key: quarantined.row_key,
             received: quarantined.received,
             reason: quarantined.reason,
-            size: quarantined.body.len(),
+            size: quarantined.size,
             excerpt: String::from_utf8_lossy(beginning).chars().take(EXCERPT_CHARACTERS).collect(),
         })
     }
