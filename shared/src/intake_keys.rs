@@ -241,4 +241,53 @@ mod tests {
         let keys = IntakeKeys::parse(&Secret::new(format!("{short},{long}"))).unwrap();
         assert_eq!(keys.0, [short, &long].map(|key| <[u8; 32]>::from(Sha256::digest(key))));
     }
+
+    const KEY: &str = "first-key.0123456789";
+    const NEW: &str = "second-key_~abcdefgh";
+
+    /// Keys that change, and the place where they are kept.
+    fn changing(text: &str) -> (KnownKeys, Arc<Mutex<Result<String, String>>>) {
+        let place = Arc::new(Mutex::new(Ok(text.to_owned())));
+        let kept = place.clone();
+        let keys = KnownKeys::new(Arc::new(move || {
+            let text = kept.lock().unwrap().clone();
+            async move { text.map(Secret::new) }.boxed()
+        }));
+        (keys, place)
+    }
+
+    #[tokio::test]
+    async fn a_new_key_opens_without_a_restart_and_an_old_one_until_a_new_one_comes() {
+        let (keys, place) = changing(KEY);
+        assert_eq!((keys.verdict(KEY).await, keys.verdict(NEW).await), (Verdict::Opens, Verdict::Refused));
+        *place.lock().unwrap() = Ok(format!("{KEY},{NEW}"));
+        assert_eq!(keys.verdict(NEW).await, Verdict::Refused, "the keys were read less than a minute ago");
+        keys.keys.forget_when_it_was_read();
+        assert_eq!((keys.verdict(NEW).await, keys.verdict(KEY).await), (Verdict::Opens, Verdict::Opens));
+        *place.lock().unwrap() = Err("down".to_owned());
+        keys.keys.forget_when_it_was_read();
+        assert_eq!(keys.verdict("third-key.0123456789").await, Verdict::Unknown, "it may be a new key");
+        assert_eq!(keys.verdict("no key").await, Verdict::Refused);
+        assert_eq!(keys.verdict(KEY).await, Verdict::Opens, "known keys are kept");
+    }
+
+    #[tokio::test]
+    async fn a_digest_tells_whoever_knows_the_keys_and_nobody_else() {
+        let keys = KnownKeys::fixed(&Secret::new(format!("{KEY},{NEW}")));
+        for key in [KEY, NEW] {
+            let [one, other] = [[1, 2], [3, 4]].map(|salt| KeyDigest::new(key, salt));
+            assert_ne!(one, other);
+            for digest in [one, other] {
+                assert!(!serde_json::to_string(&digest).unwrap().contains(key));
+                assert_eq!(keys.verdict_of_digest(&digest).await, Verdict::Opens);
+            }
+        }
+        let wrong = KeyDigest::new("third-key.0123456789", [1, 2]);
+        assert_eq!(keys.verdict_of_digest(&wrong).await, Verdict::Refused);
+        let (keys, place) = changing(KEY);
+        assert_eq!(keys.verdict_of_digest(&wrong).await, Verdict::Refused);
+        *place.lock().unwrap() = Err("down".to_owned());
+        keys.keys.forget_when_it_was_read();
+        assert_eq!(keys.verdict_of_digest(&wrong).await, Verdict::Unknown);
+    }
 }

@@ -114,6 +114,14 @@ impl<T: Clone + Send + 'static> Renewed<T> {
     }
 }
 
+#[cfg(test)]
+impl<T> Renewed<T> {
+    /// Has the last reading be so long ago that it does not count.
+    pub(crate) fn forget_when_it_was_read(&self) {
+        self.0.lock().last = None;
+    }
+}
+
 impl<T: Clone> Inner<T> {
     async fn newer_than(&self, version: u64) -> Newer<T> {
         let _one_at_a_time = self.reading.lock().await;
@@ -164,7 +172,9 @@ impl<T: Clone> Inner<T> {
         state.last = Some((Instant::now(), wrong.clone()));
         wrong
     }
+}
 
+impl<T> Inner<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,8 @@
 mod answers;
 mod golden;
 mod hostile;
+mod kept;
+mod measured;
 mod recorded;
 mod redelivery;
 mod stubs;

@@ -123,3 +123,112 @@ impl fmt::Debug for AccountTable {
         f.debug_struct("AccountTable").field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::no_secret;
+    use axum::Router;
+    use axum::extract::{Path, State};
+    use axum::http::StatusCode;
+    use futures::FutureExt as _;
+    use std::sync::Mutex;
+
+    /// What a test changes while the account is used.
+    #[derive(Clone, Default)]
+    struct Place {
+        /// The account that the service lets in.
+        let_in: Arc<Mutex<&'static str>>,
+        /// What the secret holds.
+        secret: Arc<Mutex<String>>,
+        /// The accounts of the requests so far.
+        asked: Arc<Mutex<Vec<String>>>,
+    }
+
+    async fn answer(State(place): State<Place>, Path(path): Path<String>) -> (StatusCode, String) {
+        let account = path.split('/').next().unwrap_or_default();
+        place.asked.lock().unwrap().push(account.to_owned());
+        let (status, code) = match account == *place.let_in.lock().unwrap() {
+            true => (StatusCode::NOT_FOUND, "ResourceNotFound"),
+            false => (StatusCode::FORBIDDEN, "AuthenticationFailed"),
+        };
+        (status, serde_json::json!({"odata.error": {"code": code}}).to_string())
+    }
+
+    impl Place {
+        /// A service that lets in `first`, whose connection string is in the secret.
+        async fn start() -> (Self, Account, String) {
+            let place = Self::default();
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let router = Router::new().route("/{*path}", axum::routing::any(answer)).with_state(place.clone());
+            tokio::spawn(async move { axum::serve(listener, router).await });
+            place.set("first", "first", &address);
+            let secret = place.secret.clone();
+            let read: ReadSecret = Arc::new(move || {
+                let text = secret.lock().unwrap().clone();
+                async move { Ok(Secret::new(text)) }.boxed()
+            });
+            (place, Account::new(read, Limits::default()), address)
+        }
+
+        fn set(&self, let_in: &'static str, secret: &str, address: &str) {
+            *self.let_in.lock().unwrap() = let_in;
+            *self.secret.lock().unwrap() =
+                format!("AccountName={secret};AccountKey=c2VjcmV0;TableEndpoint=http://{address}/{secret}");
+        }
+
+        fn asked(&self) -> Vec<String> {
+            std::mem::take(&mut self.asked.lock().unwrap())
+        }
+    }
+
+    const REFUSED: &str = "the table service refused the request (403 AuthenticationFailed)";
+
+    async fn get(table: &AccountTable) -> Result<Entity, TableError> {
+        table.get("p", "r").await
+    }
+
+    #[tokio::test]
+    async fn a_rotated_secret_is_read_again_when_the_table_refuses_and_the_call_is_made_again() {
+        let (place, account, address) = Place::start().await;
+        let table = account.table("Leads");
+        assert_eq!(get(&table).await, Err(TableError::NotFound));
+        place.set("second", "second", &address);
+        assert_eq!(get(&table).await.unwrap_err().to_string(), REFUSED, "the secret was read less than a minute ago");
+        account.tables.forget_when_it_was_read();
+        assert_eq!(get(&table).await, Err(TableError::NotFound));
+        assert_eq!(get(&account.table("State")).await, Err(TableError::NotFound), "every table has the new one");
+        assert_eq!(place.asked(), ["first", "first", "first", "second", "second"]);
+        assert_eq!(account.requests(), 5, "requests are counted over all secrets");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_stays_one_where_the_secret_is_the_same_or_malformed() {
+        let (place, account, address) = Place::start().await;
+        let table = account.table("Leads");
+        assert_eq!(get(&table).await, Err(TableError::NotFound));
+        for secret in ["first", "a;b"] {
+            place.set("another", secret, &address);
+            account.tables.forget_when_it_was_read();
+            assert_eq!(get(&table).await.unwrap_err().to_string(), REFUSED);
+        }
+        place.set("first", "a;b", &address);
+        assert_eq!(get(&table).await, Err(TableError::NotFound), "the last good secret is kept");
+    }
+
+    #[tokio::test]
+    async fn without_a_good_secret_every_call_fails_until_there_is_one() {
+        let table = Account::new(no_secret("SSM is down"), Limits::default()).table("Leads");
+        assert_eq!(get(&table).await.unwrap_err().to_string(), "the table service is unavailable: SSM is down");
+        let (place, account, address) = Place::start().await;
+        let table = account.table("Leads");
+        place.set("first", "hidden;b", &address);
+        let error = get(&table).await.unwrap_err().to_string();
+        assert!(error.contains("the connection string is malformed") && !error.contains("hidden"), "{error}");
+        assert_eq!(place.asked().len(), 0);
+        place.set("first", "first", &address);
+        account.tables.forget_when_it_was_read();
+        assert_eq!(get(&table).await, Err(TableError::NotFound));
+    }
+}
