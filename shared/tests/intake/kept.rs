@@ -17,7 +17,7 @@ use marketplace_leads::queued_body::MAX_QUEUED_BYTES;
 use marketplace_leads::redelivery::Redelivery;
 use marketplace_leads::secret::{ReadSecret, Secret, no_secret};
 use marketplace_leads::table::memory::MemoryTable;
-use marketplace_leads::table::{Continuation, ETag, Entity, Operation, Page, Query, Table, TableError};
+use marketplace_leads::table::{Continuation, ETag, Entity, Keys, Operation, Page, Query, Table, TableError};
 use marketplace_leads::telemetry::metric;
 use std::sync::Arc;
 use std::time::Duration;
@@ -210,8 +210,8 @@ impl Table for ReadAndAdd {
         self.0.insert(entity).await
     }
 
-    async fn get(&self, partition_key: &str, row_key: &str) -> Result<Entity, TableError> {
-        self.0.get(partition_key, row_key).await
+    async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
+        self.0.get(keys).await
     }
 
     async fn page(&self, query: &Query, from: Option<&Continuation>) -> Result<Page, TableError> {
@@ -222,7 +222,7 @@ impl Table for ReadAndAdd {
         Self::refuses()
     }
 
-    async fn delete(&self, _: &str, _: &str) -> Result<(), TableError> {
+    async fn delete(&self, _: &Keys) -> Result<(), TableError> {
         Self::refuses()
     }
 

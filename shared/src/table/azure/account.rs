@@ -2,7 +2,7 @@
 
 use super::{AzureTable, AzureTables, Limits};
 use crate::secret::{Newer, ReadSecret, Renewed, Secret};
-use crate::table::{ConnectionString, Continuation, ETag, Entity, Operation, Page, Query, Table, TableError};
+use crate::table::{ConnectionString, Continuation, ETag, Entity, Keys, Operation, Page, Query, Table, TableError};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -89,8 +89,8 @@ impl Table for AccountTable {
         self.call(|table| async move { table.insert(entity).await }).await
     }
 
-    async fn get(&self, partition_key: &str, row_key: &str) -> Result<Entity, TableError> {
-        self.call(|table| async move { table.get(partition_key, row_key).await }).await
+    async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
+        self.call(|table| async move { table.get(keys).await }).await
     }
 
     async fn page(&self, query: &Query, from: Option<&Continuation>) -> Result<Page, TableError> {
@@ -101,8 +101,8 @@ impl Table for AccountTable {
         self.call(|table| async move { table.submit(partition_key, operations).await }).await
     }
 
-    async fn delete(&self, partition_key: &str, row_key: &str) -> Result<(), TableError> {
-        self.call(|table| async move { table.delete(partition_key, row_key).await }).await
+    async fn delete(&self, keys: &Keys) -> Result<(), TableError> {
+        self.call(|table| async move { table.delete(keys).await }).await
     }
 
     async fn create(&self) -> Result<(), TableError> {
@@ -186,7 +186,7 @@ mod tests {
     const REFUSED: &str = "the table service refused the request (403 AuthenticationFailed)";
 
     async fn get(table: &AccountTable) -> Result<Entity, TableError> {
-        table.get("p", "r").await
+        table.get(&Keys::new("p", "r")).await
     }
 
     #[tokio::test]
