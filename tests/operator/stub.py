@@ -47,44 +47,43 @@ def is_part(wanted, found):
     return wanted == found
 
 
-def main():
-    folder, arguments = os.environ["STUB_FOLDER"], sys.argv[1:]
-    program = os.path.basename(sys.argv[0])
+def answer(folder, program, arguments, environment):
+    """Exit status, standard output and standard error of one call."""
     request, request_mode = content(value_of(arguments, "--cli-input-json"))
     payload, payload_mode = content(value_of(arguments, "--payload"))
     body = value_of(arguments, "--body")
     call = {"program": program, "arguments": arguments, "operation": operation_of(arguments),
             "request": json.loads(request) if request else {}, "payload": json.loads(payload) if payload else None,
             "modes": [mode for mode in (request_mode, payload_mode) if mode is not None],
-            "attempts": os.environ.get("AWS_MAX_ATTEMPTS"),
-            "body": open(body, "rb").read().decode("utf-8", "replace") if body else None}
+            "attempts": environment.get("AWS_MAX_ATTEMPTS"), "body": content(f"file://{body}")[0] if body else None}
     with open(os.path.join(folder, "rules.json"), "r+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with open(os.path.join(folder, "calls.jsonl"), "a", encoding="utf-8") as calls:
             calls.write(json.dumps(call) + "\n")
         rules = json.load(file)
-        seen = {"payload": call["payload"], **call["request"]}
+        seen = {"payload": call["payload"], "--function-name": value_of(arguments, "--function-name"), **call["request"]}
         for rule in rules:
             fits = rule["call"] == call["operation"] and is_part(rule.get("when", {}), seen)
             if fits and rule.get("times", 1) > 0:
                 break
         else:
-            sys.stderr.write(f"the stub has no rule for {program} {call['operation']} {json.dumps(seen)}\n")
-            return 99
+            return 99, "", f"the stub has no rule for {program} {call['operation']} {json.dumps(seen)}\n"
         if "times" in rule:
             rule["times"] -= 1
             file.seek(0)
             file.truncate()
             json.dump(rules, file)
     if "error" in rule:
-        sys.stderr.write(rule["error"])
-        return 254
+        return 254, "", rule["error"]
     if "payload" in rule:
         with open(arguments[-1], "w", encoding="utf-8") as file:
             json.dump(rule["payload"], file)
-    answer = rule.get("answer", {})
-    sys.stdout.write(answer if isinstance(answer, str) else json.dumps(answer))
-    return 0
+    said = rule.get("answer", {})
+    return 0, said if isinstance(said, str) else json.dumps(said), ""
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    status, out, err = answer(os.environ["STUB_FOLDER"], os.path.basename(sys.argv[0]), sys.argv[1:], os.environ)
+    sys.stdout.write(out)
+    sys.stderr.write(err)
+    sys.exit(status)

@@ -11,6 +11,7 @@ SCHEDULE = {"State": "ENABLED", "ScheduleExpression": "rate(1 hour)"}
 QUIET = [{"call": "cloudwatch describe-alarms", "answer": {"MetricAlarms": []}},
          {"call": "scheduler get-schedule", "answer": SCHEDULE},
          {"call": "sqs get-queue-attributes", "answer": {"Attributes": {}}},
+         function("notifier", {"channels": [], "parked": [], "paused": False}, command="outbox"),
          function("notifier", {"runs": [RECORD]}, command="history", last=1)]
 
 
@@ -68,9 +69,14 @@ class Notifier(CommandTest):
         self.assertIn("leads outbox", self.run_command("discard", "2f", rules=rules).err)
 
     def test_erasing_asks_for_the_address_counts_first_and_goes_on_to_the_end_of_the_table(self):
-        found = {"complete": False, "removed": {"MarketplaceLeads": {"a": 2}}, "rows_read": 10, "after": "place"}
-        rest = {"complete": True, "removed": {"MarketplaceLeads": {"a": 1, "b": 1}}, "rows_read": 5}
-        rules = [dict(function("notifier", rest, command="erase", after="place")), dict(function("notifier", found, command="erase"))]
+        found = {"complete": False, "would_remove": {"MarketplaceLeads": {"a": 2}}, "rows_read": 10, "after": "place"}
+        rest = {"complete": True, "would_remove": {"MarketplaceLeads": {"a": 1, "b": 1}}, "rows_read": 5}
+
+        def removed(answer):
+            return {"removed" if name == "would_remove" else name: value for name, value in answer.items()}
+
+        rules = [function("notifier", rest, command="erase", after="place", confirm=False), function("notifier", found, command="erase", confirm=False),
+                 function("notifier", removed(rest), command="erase", after="place"), function("notifier", removed(found), command="erase")]
         outcome = self.run_command("erase", rules=rules, typed="someone@contoso.example\nyes\n")
         self.assertEqual([p["confirm"] for p in outcome.payloads()], [False, False, True, True])
         self.assertIn("4 rows would be removed, of 15 that were read", outcome.out)
@@ -92,6 +98,7 @@ class Looking(CommandTest):
         for rule, said in [
             ({"call": "cloudwatch describe-alarms", "answer": {"MetricAlarms": [alarm]}}, "leads-lead-intake-401: Requests without a key. Since noon."),
             ({"call": "scheduler get-schedule", "answer": dict(SCHEDULE, State="DISABLED")}, "leads settings set ScheduleState=ENABLED"),
+            (function("notifier", {"channels": [{"owed": 2}], "parked": [{}], "paused": True}, command="outbox"), "The notifier is paused: leads resume"),
             ({"call": "sqs get-queue-attributes", "error": error("AccessDenied", "GetQueueAttributes", "no")}, "Not looked at (queues)"),
             ({"call": "cloudformation describe-stacks", "answer": {"Stacks": [dict(DEPLOYED[0]["answer"]["Stacks"][0], StackStatus="ROLLBACK_COMPLETE")]}}, "is ROLLBACK_COMPLETE"),
         ]:
@@ -148,6 +155,16 @@ class Problems(CommandTest):
             self.assertIn(cure, outcome.err)
         outcome = self.run_command("--json", "run", rules=[{"call": "cloudformation describe-stacks", "error": error("ExpiredToken", "X", "y")}])
         self.assertEqual(json.loads(outcome.out)["error"]["code"], "ExpiredToken")
+
+    def test_an_answer_of_another_form_shows_nothing_of_it(self):
+        outcome = self.run_command("run", rules=[function("notifier", {"someone@contoso.example": 1})])
+        self.assertEqual(outcome.status, 2)
+        self.assertIn("another form than was expected (KeyError in notifier.py", outcome.err)
+        self.assert_hidden(outcome, "someone@contoso.example")
+
+    def test_a_stack_that_does_not_know_a_command_yet_is_to_be_updated(self):
+        rule = dict(function("notifier", {"errorType": "InvalidCommand", "errorMessage": "unknown command"}), answer={"FunctionError": "Unhandled"})
+        self.assertIn("leads update", self.run_command("test", "--to", "a@b.example", rules=[rule]).err)
 
     def test_a_machine_without_the_cli_is_told_to_install_it(self):
         os.unlink("bin/aws")

@@ -80,10 +80,10 @@ class Aws:
                           "Install the AWS CLI 2, which has `aws configure export-credentials`.")
         return keys[0], keys[1], token
 
-    def call(self, service, operation, request=None, *, limit=60, secret=False, files=(), payload=None, answer_file=None,
+    def call(self, service, operation, request=None, *, limit=60, secret=False, options=(), payload=None, answer_file=None,
              once=False):
-        """The answer to one request. `limit` is in seconds; `secret` keeps what AWS says out of errors; `files` are options
-        with files on disk, such as `--body`; `payload` is bytes; `answer_file` is where the CLI is to put a body; `once` keeps the CLI from asking
+        """The answer to one request. `limit` is in seconds; `secret` keeps what AWS says out of errors; `options` are
+        further options, none of them secret; `payload` is bytes; `answer_file` is where the CLI is to put a body; `once` keeps the CLI from asking
         again by itself, for what must not be done twice."""
         with tempfile.TemporaryDirectory(prefix="leads-", dir=self.folder) as folder:
             arguments = [service, operation]
@@ -91,7 +91,7 @@ class Aws:
                 arguments += ["--cli-input-json", f"file://{write(folder, 'request.json', json.dumps(request).encode())}"]
             if payload is not None:
                 arguments += ["--payload", f"fileb://{write(folder, 'payload', payload)}"]
-            arguments += list(files)
+            arguments += list(options)
             arguments += ["--cli-read-timeout", str(limit), "--cli-connect-timeout", "10"]
             if answer_file:
                 arguments.append(answer_file)

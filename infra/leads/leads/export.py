@@ -57,6 +57,8 @@ def query_of(options):
 
 def export(session):
     options = session.options
+    if options.output not in (None, "-"):
+        check_absent(options.output, options.yes)
     query = query_of(options)
     url = reach(session.stack.output("ExportUrl") + (f"?{query}" if query else ""))
     headers = signed_headers(url, session.region, session.aws.exported_credentials(), datetime.datetime.now(datetime.timezone.utc))
@@ -89,10 +91,14 @@ def copy(source, target):
         size += len(data)
 
 
-def save(source, path, overwrite):
-    """Writes the file under a name of its own, and gives it its name when all of it is there."""
+def check_absent(path, overwrite):
     if os.path.exists(path) and not overwrite:
         raise Problem(f"{path} exists already", "Name another file with --output, or add --yes.")
+
+
+def save(source, path, overwrite):
+    """Writes the file under a name of its own, and gives it its name when all of it is there."""
+    check_absent(path, overwrite)
     part = f"{path}.part"
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

@@ -17,6 +17,8 @@ FUNCTIONS = ("IntakeFunction", "RedeliveryFunction", "NotifierFunction", "Valida
 # The most bytes that Lambda takes in one request.
 MAX_PAYLOAD = 6 * 1024 * 1024
 PAUSE = 2.0
+# What functions say of an event that they cannot read.
+UNKNOWN = ("InvalidCommand", "InvalidRequest")
 
 
 class FunctionFailed(Problem):
@@ -31,7 +33,8 @@ def invoke(session, output, event):
     name = session.stack.output(output)
     with tempfile.TemporaryDirectory(prefix="leads-") as folder:
         path = os.path.join(folder, "answer")
-        answer = session.aws.call("lambda", "invoke", {"FunctionName": name}, limit=LIMITS[output], payload=payload,
+        # The CLI 1 takes the function's name in no other way for this operation.
+        answer = session.aws.call("lambda", "invoke", options=["--function-name", name], limit=LIMITS[output], payload=payload,
                                   answer_file=path, once=True)
         with open(path, "rb") as file:
             body = file.read()
@@ -40,9 +43,11 @@ def invoke(session, output, event):
     except ValueError:
         raise Problem(f"{name} answered with something else than JSON")
     if answer.get("FunctionError"):
-        message = value.get("errorMessage", "no reason is given") if isinstance(value, dict) else str(value)
-        raise FunctionFailed(f"{name} could not do it: {message}", "leads validate looks for the cause; leads logs shows what it logged.",
-                             value.get("errorType") if isinstance(value, dict) else None)
+        said = value if isinstance(value, dict) else {}
+        cure = "leads validate looks for the cause; leads logs shows what it logged."
+        if said.get("errorType") in UNKNOWN:
+            cure = "Correct what it names. If the stack is older than this command: leads update."
+        raise FunctionFailed(f"{name} could not do it: {said.get('errorMessage', 'no reason is given')}", cure, said.get("errorType"))
     return value
 
 

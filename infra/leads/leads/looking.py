@@ -50,7 +50,8 @@ def schedule(session):
 def status(session):
     """Everything at one look. A part that cannot be looked at does not hide the others."""
     stack = session.stack.required()
-    parts = {"alarms": alarms, "schedule": schedule, "queues": queue_counts, "history": lambda s: tell(s, "history", last=1)["runs"]}
+    parts = {"alarms": alarms, "schedule": schedule, "queues": queue_counts, "history": lambda s: tell(s, "history", last=1)["runs"],
+             "outbox": lambda s: tell(s, "outbox")}
     found, failed = {}, {}
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         futures = {name: pool.submit(look, session) for name, look in parts.items()}
@@ -71,6 +72,13 @@ def status(session):
         lines.append(runs if is_on else f"The schedule is switched off ({found['schedule']['state']}): leads settings set ScheduleState=ENABLED.")
     if "history" in found:
         lines.append("The last run: " + (run_line(found["history"][0]) if found["history"] else "none has done anything yet."))
+    if "outbox" in found:
+        outbox = found["outbox"]
+        owed = sum(channel["owed"] for channel in outbox["channels"])
+        ok = ok and not outbox["paused"] and not outbox["parked"]
+        lines += [f"{count(owed, 'lead')} still to be sent: leads outbox."] if owed else ["Nothing is owed to anybody."]
+        lines += [f"{count(len(outbox['parked']), 'lead')} given up: leads outbox."] if outbox["parked"] else []
+        lines += ["The notifier is paused: leads resume ends that."] if outbox["paused"] else []
     if "queues" in found:
         lines += [f"{found['queues'][output]} {what}." for output, what in QUEUES if found["queues"][output]] or ["All queues are empty."]
     lines += [f"Not looked at ({name}): {message}" for name, message in failed.items()]
@@ -138,6 +146,11 @@ def moment(text, now):
     return int((found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)).timestamp() * 1000)
 
 
+def identity(event):
+    """What makes a line of a log one of its own."""
+    return event.get("eventId") or (event.get("logStreamName"), event["timestamp"], event["message"])
+
+
 def logs(session):
     """What a function logged, oldest first; with --follow also what it logs from now on."""
     options, now = session.options, time.time()
@@ -151,9 +164,9 @@ def logs(session):
             if problem.code != "ResourceNotFoundException":
                 raise
             page = []
-        new = [event for event in page if event["eventId"] not in seen]
+        new = [event for event in page if identity(event) not in seen]
         for event in sorted(new, key=lambda event: event["timestamp"]):
-            seen.add(event["eventId"])
+            seen.add(identity(event))
             events.append(event)
             if not options.json:
                 session.screen.say(event["message"].rstrip("\n"))

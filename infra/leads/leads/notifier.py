@@ -1,5 +1,7 @@
 """The notifier's commands, and what each of them did in words."""
 
+import re
+
 from .functions import invoke
 from .words import Problem, count, listed
 
@@ -19,22 +21,28 @@ def tell(session, command, **fields):
     return invoke(session, "NotifierFunction", dict(given, command=command))
 
 
+def seconds(time):
+    """A time without its fractions of a second."""
+    return re.sub(r"\.\d+", "", time)
+
+
 def run_line(record):
     """One run in one line."""
+    started = seconds(record["started"])
     outcome = OUTCOMES.get(record["outcome"], record["outcome"])
     did = f"{count(record['leads'], 'new lead')}, {count(record['mailed'], 'lead')} sent in {count(record['mails'], 'mail')}"
     if record.get("idle_runs"):
-        return f"{record['started']}  {count(record['idle_runs'], 'run')} with nothing to do"
+        return f"{started}  {count(record['idle_runs'], 'run')} with nothing to do"
     more = []
     if record.get("owed"):
-        more.append(f"{count(record['owed'], 'lead')} still to be sent, the oldest since {record.get('oldest_owed', 'an unknown time')}")
+        more.append(f"{count(record['owed'], 'lead')} still to be sent, the oldest since {seconds(record.get('oldest_owed', 'an unknown time'))}")
     if record.get("parked"):
         more.append(f"{count(record['parked'], 'lead')} given up: leads outbox names them")
     if record.get("quarantined"):
         more.append(f"{count(record['quarantined'], 'unreadable body', 'unreadable bodies')} named in the mails")
     if record.get("error"):
         more.append(record["error"])
-    return f"{record['started']}  {outcome}: " + "; ".join([did] + more)
+    return f"{started}  {outcome}: " + "; ".join([did] + more)
 
 
 def run(session):
@@ -77,7 +85,7 @@ def outbox(session):
         if channel.get("next_attempt"):
             lines.append(f"    the next attempt is at {channel['next_attempt']}; leads retry {channel['channel']} does not wait for it")
     for parked in answer["parked"]:
-        lines.append(f"given up: {parked}")
+        lines.append(f"given up in {parked['channel']}: {' / '.join(parked['lead'])}: {parked['reason']}")
     if answer["paused"]:
         lines.append("The notifier is paused. leads resume ends that.")
     session.screen.result(answer, lines or ["Nothing is owed to anybody, and nothing was given up."])
@@ -163,7 +171,7 @@ def erase_all(session, address, confirm):
     while True:
         answer = tell(session, "erase", address=address, confirm=confirm, after=after)
         read += answer["rows_read"]
-        for table, partitions in answer["removed"].items():
+        for table, partitions in answer["removed" if confirm else "would_remove"].items():
             sums = removed.setdefault(table, {})
             for partition, number in partitions.items():
                 sums[partition] = sums.get(partition, 0) + number

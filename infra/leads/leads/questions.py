@@ -82,7 +82,7 @@ def values(session, release, known):
     # An empty answer means nobody; a hyphen is how an earlier one is taken back.
     alarm = given.get("AlarmEmail", extra.get("AlarmEmail"))
     if alarm is None:
-        alarm = screen.ask("Who gets the alarms (a hyphen: nobody)", before.get("AlarmEmail") or found["MailTo"].split(";")[0].strip(),
+        alarm = screen.ask("Who gets the alarms (a hyphen: nobody)", before.get("AlarmEmail", found["MailTo"].split(";")[0].strip()) or "-",
                            lambda text: None if text == "-" else address(text))
     found["AlarmEmail"] = "" if alarm == "-" else alarm
     available = release.architectures()

@@ -17,7 +17,7 @@ import tempfile
 from .aws import write
 from .words import Problem
 
-CODE = re.compile(r"^(\s*CodeUri:\s*)(\S*?)(lead-[a-z]+)(\.zip)?\s*$", re.M)
+CODE = re.compile(r"^([ \t]*CodeUri:[ \t]*)(\S*?)(lead-[a-z]+)(\.zip)?[ \t]*$", re.M)
 CURE = "Download one, or make it: cargo pack. Then say where it is: --release <folder>."
 ARCHITECTURES = ("x86_64", "arm64")
 
@@ -103,18 +103,19 @@ def upload(session, release, account, architecture):
     known = objects(session, bucket)
     for key, path in keys.items():
         if key not in known:
-            session.aws.call("s3api", "put-object", {"Bucket": bucket, "Key": key}, files=["--body", path], limit=600)
+            session.aws.call("s3api", "put-object", {"Bucket": bucket, "Key": key}, options=["--body", path], limit=600)
     key = f"template-{hashlib.sha256(text.encode()).hexdigest()[:32]}.yaml"
     if key not in known:
         put_text(session, bucket, key, text)
     host = "amazonaws.com.cn" if session.region.startswith("cn-") else "amazonaws.com"
-    return f"https://{bucket}.s3.{session.region}.{host}/{key}"
+    # The form that the AWS CLI gives CloudFormation, too.
+    return f"https://s3.{session.region}.{host}/{bucket}/{key}"
 
 
 def put_text(session, bucket, key, text):
     with tempfile.TemporaryDirectory(prefix="leads-") as folder:
         path = write(folder, "template", text.encode())
-        session.aws.call("s3api", "put-object", {"Bucket": bucket, "Key": key}, files=["--body", path])
+        session.aws.call("s3api", "put-object", {"Bucket": bucket, "Key": key}, options=["--body", path])
 
 
 def make_bucket(session, bucket):
