@@ -1,8 +1,8 @@
 """Stands for `aws` and `az` in the tests: records each call, and answers from a table of rules.
 
-`rules.json` has a list of {"call": "service operation", "answer": …}. A rule may have "when" (fields that the request must have),
-"error" (what the CLI prints before it fails), "payload" (what a function answers), and "times" (after so many calls the next
-rule for the same call counts). Every call is appended to `calls.jsonl`.
+`rules.json` has a list of {"call": "service operation", "answer": …}. A rule may have "when" (fields that the request
+must have), "error" (what the CLI prints before it fails), "payload" (what a function answers), and "times" (after so
+many calls the next rule for the same call counts). Every call is appended to `calls.jsonl`.
 """
 
 import fcntl
@@ -43,7 +43,9 @@ def operation_of(arguments):
 
 def is_part(wanted, found):
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(name in found and is_part(value, found[name]) for name, value in wanted.items())
+        return isinstance(found, dict) and all(
+            name in found and is_part(value, found[name]) for name, value in wanted.items()
+        )
     return wanted == found
 
 
@@ -52,16 +54,26 @@ def answer(folder, program, arguments, environment):
     request, request_mode = content(value_of(arguments, "--cli-input-json"))
     payload, payload_mode = content(value_of(arguments, "--payload"))
     body = value_of(arguments, "--body")
-    call = {"program": program, "arguments": arguments, "operation": operation_of(arguments),
-            "request": json.loads(request) if request else {}, "payload": json.loads(payload) if payload else None,
-            "modes": [mode for mode in (request_mode, payload_mode) if mode is not None],
-            "attempts": environment.get("AWS_MAX_ATTEMPTS"), "body": content(f"file://{body}")[0] if body else None}
+    call = {
+        "program": program,
+        "arguments": arguments,
+        "operation": operation_of(arguments),
+        "request": json.loads(request) if request else {},
+        "payload": json.loads(payload) if payload else None,
+        "modes": [mode for mode in (request_mode, payload_mode) if mode is not None],
+        "attempts": environment.get("AWS_MAX_ATTEMPTS"),
+        "body": content(f"file://{body}")[0] if body else None,
+    }
     with open(os.path.join(folder, "rules.json"), "r+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with open(os.path.join(folder, "calls.jsonl"), "a", encoding="utf-8") as calls:
             calls.write(json.dumps(call) + "\n")
         rules = json.load(file)
-        seen = {"payload": call["payload"], "--function-name": value_of(arguments, "--function-name"), **call["request"]}
+        seen = {
+            "payload": call["payload"],
+            "--function-name": value_of(arguments, "--function-name"),
+            **call["request"],
+        }
         for rule in rules:
             fits = rule["call"] == call["operation"] and is_part(rule.get("when", {}), seen)
             if fits and rule.get("times", 1) > 0:

@@ -19,18 +19,45 @@ import stub  # noqa: E402
 from leads import functions, looking, main, setup, stack  # noqa: E402
 
 OUTPUTS = {
-    "IntakeUrl": "https://abc.lambda-url.eu-west-1.on.aws/leads", "ExportUrl": "https://def.lambda-url.eu-west-1.on.aws/leads",
-    "IntakeFunction": "leads-lead-intake", "RedeliveryFunction": "leads-lead-redelivery", "NotifierFunction": "leads-lead-notifier",
-    "ValidationFunction": "leads-lead-validation", "ExportFunction": "leads-lead-export", "ScheduleName": "leads-lead-notifier",
-    "LeadQueueUrl": "https://sqs/leads-LeadQueue", "LeadDeadLetterQueueUrl": "https://sqs/leads-Dead", "NotifierDeadLetterQueueUrl": "https://sqs/leads-Runs",
+    "IntakeUrl": "https://abc.lambda-url.eu-west-1.on.aws/leads",
+    "ExportUrl": "https://def.lambda-url.eu-west-1.on.aws/leads",
+    "IntakeFunction": "leads-lead-intake",
+    "RedeliveryFunction": "leads-lead-redelivery",
+    "NotifierFunction": "leads-lead-notifier",
+    "ValidationFunction": "leads-lead-validation",
+    "ExportFunction": "leads-lead-export",
+    "ScheduleName": "leads-lead-notifier",
+    "LeadQueueUrl": "https://sqs/leads-LeadQueue",
+    "LeadDeadLetterQueueUrl": "https://sqs/leads-Dead",
+    "NotifierDeadLetterQueueUrl": "https://sqs/leads-Runs",
 }
 PARAMETERS = {
-    "StorageConnectionStringParameter": "/marketplace-leads/storage-connection-string", "IntakeKeysParameter": "/marketplace-leads/intake-keys",
-    "MailFrom": "leads@contoso.example", "MailTo": "Sales Team; (x) <a=b>", "IntervalMinutes": "60", "Architecture": "x86_64",
-    "RoutesParameter": "/marketplace-leads/routes", "DestinationsPrefix": "/marketplace-leads/destinations/", "AlarmEmail": "",
+    "StorageConnectionStringParameter": "/marketplace-leads/storage-connection-string",
+    "IntakeKeysParameter": "/marketplace-leads/intake-keys",
+    "MailFrom": "leads@contoso.example",
+    "MailTo": "Sales Team; (x) <a=b>",
+    "IntervalMinutes": "60",
+    "Architecture": "x86_64",
+    "RoutesParameter": "/marketplace-leads/routes",
+    "DestinationsPrefix": "/marketplace-leads/destinations/",
+    "AlarmEmail": "",
 }
-RECORD = {"run": "r", "started": "2026-11-22T14:00:03Z", "duration_ms": 1, "outcome": "complete", "leads": 3, "leads_by_https": 2, "quarantined": 0,
-          "mailed": 3, "digests": 1, "mails": 1, "owed": 0, "parked": 0, "patrolled": 0, "requests": 11}
+RECORD = {
+    "run": "r",
+    "started": "2026-11-22T14:00:03Z",
+    "duration_ms": 1,
+    "outcome": "complete",
+    "leads": 3,
+    "leads_by_https": 2,
+    "quarantined": 0,
+    "mailed": 3,
+    "digests": 1,
+    "mails": 1,
+    "owed": 0,
+    "parked": 0,
+    "patrolled": 0,
+    "requests": 11,
+}
 REPORT = {"ok": True, "summary": "all is well", "checks": [], "report": "table  ok  both tables exist"}
 
 
@@ -39,14 +66,30 @@ def error(code, operation, message):
 
 
 def described(status="UPDATE_COMPLETE", parameters=None, outputs=None):
-    return {"Stacks": [{"StackName": "leads", "StackStatus": status,
-                        "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in (PARAMETERS if parameters is None else parameters).items()],
-                        "Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in (OUTPUTS if outputs is None else outputs).items()]}]}
+    return {
+        "Stacks": [
+            {
+                "StackName": "leads",
+                "StackStatus": status,
+                "Parameters": [
+                    {"ParameterKey": k, "ParameterValue": v}
+                    for k, v in (PARAMETERS if parameters is None else parameters).items()
+                ],
+                "Outputs": [
+                    {"OutputKey": k, "OutputValue": v} for k, v in (OUTPUTS if outputs is None else outputs).items()
+                ],
+            }
+        ]
+    }
 
 
 def function(name, answer, **when):
     """A rule: what a function answers to an event with these fields."""
-    return {"call": "lambda invoke", "when": {"--function-name": f"leads-lead-{name}", **({"payload": when} if when else {})}, "payload": answer}
+    return {
+        "call": "lambda invoke",
+        "when": {"--function-name": f"leads-lead-{name}", **({"payload": when} if when else {})},
+        "payload": answer,
+    }
 
 
 DEPLOYED = [{"call": "cloudformation describe-stacks", "answer": described()}]
@@ -107,7 +150,9 @@ class CommandTest(unittest.TestCase):
     def call_stub(self, command, env=None, **_):
         program, *arguments = command
         self.assertEqual(os.path.dirname(program), os.path.join(self.folder, "bin"))
-        status, out, err = stub.answer(self.folder, os.path.basename(program), arguments, os.environ if env is None else env)
+        status, out, err = stub.answer(
+            self.folder, os.path.basename(program), arguments, os.environ if env is None else env
+        )
         return subprocess.CompletedProcess(command, status, out, err)
 
     def run_command(self, *arguments, rules=(), typed=None, piped="", deployed=True):

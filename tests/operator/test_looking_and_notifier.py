@@ -8,42 +8,109 @@ from support import DEPLOYED, RECORD, REPORT, CommandTest, error, function
 
 ATTRIBUTES = {"Attributes": {"ApproximateNumberOfMessages": "2", "ApproximateNumberOfMessagesNotVisible": "1"}}
 SCHEDULE = {"State": "ENABLED", "ScheduleExpression": "rate(1 hour)"}
-QUIET = [{"call": "cloudwatch describe-alarms", "answer": {"MetricAlarms": []}},
-         {"call": "scheduler get-schedule", "answer": SCHEDULE},
-         {"call": "sqs get-queue-attributes", "answer": {"Attributes": {}}},
-         function("notifier", {"channels": [], "parked": [], "paused": False}, command="outbox"),
-         function("notifier", {"runs": [RECORD]}, command="history", last=1)]
+QUIET = [
+    {"call": "cloudwatch describe-alarms", "answer": {"MetricAlarms": []}},
+    {"call": "scheduler get-schedule", "answer": SCHEDULE},
+    {"call": "sqs get-queue-attributes", "answer": {"Attributes": {}}},
+    function("notifier", {"channels": [], "parked": [], "paused": False}, command="outbox"),
+    function("notifier", {"runs": [RECORD]}, command="history", last=1),
+]
 
 
 class Notifier(CommandTest):
     def test_each_command_gives_the_notifier_its_event_and_says_what_was_done(self):
-        owed = {"channels": [{"channel": "1f2e3d4c5b6a7988", "owed": 2, "route": "name sales", "oldest": "2026-11-22T13:00:03Z", "attempts": 3,
-                              "reason": "the mail service refused the mail", "next_attempt": "2026-11-22T14:05:50Z"}], "parked": [], "paused": False}
+        owed = {
+            "channels": [
+                {
+                    "channel": "1f2e3d4c5b6a7988",
+                    "owed": 2,
+                    "route": "name sales",
+                    "oldest": "2026-11-22T13:00:03Z",
+                    "attempts": 3,
+                    "reason": "the mail service refused the mail",
+                    "next_attempt": "2026-11-22T14:05:50Z",
+                }
+            ],
+            "parked": [],
+            "paused": False,
+        }
         for arguments, event, answer, said in [
             (["run"], {"command": "run"}, RECORD, "done: 3 new leads, 3 leads sent in 1 mail"),
-            (["history"], {"command": "history"}, {"runs": [dict(RECORD, outcome="failed", error="no network", owed=1, oldest_owed="noon")]},
-             "something failed, and the next run tries it again: 3 new leads, 3 leads sent in 1 mail; 1 lead still to be sent, the oldest since noon; no network"),
-            (["history", "--last", "5"], {"command": "history", "last": 5}, {"runs": []}, "No run has done anything yet."),
-            (["outbox"], {"command": "outbox"}, owed, "2 leads for the route name sales, waiting since 2026-11-22T13:00:03Z"),
-            (["outbox"], {"command": "outbox"}, {"channels": [], "parked": [], "paused": True}, "The notifier is paused."),
+            (
+                ["history"],
+                {"command": "history"},
+                {"runs": [dict(RECORD, outcome="failed", error="no network", owed=1, oldest_owed="noon")]},
+                (
+                    "something failed, and the next run tries it again: 3 new leads, 3 leads sent in 1 mail; 1 lead"
+                    " still to be sent, the oldest since noon; no network"
+                ),
+            ),
+            (
+                ["history", "--last", "5"],
+                {"command": "history", "last": 5},
+                {"runs": []},
+                "No run has done anything yet.",
+            ),
+            (
+                ["outbox"],
+                {"command": "outbox"},
+                owed,
+                "2 leads for the route name sales, waiting since 2026-11-22T13:00:03Z",
+            ),
+            (
+                ["outbox"],
+                {"command": "outbox"},
+                {"channels": [], "parked": [], "paused": True},
+                "The notifier is paused.",
+            ),
             (["retry"], {"command": "retry"}, {"channels": 2, "put_back": 1}, "tries 2 channels at once; 1 lead"),
-            (["retry", "1f2e3d4c5b6a7988"], {"command": "retry", "channel": "1f2e3d4c5b6a7988"}, {"channels": 1, "put_back": 0}, "tries 1 channel at once"),
-            (["test", "--to", "me@contoso.example", "--route", "boss"], {"command": "test", "to": "me@contoso.example", "route": "boss"},
-             {"mails": 1, "route": "boss", "urgent_at_once": False, "others_at": "2026-11-23T07:00:00Z"}, "go out with the others"),
+            (
+                ["retry", "1f2e3d4c5b6a7988"],
+                {"command": "retry", "channel": "1f2e3d4c5b6a7988"},
+                {"channels": 1, "put_back": 0},
+                "tries 1 channel at once",
+            ),
+            (
+                ["test", "--to", "me@contoso.example", "--route", "boss"],
+                {"command": "test", "to": "me@contoso.example", "route": "boss"},
+                {"mails": 1, "route": "boss", "urgent_at_once": False, "others_at": "2026-11-23T07:00:00Z"},
+                "go out with the others",
+            ),
             (["pause"], {"command": "pause"}, {"paused": True}, "The notifier is paused"),
             (["resume"], {"command": "resume"}, {"paused": False}, "The pause is over."),
-            (["--yes", "backfill", "--since", "2026-11-20", "--until", "2026-11-21", "--to", "a@b.example"],
-             {"command": "backfill", "since": "2026-11-20", "until": "2026-11-21", "to": "a@b.example"},
-             {"digests": 1, "leads": 12, "mails": 1, "refused": 2, "since": "", "until": ""}, "Sent 12 leads again in 1 mail"),
-            (["dry-run", "--full"], {"command": "dry-run"},
-             {"digests": [{"recipients": ["sales@contoso.example"], "route": "default", "subject": "3 new leads", "text": "Ana\nLima"}],
-              "found": 3, "dropped": 1, "owed": 0, "paused": False}, "  | Lima"),
+            (
+                ["--yes", "backfill", "--since", "2026-11-20", "--until", "2026-11-21", "--to", "a@b.example"],
+                {"command": "backfill", "since": "2026-11-20", "until": "2026-11-21", "to": "a@b.example"},
+                {"digests": 1, "leads": 12, "mails": 1, "refused": 2, "since": "", "until": ""},
+                "Sent 12 leads again in 1 mail",
+            ),
+            (
+                ["dry-run", "--full"],
+                {"command": "dry-run"},
+                {
+                    "digests": [
+                        {
+                            "recipients": ["sales@contoso.example"],
+                            "route": "default",
+                            "subject": "3 new leads",
+                            "text": "Ana\nLima",
+                        }
+                    ],
+                    "found": 3,
+                    "dropped": 1,
+                    "owed": 0,
+                    "paused": False,
+                },
+                "  | Lima",
+            ),
         ]:
             with self.subTest(arguments):
                 outcome = self.run_command(*arguments, rules=[function("notifier", answer, command=event["command"])])
                 self.assertEqual((outcome.status, outcome.payloads()), (0, [event]), outcome.err)
                 self.assertIn(said, outcome.out)
-                again = self.run_command("--json", *arguments, rules=[function("notifier", answer, command=event["command"])])
+                again = self.run_command(
+                    "--json", *arguments, rules=[function("notifier", answer, command=event["command"])]
+                )
                 self.assertEqual(json.loads(again.out), answer)
 
     def test_a_function_is_invoked_once_whatever_the_cli_would_do_by_itself(self):
@@ -53,15 +120,24 @@ class Notifier(CommandTest):
         self.assertEqual(call["arguments"][call["arguments"].index("--cli-read-timeout") + 1], "310")
 
     def test_what_a_function_says_of_its_failure_is_printed_with_what_to_do(self):
-        rule = dict(function("notifier", {"errorType": "NotifierFailed", "errorMessage": "SES is paused"}), answer={"FunctionError": "Unhandled"})
+        rule = dict(
+            function("notifier", {"errorType": "NotifierFailed", "errorMessage": "SES is paused"}),
+            answer={"FunctionError": "Unhandled"},
+        )
         outcome = self.run_command("run", rules=[rule])
         self.assertEqual(outcome.status, 2)
         self.assertIn("leads-lead-notifier could not do it: SES is paused", outcome.err)
         self.assertIn("leads validate", outcome.err)
 
     def test_discarding_asks_first_and_names_the_keys(self):
-        rules = [function("notifier", {"channels": [{"channel": "1f", "owed": 1, "route": "default"}], "parked": [], "paused": False}, command="outbox"),
-                 function("notifier", {"discarded": 1, "leads": [["p", "r"]]}, command="discard", channel="1f")]
+        rules = [
+            function(
+                "notifier",
+                {"channels": [{"channel": "1f", "owed": 1, "route": "default"}], "parked": [], "paused": False},
+                command="outbox",
+            ),
+            function("notifier", {"discarded": 1, "leads": [["p", "r"]]}, command="discard", channel="1f"),
+        ]
         outcome = self.run_command("discard", "1f", rules=rules, typed="no\n")
         self.assertEqual((outcome.status, len(outcome.payloads())), (1, 1))
         outcome = self.run_command("discard", "1f", rules=rules, typed="yes\n")
@@ -75,8 +151,12 @@ class Notifier(CommandTest):
         def removed(answer):
             return {"removed" if name == "would_remove" else name: value for name, value in answer.items()}
 
-        rules = [function("notifier", rest, command="erase", after="place", confirm=False), function("notifier", found, command="erase", confirm=False),
-                 function("notifier", removed(rest), command="erase", after="place"), function("notifier", removed(found), command="erase")]
+        rules = [
+            function("notifier", rest, command="erase", after="place", confirm=False),
+            function("notifier", found, command="erase", confirm=False),
+            function("notifier", removed(rest), command="erase", after="place"),
+            function("notifier", removed(found), command="erase"),
+        ]
         outcome = self.run_command("erase", rules=rules, typed="someone@contoso.example\nyes\n")
         self.assertEqual([p["confirm"] for p in outcome.payloads()], [False, False, True, True])
         self.assertIn("4 rows would be removed, of 15 that were read", outcome.out)
@@ -90,26 +170,58 @@ class Looking(CommandTest):
     def test_the_status_says_in_words_how_everything_is(self):
         outcome = self.run_command("status", rules=QUIET)
         self.assertEqual(outcome.status, 0, outcome.err)
-        for said in ["The stack leads in eu-west-1 is UPDATE_COMPLETE.", "No alarm is on.", "by rate(1 hour)", "The last run: 2026", "All queues are empty."]:
+        for said in [
+            "The stack leads in eu-west-1 is UPDATE_COMPLETE.",
+            "No alarm is on.",
+            "by rate(1 hour)",
+            "The last run: 2026",
+            "All queues are empty.",
+        ]:
             self.assertIn(said, outcome.out)
 
     def test_an_alarm_a_schedule_that_is_off_and_what_cannot_be_looked_at_are_not_all_right(self):
-        alarm = {"AlarmName": "leads-lead-intake-401", "AlarmDescription": "Requests without a key.", "StateUpdatedTimestamp": "noon"}
+        alarm = {
+            "AlarmName": "leads-lead-intake-401",
+            "AlarmDescription": "Requests without a key.",
+            "StateUpdatedTimestamp": "noon",
+        }
         for rule, said in [
-            ({"call": "cloudwatch describe-alarms", "answer": {"MetricAlarms": [alarm]}}, "leads-lead-intake-401: Requests without a key. Since noon."),
-            ({"call": "scheduler get-schedule", "answer": dict(SCHEDULE, State="DISABLED")}, "leads settings set ScheduleState=ENABLED"),
-            (function("notifier", {"channels": [{"owed": 2}], "parked": [{}], "paused": True}, command="outbox"), "The notifier is paused: leads resume"),
-            ({"call": "sqs get-queue-attributes", "error": error("AccessDenied", "GetQueueAttributes", "no")}, "Not looked at (queues)"),
-            ({"call": "cloudformation describe-stacks", "answer": {"Stacks": [dict(DEPLOYED[0]["answer"]["Stacks"][0], StackStatus="ROLLBACK_COMPLETE")]}}, "is ROLLBACK_COMPLETE"),
+            (
+                {"call": "cloudwatch describe-alarms", "answer": {"MetricAlarms": [alarm]}},
+                "leads-lead-intake-401: Requests without a key. Since noon.",
+            ),
+            (
+                {"call": "scheduler get-schedule", "answer": dict(SCHEDULE, State="DISABLED")},
+                "leads settings set ScheduleState=ENABLED",
+            ),
+            (
+                function("notifier", {"channels": [{"owed": 2}], "parked": [{}], "paused": True}, command="outbox"),
+                "The notifier is paused: leads resume",
+            ),
+            (
+                {"call": "sqs get-queue-attributes", "error": error("AccessDenied", "GetQueueAttributes", "no")},
+                "Not looked at (queues)",
+            ),
+            (
+                {
+                    "call": "cloudformation describe-stacks",
+                    "answer": {"Stacks": [dict(DEPLOYED[0]["answer"]["Stacks"][0], StackStatus="ROLLBACK_COMPLETE")]},
+                },
+                "is ROLLBACK_COMPLETE",
+            ),
         ]:
             outcome = self.run_command("status", rules=[rule] + QUIET)
             self.assertEqual(outcome.status, 1, said)
             self.assertIn(said, outcome.out)
-        self.assertIn("3 waiting to be stored.", self.run_command("status", rules=[{"call": "sqs get-queue-attributes", "answer": ATTRIBUTES}] + QUIET).out)
+        self.assertIn(
+            "3 waiting to be stored.",
+            self.run_command("status", rules=[{"call": "sqs get-queue-attributes", "answer": ATTRIBUTES}] + QUIET).out,
+        )
 
     def test_validation_is_asked_for_what_was_said_and_its_report_is_printed(self):
         for arguments, event, answer, status in [
-            ([], {}, REPORT, 0), (["--check", "table", "--create"], {"checks": ["table"], "create": True}, REPORT, 0),
+            ([], {}, REPORT, 0),
+            (["--check", "table", "--create"], {"checks": ["table"], "create": True}, REPORT, 0),
             (["--send", "--leave"], {"leave": True, "send": True}, dict(REPORT, ok=False), 1),
         ]:
             outcome = self.run_command("validate", *arguments, rules=[function("validation", answer)])
@@ -117,11 +229,25 @@ class Looking(CommandTest):
             self.assertIn("both tables exist", outcome.out)
 
     def test_a_list_is_compared_in_the_encodings_of_partner_center_and_spreadsheets(self):
-        for data in ["Email\nmüller@contoso.example".encode("utf-8-sig"), "Email\nmüller@contoso.example".encode("utf-16"), "Email\nmüller@contoso.example".encode("cp1252")]:
+        for data in [
+            "Email\nmüller@contoso.example".encode("utf-8-sig"),
+            "Email\nmüller@contoso.example".encode("utf-16"),
+            "Email\nmüller@contoso.example".encode("cp1252"),
+        ]:
             with open("list.csv", "wb") as file:
                 file.write(data)
-            outcome = self.run_command("reconcile", "list.csv", "--dates", "day-first", "--explain", rules=[function("validation", REPORT)])
-            self.assertEqual(outcome.payloads(), [{"checks": ["reconcile"], "reconcile": {"csv": "Email\nmüller@contoso.example", "dates": "day-first", "explain": True}}])
+            outcome = self.run_command(
+                "reconcile", "list.csv", "--dates", "day-first", "--explain", rules=[function("validation", REPORT)]
+            )
+            self.assertEqual(
+                outcome.payloads(),
+                [
+                    {
+                        "checks": ["reconcile"],
+                        "reconcile": {"csv": "Email\nmüller@contoso.example", "dates": "day-first", "explain": True},
+                    }
+                ],
+            )
         self.assertIn("cannot be read", self.run_command("reconcile", "missing.csv").err)
 
     def test_a_list_that_lambda_cannot_take_is_not_sent(self):
@@ -131,11 +257,26 @@ class Looking(CommandTest):
         self.assertEqual(outcome.payloads(), [])
 
     def test_logs_come_in_order_and_say_where_there_are_none(self):
-        events = [{"eventId": "2", "timestamp": 2, "message": "second\n"}, {"eventId": "1", "timestamp": 1, "message": "first\n"}]
-        outcome = self.run_command("logs", "intake", "--since", "2026-11-03", rules=[{"call": "logs filter-log-events", "answer": {"events": events}}])
+        events = [
+            {"eventId": "2", "timestamp": 2, "message": "second\n"},
+            {"eventId": "1", "timestamp": 1, "message": "first\n"},
+        ]
+        outcome = self.run_command(
+            "logs",
+            "intake",
+            "--since",
+            "2026-11-03",
+            rules=[{"call": "logs filter-log-events", "answer": {"events": events}}],
+        )
         self.assertEqual(outcome.out, "first\nsecond\n")
-        self.assertEqual(outcome.one("logs filter-log-events")["request"], {"logGroupName": "/aws/lambda/leads-lead-intake", "startTime": 1793664000000, "interleaved": True})
-        missing = {"call": "logs filter-log-events", "error": error("ResourceNotFoundException", "FilterLogEvents", "no group")}
+        self.assertEqual(
+            outcome.one("logs filter-log-events")["request"],
+            {"logGroupName": "/aws/lambda/leads-lead-intake", "startTime": 1793664000000, "interleaved": True},
+        )
+        missing = {
+            "call": "logs filter-log-events",
+            "error": error("ResourceNotFoundException", "FilterLogEvents", "no group"),
+        }
         self.assertIn("logged nothing", self.run_command("logs", rules=[missing]).out)
         self.assertIn("no time", self.run_command("logs", "--since", "yesterday").err)
 
@@ -147,13 +288,21 @@ class Problems(CommandTest):
             ("Unable to locate credentials. You can configure", "there are no AWS credentials", "aws configure"),
             ('Could not connect to the endpoint URL: "https://x"', "AWS cannot be reached", "--region"),
             ("The config profile (x) could not be found", "does not know this profile", "--profile"),
-            (error("ValidationError", "DescribeStacks", "Stack with id leads does not exist"), "there is no stack leads in eu-west-1", "leads setup"),
+            (
+                error("ValidationError", "DescribeStacks", "Stack with id leads does not exist"),
+                "there is no stack leads in eu-west-1",
+                "leads setup",
+            ),
         ]:
             outcome = self.run_command("run", rules=[{"call": "cloudformation describe-stacks", "error": said}])
             self.assertEqual(outcome.status, 2)
             self.assertIn(message, outcome.err)
             self.assertIn(cure, outcome.err)
-        outcome = self.run_command("--json", "run", rules=[{"call": "cloudformation describe-stacks", "error": error("ExpiredToken", "X", "y")}])
+        outcome = self.run_command(
+            "--json",
+            "run",
+            rules=[{"call": "cloudformation describe-stacks", "error": error("ExpiredToken", "X", "y")}],
+        )
         self.assertEqual(json.loads(outcome.out)["error"]["code"], "ExpiredToken")
 
     def test_an_answer_of_another_form_shows_nothing_of_it(self):
@@ -163,7 +312,10 @@ class Problems(CommandTest):
         self.assert_hidden(outcome, "someone@contoso.example")
 
     def test_a_stack_that_does_not_know_a_command_yet_is_to_be_updated(self):
-        rule = dict(function("notifier", {"errorType": "InvalidCommand", "errorMessage": "unknown command"}), answer={"FunctionError": "Unhandled"})
+        rule = dict(
+            function("notifier", {"errorType": "InvalidCommand", "errorMessage": "unknown command"}),
+            answer={"FunctionError": "Unhandled"},
+        )
         self.assertIn("leads update", self.run_command("test", "--to", "a@b.example", rules=[rule]).err)
 
     def test_a_machine_without_the_cli_is_told_to_install_it(self):
@@ -174,7 +326,12 @@ class Problems(CommandTest):
     def test_the_region_must_be_clear(self):
         for arguments, variables, answered, region in [
             ([], {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, None, None),
-            (["--region", "eu-north-1"], {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1", "eu-north-1"),
+            (
+                ["--region", "eu-north-1"],
+                {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"},
+                "eu-west-1",
+                "eu-north-1",
+            ),
             ([], {"AWS_DEFAULT_REGION": "us-east-1"}, None, "us-east-1"),
             ([], {"AWS_REGION": "eu-west-1"}, "us-east-1", None),
             ([], {}, "us-east-1", "us-east-1"),
@@ -184,7 +341,11 @@ class Problems(CommandTest):
                 os.environ.pop(name, None)
             os.environ.update(variables)
             self.write(".leads.json", json.dumps({"region": answered} if answered else {}))
-            outcome = self.run_command(*arguments, "run", rules=[function("notifier", RECORD), {"call": "configure get region", "answer": "ca-central-1\n"}])
+            outcome = self.run_command(
+                *arguments,
+                "run",
+                rules=[function("notifier", RECORD), {"call": "configure get region", "answer": "ca-central-1\n"}],
+            )
             if region is None:
                 self.assertIn("the region is not clear", outcome.err)
             else:

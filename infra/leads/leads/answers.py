@@ -1,4 +1,5 @@
-"""What the operator answered once: stack, region, release, mail. A private file beside the work, never in the repository.
+"""What the operator answered once: stack, region, release, mail. A private file beside the work, never in the
+repository.
 
 It holds no secret: connection strings, intake keys and addresses of destinations are in SSM alone.
 """
@@ -9,7 +10,18 @@ import os
 from .words import Problem, private_file
 
 FILE = ".leads.json"
-FIELDS = ("stack", "region", "profile", "account", "release", "destination", "azure", "parameters", "first_lead", "rotation")
+FIELDS = (
+    "stack",
+    "region",
+    "profile",
+    "account",
+    "release",
+    "destination",
+    "azure",
+    "parameters",
+    "first_lead",
+    "rotation",
+)
 
 
 class Answers:
@@ -26,7 +38,9 @@ class Answers:
         except FileNotFoundError:
             return cls(path, {})
         except (OSError, ValueError) as error:
-            raise Problem(f"the answers in {path} cannot be read: {type(error).__name__}", "Correct the file or move it away.")
+            raise Problem(
+                f"the answers in {path} cannot be read: {type(error).__name__}", "Correct the file or move it away."
+            )
         if not isinstance(values, dict) or any(name not in FIELDS for name in values):
             raise Problem(f"{path} is no file of answers", "Move it away, or name another one with --config.")
         return cls(path, values)

@@ -4,8 +4,8 @@ import argparse
 
 from . import destinations, export, keys, life, looking, notifier, routes, settings, setup
 
-EPILOG = """Answers are kept in .leads.json in this folder (--config names another file). Exit status: 0 all is well, 1 something
-is not, or the answer was no, 2 a wrong command line or a problem."""
+EPILOG = """Answers are kept in .leads.json in this folder (--config names another file). Exit status: 0 all is well,
+1 something is not, or the answer was no, 2 a wrong command line or a problem."""
 
 
 def common(parser, is_main):
@@ -17,7 +17,9 @@ def common(parser, is_main):
     group.add_argument("--profile", help="the AWS CLI's profile", **kept)
     group.add_argument("--config", metavar="FILE", help="the file of answers (.leads.json)", **kept)
     group.add_argument("--json", action="store_true", help="print the result as JSON", **kept)
-    group.add_argument("--yes", "-y", action="store_true", help="ask nothing: yes to all questions, defaults for the rest", **kept)
+    group.add_argument(
+        "--yes", "-y", action="store_true", help="ask nothing: yes to all questions, defaults for the rest", **kept
+    )
 
 
 class Commands:
@@ -36,7 +38,9 @@ class Commands:
 
 
 def parser():
-    main = argparse.ArgumentParser(prog="leads", description="Sets up Marketplace Leads, looks at it, changes it and removes it.", epilog=EPILOG)
+    main = argparse.ArgumentParser(
+        prog="leads", description="Sets up Marketplace Leads, looks at it, changes it and removes it.", epilog=EPILOG
+    )
     common(main, True)
     commands = Commands(main, "commands")
     add_setup(commands.add("setup", "from nothing to the first mail; again: change what differs", setup.setup))
@@ -53,13 +57,21 @@ def add_setup(it):
     it.add_argument("--mail-to", metavar="ADDRESSES", help="who gets the leads, with semicolons between")
     it.add_argument("--time-zone", metavar="NAME", help="for instance Europe/Berlin")
     it.add_argument("--alarm-email", metavar="ADDRESS", help="who gets the alarms; a hyphen for nobody")
-    it.add_argument("--destination", choices=setup.DESTINATIONS, help="which destination the offers have in Partner Center")
+    it.add_argument(
+        "--destination", choices=setup.DESTINATIONS, help="which destination the offers have in Partner Center"
+    )
     it.add_argument("--architecture", choices=("x86_64", "arm64"), help="processor of the functions")
     it.add_argument("--azure-account", metavar="NAME", help="let az make or check this storage account")
     it.add_argument("--azure-group", metavar="NAME", help="its resource group")
     it.add_argument("--azure-location", metavar="NAME", help="its region")
-    it.add_argument("--connection-string", action="store_true", help="ask for a connection string, or read it from standard input")
-    it.add_argument("--signature", action="store_true", help="give the functions a shared access signature instead of the account key")
+    it.add_argument(
+        "--connection-string", action="store_true", help="ask for a connection string, or read it from standard input"
+    )
+    it.add_argument(
+        "--signature",
+        action="store_true",
+        help="give the functions a shared access signature instead of the account key",
+    )
     it.add_argument("--signature-days", type=int, default=365, metavar="N", help="how long it is valid (365)")
     it.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting")
     it.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
@@ -125,7 +137,9 @@ def add_changing(commands):
     it.add_argument("--finish", action="store_true", help="renew the old key")
     below = Commands(commands.add("settings", "show or change the stack's settings"), "settings")
     below.add("get", "all settings, or one", settings.get).add_argument("name", nargs="?")
-    below.add("set", "change settings; all others stay", settings.change).add_argument("values", nargs="+", metavar="NAME=VALUE")
+    below.add("set", "change settings; all others stay", settings.change).add_argument(
+        "values", nargs="+", metavar="NAME=VALUE"
+    )
     it = commands.add("update", "bring the stack to another release", life.update)
     it.add_argument("--release", metavar="FOLDER", help="the folder of the release")
     it.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting that changes, too")
@@ -136,7 +150,13 @@ def add_routes(commands):
     below = Commands(commands.add("route", "who gets the leads of which offers and actions"), "routes")
     it = below.add("add", "add or replace a route", routes.add)
     it.add_argument("--id", required=True, help="1 to 32 of a-z, 0-9 and hyphens")
-    it.add_argument("--to", required=True, action="append", metavar="RECEIVER", help="a mail address or a destination's name; may be repeated")
+    it.add_argument(
+        "--to",
+        required=True,
+        action="append",
+        metavar="RECEIVER",
+        help="a mail address or a destination's name; may be repeated",
+    )
     it.add_argument("--name", help="what people call it")
     it.add_argument("--offer", action="append", metavar="NAME", help="title or id; may be repeated (all)")
     it.add_argument("--action", action="append", metavar="CODE", help="may be repeated (all)")

@@ -1,7 +1,8 @@
 """Calls of the AWS CLI, 1 or 2.
 
-Every request goes in a private temporary file (`--cli-input-json`), every payload too (`fileb://`, which both CLIs read as it
-is): the command line, which other users of the machine can see, holds names of services, operations and regions alone.
+Every request goes in a private temporary file (`--cli-input-json`), every payload too (`fileb://`, which both CLIs read
+as it is): the command line, which other users of the machine can see, holds names of services, operations and regions
+alone.
 """
 
 import json
@@ -14,13 +15,17 @@ import tempfile
 from .words import Problem
 
 # An error as both CLIs print it.
-ERROR = re.compile(r"An error occurred \((?P<code>[\w.]+)\) when calling the (?P<operation>\w+) operation[^:]*: (?P<message>.*)", re.S)
+ERROR = re.compile(
+    r"An error occurred \((?P<code>[\w.]+)\) when calling the (?P<operation>\w+) operation[^:]*: (?P<message>.*)", re.S
+)
 
 # What to do about errors that have nothing to do with what was asked.
 CURES = {
     "ExpiredToken": "Sign in again (`aws sso login`, `aws login`, or new temporary credentials).",
     "ExpiredTokenException": "Sign in again (`aws sso login`, `aws login`, or new temporary credentials).",
-    "UnrecognizedClientException": "The credentials are not valid in this region or partition: see `aws sts get-caller-identity`.",
+    "UnrecognizedClientException": (
+        "The credentials are not valid in this region or partition: see `aws sts get-caller-identity`."
+    ),
     "InvalidClientTokenId": "The credentials are not valid: see `aws sts get-caller-identity`.",
     "SignatureDoesNotMatch": "The secret access key is wrong, or this machine's clock is off.",
     "AccessDenied": "These credentials may not do this: use others (--profile), or have the action allowed.",
@@ -33,11 +38,27 @@ CURES = {
 
 # What the CLI says where no answer came, and what that means.
 UNREACHED = (
-    ("Unable to locate credentials", "there are no AWS credentials", "Sign in first: `aws configure`, `aws sso login`, or --profile."),
-    ("could not be found", "the AWS CLI does not know this profile", "See `aws configure list-profiles`, and say --profile."),
-    ("Read timeout on endpoint", "AWS did not answer in time", "Look with `leads status` what was done, then run the command again."),
+    (
+        "Unable to locate credentials",
+        "there are no AWS credentials",
+        "Sign in first: `aws configure`, `aws sso login`, or --profile.",
+    ),
+    (
+        "could not be found",
+        "the AWS CLI does not know this profile",
+        "See `aws configure list-profiles`, and say --profile.",
+    ),
+    (
+        "Read timeout on endpoint",
+        "AWS did not answer in time",
+        "Look with `leads status` what was done, then run the command again.",
+    ),
     ("Connect timeout on endpoint", "AWS cannot be reached", "See that this machine reaches the Internet."),
-    ("Could not connect to the endpoint", "AWS cannot be reached, or this region has no such service", "See the network, and --region."),
+    (
+        "Could not connect to the endpoint",
+        "AWS cannot be reached, or this region has no such service",
+        "See the network, and --region.",
+    ),
     ("token has expired", "the sign-in has expired", "Sign in again: `aws sso login` or `aws login`."),
     ("Error loading SSO Token", "the sign-in has expired", "Sign in again: `aws sso login`."),
 )
@@ -63,7 +84,9 @@ class Aws:
         return done.stdout.strip() or None if done.returncode == 0 else None
 
     def exported_credentials(self):
-        """Access key, secret key, token or None. The CLI 2 gives those of any sign-in; the CLI 1 only what is in files."""
+        """Access key, secret key, token or None. The CLI 2 gives those of any sign-in; the CLI 1 only what is in
+        files.
+        """
         done = self._run(["configure", "export-credentials", "--format", "process"], 60)
         try:
             found = json.loads(done.stdout)
@@ -76,19 +99,36 @@ class Aws:
             keys = [self.setting("aws_access_key_id"), self.setting("aws_secret_access_key")]
             token = self.setting("aws_session_token")
         if not all(keys):
-            raise Problem("the AWS CLI does not give the credentials, with which the request must be signed",
-                          "Install the AWS CLI 2, which has `aws configure export-credentials`.")
+            raise Problem(
+                "the AWS CLI does not give the credentials, with which the request must be signed",
+                "Install the AWS CLI 2, which has `aws configure export-credentials`.",
+            )
         return keys[0], keys[1], token
 
-    def call(self, service, operation, request=None, *, limit=60, secret=False, options=(), payload=None, answer_file=None,
-             once=False):
-        """The answer to one request. `limit` is in seconds; `secret` keeps what AWS says out of errors; `options` are
-        further options, none of them secret; `payload` is bytes; `answer_file` is where the CLI is to put a body; `once` keeps the CLI from asking
-        again by itself, for what must not be done twice."""
+    def call(
+        self,
+        service,
+        operation,
+        request=None,
+        *,
+        limit=60,
+        secret=False,
+        options=(),
+        payload=None,
+        answer_file=None,
+        once=False,
+    ):
+        """The answer to one request. `limit` is in seconds; `secret` keeps what AWS says out of errors; `options`
+        are further options, none of them secret; `payload` is bytes; `answer_file` is where the CLI is to put a
+        body; `once` keeps the CLI from asking again by itself, for what must not be done twice.
+        """
         with tempfile.TemporaryDirectory(prefix="leads-", dir=self.folder) as folder:
             arguments = [service, operation]
             if request:
-                arguments += ["--cli-input-json", f"file://{write(folder, 'request.json', json.dumps(request).encode())}"]
+                arguments += [
+                    "--cli-input-json",
+                    f"file://{write(folder, 'request.json', json.dumps(request).encode())}",
+                ]
             if payload is not None:
                 arguments += ["--payload", f"fileb://{write(folder, 'payload', payload)}"]
             arguments += list(options)
@@ -121,10 +161,22 @@ class Aws:
             command += ["--endpoint-url", os.environ["AWS_ENDPOINT_URL"]]
         command += ["--output", "json"]
         try:
-            return subprocess.run(command + arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                  env=environment, timeout=limit, encoding="utf-8", errors="replace")
+            return subprocess.run(
+                command + arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                timeout=limit,
+                encoding="utf-8",
+                errors="replace",
+            )
         except subprocess.TimeoutExpired:
-            raise Problem("the AWS CLI did not end in time", "Look with `leads status` what was done, then run the command again.", "Timeout")
+            raise Problem(
+                "the AWS CLI did not end in time",
+                "Look with `leads status` what was done, then run the command again.",
+                "Timeout",
+            )
         except OSError as error:
             raise Problem(f"the AWS CLI cannot be started: {error.strerror}", "See that `aws --version` works.")
 

@@ -40,7 +40,9 @@ def signed_headers(url, region, credentials, now):
     for part in scope.split("/"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-    headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={access}/{scope}, SignedHeaders={names}, Signature={signature}"
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={access}/{scope}, SignedHeaders={names}, Signature={signature}"
+    )
     del headers["host"]
     return headers
 
@@ -61,7 +63,9 @@ def export(session):
         check_absent(options.output, options.yes)
     query = query_of(options)
     url = reach(session.stack.output("ExportUrl") + (f"?{query}" if query else ""))
-    headers = signed_headers(url, session.region, session.aws.exported_credentials(), datetime.datetime.now(datetime.timezone.utc))
+    headers = signed_headers(
+        url, session.region, session.aws.exported_credentials(), datetime.datetime.now(datetime.timezone.utc)
+    )
     try:
         with opener(url).open(urllib.request.Request(url, headers=headers), timeout=LIMIT) as answer:
             path = options.output or answer.headers.get_filename() or "leads.csv"
@@ -72,12 +76,21 @@ def export(session):
             size = save(answer, path, options.yes)
     except urllib.error.HTTPError as error:
         said = error.read(4000).decode(errors="replace")
-        cure = "These credentials need lambda:InvokeFunctionUrl and lambda:InvokeFunction on the function." if error.code == 403 else None
+        cure = (
+            "These credentials need lambda:InvokeFunctionUrl and lambda:InvokeFunction on the function."
+            if error.code == 403
+            else None
+        )
         raise Problem(f"the export was refused with {error.code}: {said}", cure)
     except (http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
-        raise Problem(f"the export broke off ({type(reason).__name__}), and nothing was kept", "Run it again, or for a shorter time: --since and --until.")
-    session.screen.result({"file": path, "bytes": size}, [f"Wrote {path}, {size} bytes. It holds personal data: only you can read it."])
+        raise Problem(
+            f"the export broke off ({type(reason).__name__}), and nothing was kept",
+            "Run it again, or for a shorter time: --since and --until.",
+        )
+    session.screen.result(
+        {"file": path, "bytes": size}, [f"Wrote {path}, {size} bytes. It holds personal data: only you can read it."]
+    )
     return 0
 
 

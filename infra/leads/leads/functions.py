@@ -34,8 +34,15 @@ def invoke(session, output, event):
     with tempfile.TemporaryDirectory(prefix="leads-") as folder:
         path = os.path.join(folder, "answer")
         # The CLI 1 takes the function's name in no other way for this operation.
-        answer = session.aws.call("lambda", "invoke", options=["--function-name", name], limit=LIMITS[output], payload=payload,
-                                  answer_file=path, once=True)
+        answer = session.aws.call(
+            "lambda",
+            "invoke",
+            options=["--function-name", name],
+            limit=LIMITS[output],
+            payload=payload,
+            answer_file=path,
+            once=True,
+        )
         with open(path, "rb") as file:
             body = file.read()
     try:
@@ -47,7 +54,9 @@ def invoke(session, output, event):
         cure = "leads validate looks for the cause; leads logs shows what it logged."
         if said.get("errorType") in UNKNOWN:
             cure = "Correct what it names. If the stack is older than this command: leads update."
-        raise FunctionFailed(f"{name} could not do it: {said.get('errorMessage', 'no reason is given')}", cure, said.get("errorType"))
+        raise FunctionFailed(
+            f"{name} could not do it: {said.get('errorMessage', 'no reason is given')}", cure, said.get("errorType")
+        )
     return value
 
 
@@ -56,11 +65,15 @@ def restart(session):
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     for output in FUNCTIONS:
         which = {"FunctionName": session.stack.output(output)}
-        session.aws.call("lambda", "update-function-configuration", dict(which, Description=f"Secrets read again {now}"))
+        session.aws.call(
+            "lambda", "update-function-configuration", dict(which, Description=f"Secrets read again {now}")
+        )
         until = time.monotonic() + 300
         while session.aws.call("lambda", "get-function-configuration", which).get("LastUpdateStatus") == "InProgress":
             if time.monotonic() > until:
-                raise Problem(f"{which['FunctionName']} has not started afresh within five minutes", "Run the command again.")
+                raise Problem(
+                    f"{which['FunctionName']} has not started afresh within five minutes", "Run the command again."
+                )
             time.sleep(PAUSE)
 
 
@@ -81,8 +94,9 @@ def opener(url):
 
 
 def post_lead(url, key, lead):
-    """POSTs a lead as Microsoft does, and gives status and answer. The key is in the URL alone, as Microsoft has it, and in no
-    error."""
+    """POSTs a lead as Microsoft does, and gives status and answer. The key is in the URL alone, as Microsoft has it,
+    and in no error.
+    """
     address = reach(f"{url}?code={urllib.parse.quote(key)}")
     request = urllib.request.Request(address, json.dumps(lead).encode(), {"Content-Type": "application/json"})
     try:
@@ -91,4 +105,7 @@ def post_lead(url, key, lead):
     except urllib.error.HTTPError as error:
         raise Problem(f"intake answered the lead with {error.code}", "Run leads validate: it says what is wrong.")
     except (OSError, ValueError) as error:
-        raise Problem(f"intake cannot be reached: {type(getattr(error, 'reason', error)).__name__}", "See that this machine reaches the Internet; then run the command again.")
+        raise Problem(
+            f"intake cannot be reached: {type(getattr(error, 'reason', error)).__name__}",
+            "See that this machine reaches the Internet; then run the command again.",
+        )

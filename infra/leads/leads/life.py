@@ -15,9 +15,16 @@ def update(session):
     found, account = release.Release(folder), session.check_account()
     values, old = session.stack.parameters(), session.stack.declared()
     declared = found.parameters()
-    gone = {name: value for name, value in values.items() if name not in declared and value != old.get(name, {}).get("DefaultValue", "")}
+    gone = {
+        name: value
+        for name, value in values.items()
+        if name not in declared and value != old.get(name, {}).get("DefaultValue", "")
+    }
     if gone:
-        session.screen.warn(f"This release has no setting {listed(sorted(gone))} any more: its changelog says what takes the place of it.")
+        session.screen.warn(
+            f"This release has no setting {listed(sorted(gone))} any more: its changelog says what takes the place"
+            " of it."
+        )
     missing = [name for name, default in declared.items() if default is None and name not in values]
     given = settings.pairs(session.options.set)
     unknown = [name for name in given if name not in declared]
@@ -38,7 +45,9 @@ def update(session):
         session.screen.result({"changed": False}, ["The stack is at this release already."])
         return 0
     ok = validated(session)
-    session.screen.result({"changed": True, "ok": ok}, ["The stack is at the new release; queues, tables and the log are as they were."])
+    session.screen.result(
+        {"changed": True, "ok": ok}, ["The stack is at the new release; queues, tables and the log are as they were."]
+    )
     return 0 if ok else 1
 
 
@@ -53,26 +62,46 @@ def last_run(session):
 
 
 def remove(session):
-    """Removes the stack and what belongs to it in AWS. Queues with leads in them, the tables and SES's identities stay."""
+    """Removes the stack and what belongs to it in AWS. Queues with leads in them, the tables and SES's identities
+    stay.
+    """
     screen, account = session.screen, session.check_account()
     described = session.stack.required()
     bucket = release.bucket_name(session.stack.name, account, session.region)
     values = session.stack.parameters()
-    names = [values[name] for name in ("StorageConnectionStringParameter", "IntakeKeysParameter", "RoutesParameter") if values.get(name)]
+    names = [
+        values[name]
+        for name in ("StorageConnectionStringParameter", "IntakeKeysParameter", "RoutesParameter")
+        if values.get(name)
+    ]
     if values.get("DestinationsPrefix"):
         names += parameters.below(session, values["DestinationsPrefix"])
     screen.say(f"This removes from the account {account}, region {session.region}:")
-    for line in (f"the stack {session.stack.name} with its functions, alarms and logs", f"the parameters {listed(names)}",
-                 f"the bucket {bucket}", "its three queues, as far as they are empty"):
+    for line in (
+        f"the stack {session.stack.name} with its functions, alarms and logs",
+        f"the parameters {listed(names)}",
+        f"the bucket {bucket}",
+        "its three queues, as far as they are empty",
+    ):
         screen.say(f"  - {line}")
-    screen.say("The storage account with the leads stays. Partner Center must lead elsewhere already: what Microsoft sends afterwards is lost.")
+    screen.say(
+        "The storage account with the leads stays. Partner Center must lead elsewhere already: what Microsoft sends"
+        " afterwards is lost."
+    )
     if not screen.confirm("Remove all of this?"):
         screen.result({"removed": False}, ["Nothing was removed."])
         return 1
-    is_whole = described["StackStatus"] not in ("ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED", "DELETE_FAILED")
+    is_whole = described["StackStatus"] not in (
+        "ROLLBACK_COMPLETE",
+        "CREATE_FAILED",
+        "ROLLBACK_FAILED",
+        "DELETE_FAILED",
+    )
     queues, counts = {}, {}
     if is_whole:
-        if not last_run(session) and not screen.confirm("Remove it all the same? What is not mailed stays in the table."):
+        if not last_run(session) and not screen.confirm(
+            "Remove it all the same? What is not mailed stays in the table."
+        ):
             screen.result({"removed": False}, ["Nothing was removed."])
             return 1
         queues = queue_urls(session)
@@ -89,14 +118,23 @@ def remove(session):
     # Redelivery by hand needs the connection string as long as leads wait.
     removed = [] if kept else parameters.remove(session, names[:10])
     for at in range(10, 0 if kept else len(names), 10):
-        removed += parameters.remove(session, names[at:at + 10])
+        removed += parameters.remove(session, names[at : at + 10])
     release.remove_bucket(session, bucket)
     azure = session.answers.get("azure") or {}
     if not kept:
         session.answers.remove()
-    lines = [f"Removed the stack {session.stack.name}, {count(len(removed), 'parameter')}, {count(len(queues) - len(kept), 'queue')} and the bucket.", "What stays:"]
+    lines = [
+        (
+            f"Removed the stack {session.stack.name}, {count(len(removed), 'parameter')},"
+            f" {count(len(queues) - len(kept), 'queue')} and the bucket."
+        ),
+        "What stays:",
+    ]
     lines += [f"  the queue {url}: {counts[output]} in it" for output, url in queues.items() if url in kept]
-    lines.append("  the storage account with the leads" + (f": az group delete --name {azure['group']} removes it" if azure.get("group") else ""))
+    lines.append(
+        "  the storage account with the leads"
+        + (f": az group delete --name {azure['group']} removes it" if azure.get("group") else "")
+    )
     lines.append("  SES's identities: aws sesv2 delete-email-identity, if nothing else sends with them")
     screen.result({"removed": True, "kept_queues": kept, "removed_parameters": removed}, lines)
     return 0

@@ -10,10 +10,18 @@ from .functions import FunctionFailed, invoke
 from .notifier import run_line, tell
 from .words import Problem, count
 
-QUEUES = (("LeadQueueUrl", "waiting to be stored"), ("LeadDeadLetterQueueUrl", "given up by redelivery"),
-          ("NotifierDeadLetterQueueUrl", "failed runs"))
-NAMES = {"intake": "IntakeFunction", "redelivery": "RedeliveryFunction", "notifier": "NotifierFunction",
-         "validation": "ValidationFunction", "export": "ExportFunction"}
+QUEUES = (
+    ("LeadQueueUrl", "waiting to be stored"),
+    ("LeadDeadLetterQueueUrl", "given up by redelivery"),
+    ("NotifierDeadLetterQueueUrl", "failed runs"),
+)
+NAMES = {
+    "intake": "IntakeFunction",
+    "redelivery": "RedeliveryFunction",
+    "notifier": "NotifierFunction",
+    "validation": "ValidationFunction",
+    "export": "ExportFunction",
+}
 POLL = 3.0
 
 
@@ -22,12 +30,16 @@ def queue_urls(session):
 
 
 def queue_counts(session, urls=None):
-    """How many messages wait or are being tried, by the output that names the queue; None where there is no such queue."""
+    """How many messages wait or are being tried, by the output that names the queue; None where there is no such
+    queue.
+    """
     attributes = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     counts = {}
     for output, url in (urls or queue_urls(session)).items():
         try:
-            found = session.aws.call("sqs", "get-queue-attributes", {"QueueUrl": url, "AttributeNames": attributes}).get("Attributes", {})
+            found = session.aws.call(
+                "sqs", "get-queue-attributes", {"QueueUrl": url, "AttributeNames": attributes}
+            ).get("Attributes", {})
             counts[output] = sum(int(found.get(name, 0)) for name in attributes)
         except Problem as problem:
             if "NonExistentQueue" not in str(problem.code) and problem.code != "QueueDoesNotExist":
@@ -39,7 +51,14 @@ def queue_counts(session, urls=None):
 def alarms(session):
     request = {"AlarmNamePrefix": f"{session.stack.name}-", "StateValue": "ALARM"}
     found = session.aws.call("cloudwatch", "describe-alarms", request).get("MetricAlarms", [])
-    return [{"name": a["AlarmName"], "description": a.get("AlarmDescription", ""), "since": str(a.get("StateUpdatedTimestamp", ""))} for a in found]
+    return [
+        {
+            "name": a["AlarmName"],
+            "description": a.get("AlarmDescription", ""),
+            "since": str(a.get("StateUpdatedTimestamp", "")),
+        }
+        for a in found
+    ]
 
 
 def schedule(session):
@@ -50,8 +69,13 @@ def schedule(session):
 def status(session):
     """Everything at one look. A part that cannot be looked at does not hide the others."""
     stack = session.stack.required()
-    parts = {"alarms": alarms, "schedule": schedule, "queues": queue_counts, "history": lambda s: tell(s, "history", last=1)["runs"],
-             "outbox": lambda s: tell(s, "outbox")}
+    parts = {
+        "alarms": alarms,
+        "schedule": schedule,
+        "queues": queue_counts,
+        "history": lambda s: tell(s, "history", last=1)["runs"],
+        "outbox": lambda s: tell(s, "outbox"),
+    }
     found, failed = {}, {}
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         futures = {name: pool.submit(look, session) for name, look in parts.items()}
@@ -69,9 +93,18 @@ def status(session):
         runs = f"The notifier runs by {found['schedule']['expression']}."
         is_on = found["schedule"]["state"] == "ENABLED"
         ok = ok and is_on
-        lines.append(runs if is_on else f"The schedule is switched off ({found['schedule']['state']}): leads settings set ScheduleState=ENABLED.")
+        lines.append(
+            runs
+            if is_on
+            else (
+                f"The schedule is switched off ({found['schedule']['state']}): leads settings set"
+                " ScheduleState=ENABLED."
+            )
+        )
     if "history" in found:
-        lines.append("The last run: " + (run_line(found["history"][0]) if found["history"] else "none has done anything yet."))
+        lines.append(
+            "The last run: " + (run_line(found["history"][0]) if found["history"] else "none has done anything yet.")
+        )
     if "outbox" in found:
         outbox = found["outbox"]
         owed = sum(channel["owed"] for channel in outbox["channels"])
@@ -80,9 +113,18 @@ def status(session):
         lines += [f"{count(len(outbox['parked']), 'lead')} given up: leads outbox."] if outbox["parked"] else []
         lines += ["The notifier is paused: leads resume ends that."] if outbox["paused"] else []
     if "queues" in found:
-        lines += [f"{found['queues'][output]} {what}." for output, what in QUEUES if found["queues"][output]] or ["All queues are empty."]
+        lines += [f"{found['queues'][output]} {what}." for output, what in QUEUES if found["queues"][output]] or [
+            "All queues are empty."
+        ]
     lines += [f"Not looked at ({name}): {message}" for name, message in failed.items()]
-    value = dict(found, stack=session.stack.name, region=session.region, stack_status=stack["StackStatus"], ok=ok, not_looked_at=failed)
+    value = dict(
+        found,
+        stack=session.stack.name,
+        region=session.region,
+        stack_status=stack["StackStatus"],
+        ok=ok,
+        not_looked_at=failed,
+    )
     session.screen.result(value, lines)
     return 0 if ok else 1
 

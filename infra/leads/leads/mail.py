@@ -14,8 +14,9 @@ def identity(session, name):
 
 
 def sender(session, address):
-    """The identity by which SES may send for an address: its own or its domain's or a domain's above that. Gives name and
-    whether it is verified; the first known one if none is, or (None, False)."""
+    """The identity by which SES may send for an address: its own or its domain's or a domain's above that. Gives
+    name and whether it is verified; the first known one if none is, or (None, False).
+    """
     domain = address.rpartition("@")[2]
     parents = domain.split(".")
     names = [address] + [".".join(parents[at:]) for at in range(len(parents) - 1)]
@@ -50,5 +51,10 @@ def account(session):
     return lines, in_sandbox
 
 
-SANDBOX = ("SES is in its sandbox here: it sends to verified addresses and domains alone, 200 mails a day. Recipients in the",
-           "sender's verified domain are fine. For others ask to leave it (SES console, Account dashboard, Request production access).")
+SANDBOX = (
+    "SES is in its sandbox here: it sends to verified addresses and domains alone, 200 mails a day. Recipients in the",
+    (
+        "sender's verified domain are fine. For others ask to leave it (SES console, Account dashboard, Request"
+        " production access)."
+    ),
+)

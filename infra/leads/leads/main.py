@@ -21,8 +21,13 @@ def main(arguments=None):
         # What is in an answer may be a secret or a person, so that nothing of it is shown.
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} in {os.path.basename(place.filename)}, line {place.lineno}"
-        return fail(options, Problem(f"an answer had another form than was expected ({where})",
-                                     "Bring this command and the stack to the same release. If that does not help, report it."))
+        return fail(
+            options,
+            Problem(
+                f"an answer had another form than was expected ({where})",
+                "Bring this command and the stack to the same release. If that does not help, report it.",
+            ),
+        )
     except KeyboardInterrupt:
         print("\nInterrupted. What was done stands; the same command goes on from there.", file=sys.stderr)
         return 130

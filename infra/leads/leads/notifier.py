@@ -30,12 +30,18 @@ def run_line(record):
     """One run in one line."""
     started = seconds(record["started"])
     outcome = OUTCOMES.get(record["outcome"], record["outcome"])
-    did = f"{count(record['leads'], 'new lead')}, {count(record['mailed'], 'lead')} sent in {count(record['mails'], 'mail')}"
+    did = (
+        f"{count(record['leads'], 'new lead')}, {count(record['mailed'], 'lead')} sent in"
+        f" {count(record['mails'], 'mail')}"
+    )
     if record.get("idle_runs"):
         return f"{started}  {count(record['idle_runs'], 'run')} with nothing to do"
     more = []
     if record.get("owed"):
-        more.append(f"{count(record['owed'], 'lead')} still to be sent, the oldest since {seconds(record.get('oldest_owed', 'an unknown time'))}")
+        more.append(
+            f"{count(record['owed'], 'lead')} still to be sent, the oldest since"
+            f" {seconds(record.get('oldest_owed', 'an unknown time'))}"
+        )
     if record.get("parked"):
         more.append(f"{count(record['parked'], 'lead')} given up: leads outbox names them")
     if record.get("quarantined"):
@@ -53,13 +59,22 @@ def run(session):
 
 def dry_run(session):
     answer = tell(session, "dry-run")
-    lines = [f"A run would send {count(len(answer['digests']), 'digest')} with {count(answer['found'], 'new lead')} "
-             f"({count(answer['dropped'], 'lead')} left out by the settings, {answer['owed']} owed from before). Nothing was sent."]
+    lines = [
+        f"A run would send {count(len(answer['digests']), 'digest')} with {count(answer['found'], 'new lead')}"
+        f" ({count(answer['dropped'], 'lead')} left out by the settings, {answer['owed']} owed from before). Nothing"
+        " was sent."
+    ]
     if answer["paused"]:
         lines.append("The notifier is paused: a run would do nothing. leads resume ends that.")
     for digest in answer["digests"]:
-        lines += ["", f"To {listed(digest.get('recipients') or [digest.get('destination', 'nobody')])}, by the route {digest['route']}:",
-                  f"  {digest['subject']}"]
+        lines += [
+            "",
+            (
+                f"To {listed(digest.get('recipients') or [digest.get('destination', 'nobody')])}, by the route"
+                f" {digest['route']}:"
+            ),
+            f"  {digest['subject']}",
+        ]
         if session.options.full and digest.get("text"):
             lines += [f"  | {line}" for line in digest["text"].splitlines()]
     session.screen.result(answer, lines)
@@ -77,13 +92,19 @@ def outbox(session):
     answer = tell(session, "outbox")
     lines = []
     for channel in answer["channels"]:
-        lines.append(f"{channel['channel']}  {count(channel['owed'], 'lead')} for the route {channel['route']}, waiting since {channel.get('oldest', '-')}")
+        lines.append(
+            f"{channel['channel']}  {count(channel['owed'], 'lead')} for the route {channel['route']}, waiting since"
+            f" {channel.get('oldest', '-')}"
+        )
         if channel.get("destination", "mail") != "mail":
             lines.append(f"    to the destination {channel['destination']}")
         if channel.get("reason"):
             lines.append(f"    {count(channel['attempts'], 'attempt')} failed: {channel['reason']}")
         if channel.get("next_attempt"):
-            lines.append(f"    the next attempt is at {channel['next_attempt']}; leads retry {channel['channel']} does not wait for it")
+            lines.append(
+                f"    the next attempt is at {channel['next_attempt']}; leads retry {channel['channel']} does not wait"
+                " for it"
+            )
     for parked in answer["parked"]:
         lines.append(f"given up in {parked['channel']}: {' / '.join(parked['lead'])}: {parked['reason']}")
     if answer["paused"]:
@@ -94,8 +115,13 @@ def outbox(session):
 
 def retry(session):
     answer = tell(session, "retry", channel=session.options.channel)
-    session.screen.result(answer, [f"The next run tries {count(answer['channels'], 'channel')} at once; "
-                                   f"{count(answer['put_back'], 'lead')} that had been given up will be tried again."])
+    session.screen.result(
+        answer,
+        [
+            f"The next run tries {count(answer['channels'], 'channel')} at once; "
+            f"{count(answer['put_back'], 'lead')} that had been given up will be tried again."
+        ],
+    )
     return 0
 
 
@@ -104,7 +130,9 @@ def discard(session):
     owed = [c for c in tell(session, "outbox")["channels"] if c["channel"] == channel]
     if not owed:
         raise Problem("no such channel owes anything", "leads outbox lists those that do.")
-    if not session.screen.confirm(f"Give up {count(owed[0]['owed'], 'lead')} of the route {owed[0]['route']}? Nobody will be sent them."):
+    if not session.screen.confirm(
+        f"Give up {count(owed[0]['owed'], 'lead')} of the route {owed[0]['route']}? Nobody will be sent them."
+    ):
         session.screen.result({"discarded": 0}, ["Nothing was given up."])
         return 1
     answer = tell(session, "discard", channel=channel)
@@ -116,21 +144,36 @@ def discard(session):
 def test(session):
     answer = tell(session, "test", to=session.options.to, route=session.options.route)
     urgent = "at once" if answer.get("urgent_at_once") else "with the others"
-    session.screen.result(answer, [f"Sent {count(answer['mails'], 'mail')} with a made-up digest by the route {answer['route']}.",
-                                   f"Urgent leads go out {urgent}; one that is not urgent would go out at {answer.get('others_at', 'the next run')}."])
+    session.screen.result(
+        answer,
+        [
+            f"Sent {count(answer['mails'], 'mail')} with a made-up digest by the route {answer['route']}.",
+            (
+                f"Urgent leads go out {urgent}; one that is not urgent would go out at"
+                f" {answer.get('others_at', 'the next run')}."
+            ),
+        ],
+    )
     return 0
 
 
 def pause(session):
     answer = tell(session, "pause")
-    session.screen.result(answer, ["The notifier is paused: runs read and send nothing. Leads are still stored, and none is lost.",
-                                   "leads resume ends that; the alarm lead-notifier-missing reminds you."])
+    session.screen.result(
+        answer,
+        [
+            "The notifier is paused: runs read and send nothing. Leads are still stored, and none is lost.",
+            "leads resume ends that; the alarm lead-notifier-missing reminds you.",
+        ],
+    )
     return 0
 
 
 def resume(session):
     answer = tell(session, "resume")
-    session.screen.result(answer, ["The pause is over. The next run mails what has come meanwhile; leads run does it now."])
+    session.screen.result(
+        answer, ["The pause is over. The next run mails what has come meanwhile; leads run does it now."]
+    )
     return 0
 
 
@@ -156,12 +199,19 @@ def erase(session):
     session.screen.say(f"{count(total, 'row')} would be removed, of {found['rows_read']} that were read:")
     for table, partitions in found["removed"].items():
         session.screen.say(f"  {table}: {sum(partitions.values())}")
-    if total == 0 or not session.options.confirm and not session.screen.confirm("Remove them? They cannot be brought back."):
+    if (
+        total == 0
+        or not session.options.confirm
+        and not session.screen.confirm("Remove them? They cannot be brought back.")
+    ):
         session.screen.result(dict(found, done=False), ["Nothing was removed."])
         return 0 if total == 0 else 1
     done = erase_all(session, address, True)
     total = sum(sum(rows.values()) for rows in done["removed"].values())
-    session.screen.result(dict(done, done=True), [f"Removed {count(total, 'row')}. Not reached: mails that were sent, leads that wait in the queues, exports."])
+    session.screen.result(
+        dict(done, done=True),
+        [f"Removed {count(total, 'row')}. Not reached: mails that were sent, leads that wait in the queues, exports."],
+    )
     return 0
 
 

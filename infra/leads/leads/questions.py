@@ -10,7 +10,16 @@ from .words import Problem, listed
 ADDRESS = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+\.[^@\s<>,;\"]+")
 ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]*")
 # Where AWS had no function URLs when it last listed such regions; the deployment tells for sure.
-WITHOUT_URLS = ("ap-south-2", "ap-southeast-4", "ap-southeast-5", "ca-west-1", "eu-south-2", "eu-central-2", "il-central-1", "me-central-1")
+WITHOUT_URLS = (
+    "ap-south-2",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ca-west-1",
+    "eu-south-2",
+    "eu-central-2",
+    "il-central-1",
+    "me-central-1",
+)
 # Intake and notifier reserve 21 instances; AWS lets nobody reserve the last 100.
 RESERVED, LEFT = 21, 100
 PREFIX = "/marketplace-leads"
@@ -24,14 +33,18 @@ def facts(session):
     found["is_new"] = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
     found["parameters"] = {} if found["is_new"] else session.stack.parameters()
     if session.region in WITHOUT_URLS:
-        found["warnings"].append(f"AWS may have no function URLs in {session.region}: the deployment fails then. Take another region.")
+        found["warnings"].append(
+            f"AWS may have no function URLs in {session.region}: the deployment fails then. Take another region."
+        )
     try:
         lines, found["in_sandbox"] = mail.account(session)
         found["warnings"] += lines
     except Problem as problem:
         if problem.code != "Unreached":
             raise
-        raise Problem(f"SES cannot be reached in {session.region}: AWS may not have it there", "Take another region: --region.")
+        raise Problem(
+            f"SES cannot be reached in {session.region}: AWS may not have it there", "Take another region: --region."
+        )
     limit = session.aws.call("lambda", "get-account-settings").get("AccountLimit", {})
     found["can_reserve"] = limit.get("UnreservedConcurrentExecutions", 0) >= RESERVED + LEFT
     return found
@@ -43,7 +56,11 @@ def address(text):
 
 def addresses(text):
     parts = [part.strip() for part in text.split(";")]
-    return None if parts and all(ADDRESS.fullmatch(part) for part in parts) else "these are no mail addresses with semicolons between"
+    return (
+        None
+        if parts and all(ADDRESS.fullmatch(part) for part in parts)
+        else "these are no mail addresses with semicolons between"
+    )
 
 
 def zone(text):
@@ -59,8 +76,13 @@ def values(session, release, known):
     options, screen = session.options, session.screen
     declared = release.parameters()
     before = {**session.answers.get("parameters", {}), **known["parameters"]}
-    given = {"MailFrom": options.mail_from, "MailTo": options.mail_to, "TimeZone": options.time_zone,
-             "AlarmEmail": options.alarm_email, "Architecture": options.architecture}
+    given = {
+        "MailFrom": options.mail_from,
+        "MailTo": options.mail_to,
+        "TimeZone": options.time_zone,
+        "AlarmEmail": options.alarm_email,
+        "Architecture": options.architecture,
+    }
     given = {name: value for name, value in given.items() if value is not None}
     extra = pairs(options.set)
     unknown = [name for name in extra if name not in declared]
@@ -82,25 +104,39 @@ def values(session, release, known):
     # An empty answer means nobody; a hyphen is how an earlier one is taken back.
     alarm = given.get("AlarmEmail", extra.get("AlarmEmail"))
     if alarm is None:
-        alarm = screen.ask("Who gets the alarms (a hyphen: nobody)", before.get("AlarmEmail", found["MailTo"].split(";")[0].strip()) or "-",
-                           lambda text: None if text == "-" else address(text))
+        alarm = screen.ask(
+            "Who gets the alarms (a hyphen: nobody)",
+            before.get("AlarmEmail", found["MailTo"].split(";")[0].strip()) or "-",
+            lambda text: None if text == "-" else address(text),
+        )
     found["AlarmEmail"] = "" if alarm == "-" else alarm
     available = release.architectures()
     if not available:
-        raise Problem(f"the release in {release.folder} does not have all functions for any architecture", "Download it again.")
+        raise Problem(
+            f"the release in {release.folder} does not have all functions for any architecture", "Download it again."
+        )
     default = "x86_64" if "x86_64" in available else available[0]
     found["Architecture"] = asked("Architecture", "Processor of the functions", default, one_of(*available))
     if known["is_new"]:
         found["ReserveConcurrency"] = "true" if known["can_reserve"] else "false"
         if session.stack.name != "leads":
             folder = f"{PREFIX}-{session.stack.name}"
-            found.update(StorageConnectionStringParameter=f"{folder}/storage-connection-string", IntakeKeysParameter=f"{folder}/intake-keys")
+            found.update(
+                StorageConnectionStringParameter=f"{folder}/storage-connection-string",
+                IntakeKeysParameter=f"{folder}/intake-keys",
+            )
             if "DestinationsPrefix" in declared:
                 found["DestinationsPrefix"] = f"{folder}/destinations/"
     recipient = sandbox_recipient(session, found) if known["in_sandbox"] else None
     if recipient and "SandboxRecipient" in declared:
         found["SandboxRecipient"] = recipient
-    found.update({name: value for name, value in session.answers.get("parameters", {}).items() if name in declared and name not in found})
+    found.update(
+        {
+            name: value
+            for name, value in session.answers.get("parameters", {}).items()
+            if name in declared and name not in found
+        }
+    )
     found.update({name: value for name, value in known["parameters"].items() if name in declared and name not in found})
     found.update(extra)
     return found, declared
@@ -126,11 +162,19 @@ def account_of_storage(session, has_secret):
         return {**azure, "how": "kept"}
     if options.azure_account is None and not azure.get("account"):
         default = "az" if shutil.which("az") and screen.is_interactive() else "given"
-        how = screen.ask("The storage account: let az make it (az), or give the connection string of one (given)", default, one_of("az", "given"))
+        how = screen.ask(
+            "The storage account: let az make it (az), or give the connection string of one (given)",
+            default,
+            one_of("az", "given"),
+        )
         if how == "given":
             return {"how": "given"}
     wrong = one_of_account
-    account = options.azure_account or screen.ask("Name of the storage account (3 to 24 lower-case letters and digits, unique in Azure)", azure.get("account"), wrong)
+    account = options.azure_account or screen.ask(
+        "Name of the storage account (3 to 24 lower-case letters and digits, unique in Azure)",
+        azure.get("account"),
+        wrong,
+    )
     if wrong(account):
         raise Problem(wrong(account))
     group = options.azure_group or screen.ask("Azure resource group", azure.get("group") or "marketplace-leads")
@@ -139,4 +183,8 @@ def account_of_storage(session, has_secret):
 
 
 def one_of_account(text):
-    return None if storage.ACCOUNT.fullmatch(text) else "the name of a storage account is 3 to 24 lower-case letters and digits"
+    return (
+        None
+        if storage.ACCOUNT.fullmatch(text)
+        else "the name of a storage account is 3 to 24 lower-case letters and digits"
+    )

@@ -5,8 +5,8 @@
     lead-intake-x86_64.zip   and so on: the executable `bootstrap` alone
     SHA256SUMS               checksums of all of these, as `sha256sum` writes them
 
-`upload` puts the zips into a bucket of the operator's own account, under names made of their content: a function whose code is
-the same is not deployed again.
+`upload` puts the zips into a bucket of the operator's own account, under names made of their content: a function whose
+code is the same is not deployed again.
 """
 
 import hashlib
@@ -83,7 +83,10 @@ class Release:
         for name in self.functions:
             file = f"{name}-{architecture}.zip"
             if file not in self.sums:
-                raise Problem(f"the release in {self.folder} has no {file}", f"Take another architecture: {' or '.join(self.architectures()) or 'none is there'}.")
+                raise Problem(
+                    f"the release in {self.folder} has no {file}",
+                    f"Take another architecture: {' or '.join(self.architectures()) or 'none is there'}.",
+                )
             keys[f"{prefix}/{name}-{self.sums[file][:32]}.zip"] = os.path.join(self.folder, file)
         by_name = {os.path.basename(path).rsplit("-", 1)[0]: key for key, path in keys.items()}
         text = CODE.sub(lambda found: f"{found[1]}s3://{bucket}/{by_name[found[3]]}", self.template)

@@ -19,8 +19,10 @@ def parameter_name(session):
     """The parameter's name and whether the stack knows it already."""
     values = session.stack.parameters()
     if SETTING not in values:
-        raise Problem("this version of the stack keeps its routes in a setting of its own, not in a parameter",
-                      "Bring it up to date first: leads update.")
+        raise Problem(
+            "this version of the stack keeps its routes in a setting of its own, not in a parameter",
+            "Bring it up to date first: leads update.",
+        )
     if values[SETTING]:
         return values[SETTING], True
     folder = values["StorageConnectionStringParameter"].rpartition("/")[0]
@@ -36,7 +38,9 @@ def read(session):
     except ValueError:
         routes = None
     if not isinstance(routes, list) or not all(isinstance(route, dict) for route in routes):
-        raise Problem(f"the parameter {name} holds something else than a JSON array of routes", "Correct it in the SSM console.")
+        raise Problem(
+            f"the parameter {name} holds something else than a JSON array of routes", "Correct it in the SSM console."
+        )
     return name, text, routes
 
 
@@ -70,8 +74,15 @@ def add(session):
     if not ID.fullmatch(options.id) or options.id == "default":
         raise Problem(f"{options.id} is no id of a route", "1 to 32 of a-z, 0-9 and hyphens, and not `default`.")
     route = {"id": options.id}
-    for field, value in (("name", options.name), ("offers", options.offer), ("actions", options.action), ("to", options.to),
-                         ("cadence", options.cadence), ("window", options.window), ("zone", options.zone)):
+    for field, value in (
+        ("name", options.name),
+        ("offers", options.offer),
+        ("actions", options.action),
+        ("to", options.to),
+        ("cadence", options.cadence),
+        ("window", options.window),
+        ("zone", options.zone),
+    ):
         if value:
             route[field] = value
     if options.urgent_waits:
@@ -93,27 +104,40 @@ def remove(session):
     others = [route for route in routes if title(route) != session.options.id]
     if len(others) == len(routes):
         raise Problem(f"there is no route {session.options.id}", "leads route list shows those that there are.")
-    return keep(session, name, text, others, f"Removed the route {session.options.id}. What waits for it goes to MailTo")
+    return keep(
+        session, name, text, others, f"Removed the route {session.options.id}. What waits for it goes to MailTo"
+    )
 
 
 def keep(session, name, before, routes, said):
     """Writes the routes, has validation look at them, and puts the old ones back where they are wrong."""
     text = json.dumps(routes, ensure_ascii=False)
     if len(text.encode()) > 8192:
-        raise Problem(f"the routes are too long: {len(text.encode())} bytes, and SSM takes 8192", "Put several addresses into a list of your mail server.")
+        raise Problem(
+            f"the routes are too long: {len(text.encode())} bytes, and SSM takes 8192",
+            "Put several addresses into a list of your mail server.",
+        )
     _, is_known = parameter_name(session)
     parameters.write(session, name, text, "String")
     if not is_known:
         changed = apply(session, {SETTING: name})
         if changed is None:
-            session.screen.result({"routes": routes}, [f"The routes are in {name}, and the stack does not read them: nothing else was changed."])
+            session.screen.result(
+                {"routes": routes},
+                [f"The routes are in {name}, and the stack does not read them: nothing else was changed."],
+            )
             return 1
         remember(session, {SETTING: name})
     if not validated(session, ["settings"]):
         put_back(session, name, before)
-        raise Problem("validation does not take these routes, and those of before are in place again", "Correct what the report names.")
-    session.screen.result({"parameter": name, "routes": routes},
-                          [f"{said}. There are {count(len(routes), 'route')}; the notifier reads them within five minutes."])
+        raise Problem(
+            "validation does not take these routes, and those of before are in place again",
+            "Correct what the report names.",
+        )
+    session.screen.result(
+        {"parameter": name, "routes": routes},
+        [f"{said}. There are {count(len(routes), 'route')}; the notifier reads them within five minutes."],
+    )
     return 0
 
 

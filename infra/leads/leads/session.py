@@ -31,13 +31,17 @@ class Session:
         account = self.aws.call("sts", "get-caller-identity")["Account"]
         known = self.answers.get("account")
         if known not in (None, account):
-            raise Problem(f"these are credentials of the account {account}; {self.answers.path} is about {known}",
-                          "Use the other credentials (--profile), or another file of answers (--config).")
+            raise Problem(
+                f"these are credentials of the account {account}; {self.answers.path} is about {known}",
+                "Use the other credentials (--profile), or another file of answers (--config).",
+            )
         return account
 
 
 def region(option, answered, environment):
-    """The region that is meant, or None. The CLIs and SDKs read one of two variables each, so both must say the same."""
+    """The region that is meant, or None. The CLIs and SDKs read one of two variables each, so both must say the
+    same.
+    """
     variables = {name: environment.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION") if environment.get(name)}
     if option:
         return option
@@ -46,6 +50,8 @@ def region(option, answered, environment):
         raise Problem(f"the region is not clear: {said}", "Set both to the same region, or say --region.")
     found = next(iter(variables.values()), None)
     if answered and found and answered != found:
-        raise Problem(f"the region is not clear: the answers say {answered}, and the environment {found}",
-                      "Say --region, or use another file of answers (--config).")
+        raise Problem(
+            f"the region is not clear: the answers say {answered}, and the environment {found}",
+            "Say --region, or use another file of answers (--config).",
+        )
     return answered or found

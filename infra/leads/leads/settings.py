@@ -11,13 +11,17 @@ def shown_changes(changes):
     lines = []
     for change in changes:
         replaced = " (replaced by a new one)" if change.get("Replacement") == "True" else ""
-        lines.append(f"  {ACTIONS.get(change['Action'], change['Action'])} {change['LogicalResourceId']}, {change['ResourceType']}{replaced}")
+        lines.append(
+            f"  {ACTIONS.get(change['Action'], change['Action'])} {change['LogicalResourceId']},"
+            f" {change['ResourceType']}{replaced}"
+        )
     return lines
 
 
 def apply(session, values, template_url=None, declared=None, question="Do this?"):
-    """Proposes values and template, shows what would change, asks, and does it. Gives whether anything was changed, or None
-    where the answer was no."""
+    """Proposes values and template, shows what would change, asks, and does it. Gives whether anything was changed,
+    or None where the answer was no.
+    """
     stack, screen = session.stack, session.screen
     change_set, changes = stack.propose(values, template_url, declared)
     if change_set is None:
@@ -53,7 +57,9 @@ def get(session):
 def check_name(name, known):
     if name not in known:
         near = [other for other in known if other.lower() == name.lower()]
-        raise Problem(f"there is no setting {name}", f"Did you mean {near[0]}?" if near else "leads settings get lists all.")
+        raise Problem(
+            f"there is no setting {name}", f"Did you mean {near[0]}?" if near else "leads settings get lists all."
+        )
 
 
 def pairs(texts):
@@ -62,7 +68,9 @@ def pairs(texts):
     for text in texts:
         name, sign, value = text.partition("=")
         if not sign or not name:
-            raise Problem(f"{text} is no setting with a value", "Say it as Name=value, for instance IntervalMinutes=15.")
+            raise Problem(
+                f"{text} is no setting with a value", "Say it as Name=value, for instance IntervalMinutes=15."
+            )
         found[name] = value
     return found
 

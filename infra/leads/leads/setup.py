@@ -1,7 +1,7 @@
 """From nothing to the first mail: looks, asks, shows what it will do, and does it.
 
-Each step looks first whether it is done already. So the command can be run again: after an interruption it goes on, and later
-it changes what differs and nothing else.
+Each step looks first whether it is done already. So the command can be run again: after an interruption it goes on, and
+later it changes what differs and nothing else.
 """
 
 import os
@@ -10,11 +10,16 @@ import time
 from . import functions, keys, mail, notifier, parameters, release, settings, storage
 from .looking import validated
 from .questions import account_of_storage, facts, one_of, values
-from .words import Problem, listed
+from .words import listed
 
 # Marked as a test by its offer, and urgent by its action: it is mailed with the next run.
-LEAD = {"UserDetails": {"FirstName": "Some", "LastName": "One", "Email": "someone@contoso.com", "Company": "Contoso"},
-        "LeadSource": "AzureMarketplace", "ActionCode": "PLT", "OfferTitle": "Test Microsoft", "Description": "The first lead"}
+LEAD = {
+    "UserDetails": {"FirstName": "Some", "LastName": "One", "Email": "someone@contoso.com", "Company": "Contoso"},
+    "LeadSource": "AzureMarketplace",
+    "ActionCode": "PLT",
+    "OfferTitle": "Test Microsoft",
+    "Description": "The first lead",
+}
 MAIL_LIMIT, PAUSE = 180, 5.0
 DESTINATIONS = ("table", "https", "both")
 
@@ -26,10 +31,17 @@ def setup(session):
     screen.say(f"Looking at the account and the region {session.region} …")
     known = facts(session)
     parameters_of_stack, declared = values(session, found, known)
-    names = {name: parameters_of_stack.get(name) or declared[name] for name in ("StorageConnectionStringParameter", "IntakeKeysParameter")}
+    names = {
+        name: parameters_of_stack.get(name) or declared[name]
+        for name in ("StorageConnectionStringParameter", "IntakeKeysParameter")
+    }
     secrets = {name: parameters.read(session, name) for name in names.values()}
     azure = account_of_storage(session, secrets[names["StorageConnectionStringParameter"]] is not None)
-    destination = options.destination or screen.ask("Which destination the offers have in Partner Center (table, https, both)", answers.get("destination", "both"), one_of(*DESTINATIONS))
+    destination = options.destination or screen.ask(
+        "Which destination the offers have in Partner Center (table, https, both)",
+        answers.get("destination", "both"),
+        one_of(*DESTINATIONS),
+    )
     identity, is_verified = mail.sender(session, parameters_of_stack["MailFrom"])
     steps = plan(session, known, parameters_of_stack, names, secrets, azure, identity, is_verified, found)
     for line in known["warnings"] + (list(mail.SANDBOX) if known["in_sandbox"] else []):
@@ -38,15 +50,26 @@ def setup(session):
     for number, step in enumerate(steps, 1):
         screen.say(f"  {number}. {step}")
     if options.dry_run:
-        screen.result({"steps": steps, "parameters": parameters_of_stack, "done": False}, ["This was a dry run: nothing was changed."])
+        screen.result(
+            {"steps": steps, "parameters": parameters_of_stack, "done": False},
+            ["This was a dry run: nothing was changed."],
+        )
         return 0
     if not screen.confirm("Do this?"):
         screen.result({"steps": steps, "done": False}, ["Nothing was changed."])
         return 1
     kept = {name: value for name, value in parameters_of_stack.items() if name in declared}
     where = {name: value for name, value in azure.items() if name != "how"}
-    answers.save(stack=session.stack.name, region=session.region, profile=session.profile, account=known["account"],
-                 release=os.path.abspath(folder), destination=destination, azure=where or answers.get("azure"), parameters=kept)
+    answers.save(
+        stack=session.stack.name,
+        region=session.region,
+        profile=session.profile,
+        account=known["account"],
+        release=os.path.abspath(folder),
+        destination=destination,
+        azure=where or answers.get("azure"),
+        parameters=kept,
+    )
     connection = keep_connection(session, names["StorageConnectionStringParameter"], secrets, azure, found)
     key = keep_key(session, names["IntakeKeysParameter"], secrets)
     to_do = [] if is_verified else mail.ask_for(session, identity or parameters_of_stack["MailFrom"].rpartition("@")[2])
@@ -64,17 +87,31 @@ def plan(session, known, values_of_stack, names, secrets, azure, identity, is_ve
     storage_name, keys_name = names["StorageConnectionStringParameter"], names["IntakeKeysParameter"]
     steps = []
     if azure["how"] == "az":
-        steps.append(f"Azure: make or check the storage account {azure['account']} with both tables, in the group {azure['group']} ({azure['location']})")
+        steps.append(
+            f"Azure: make or check the storage account {azure['account']} with both tables, in the group"
+            f" {azure['group']} ({azure['location']})"
+        )
     if azure["how"] != "kept":
-        what = "a shared access signature made of the connection string" if session.options.signature else "the connection string"
-        steps.append(f"SSM: put {what} into {storage_name} ({'replacing what is there' if secrets[storage_name] else 'new'})")
+        what = (
+            "a shared access signature made of the connection string"
+            if session.options.signature
+            else "the connection string"
+        )
+        steps.append(
+            f"SSM: put {what} into {storage_name} ({'replacing what is there' if secrets[storage_name] else 'new'})"
+        )
     if secrets[keys_name] is None:
         steps.append(f"SSM: put a new intake key into {keys_name}")
     if not is_verified:
         domain = values_of_stack["MailFrom"].rpartition("@")[2]
-        steps.append(f"SES: ask for the verification of {identity or domain}; you publish what it says, or open its link")
+        steps.append(
+            f"SES: ask for the verification of {identity or domain}; you publish what it says, or open its link"
+        )
     bucket = release.bucket_name(session.stack.name, known["account"], session.region)
-    steps.append(f"S3: put the code of {len(found.functions)} functions ({values_of_stack['Architecture']}) into the bucket {bucket}")
+    steps.append(
+        f"S3: put the code of {len(found.functions)} functions ({values_of_stack['Architecture']}) into the bucket"
+        f" {bucket}"
+    )
     changed = {name: value for name, value in values_of_stack.items() if known["parameters"].get(name) != value}
     shown = listed(f"{name}={value}" for name, value in sorted(changed.items()))
     verb = "make" if known["is_new"] else "bring up to date"
@@ -86,8 +123,9 @@ def plan(session, known, values_of_stack, names, secrets, azure, identity, is_ve
 
 
 def keep_connection(session, name, secrets, azure, found):
-    """Makes the storage account or takes its connection string, and keeps what the functions get. Gives what Partner Center
-    gets; None where only a signature is known."""
+    """Makes the storage account or takes its connection string, and keeps what the functions get. Gives what Partner
+    Center gets; None where only a signature is known.
+    """
     before = secrets[name]
     if azure["how"] == "kept":
         return None if storage.is_signature(before) else storage.in_order(before)
@@ -144,10 +182,18 @@ def finish(session, destination, connection, key, to_do):
     if not is_mailed:
         is_mailed = first_lead(session, key)
     lines = ["", "Paste into Partner Center (the offer, Offer setup, Customer leads, Connect). Both hold a secret:"]
-    result = {"stack": session.stack.name, "region": session.region, "ok": ok and is_mailed and not to_do, "first_lead_mailed": is_mailed, "to_do": to_do}
+    result = {
+        "stack": session.stack.name,
+        "region": session.region,
+        "ok": ok and is_mailed and not to_do,
+        "first_lead_mailed": is_mailed,
+        "to_do": to_do,
+    }
     if destination != "https":
         result["connection_string"] = connection
-        lines.append(f"  Azure table:    {connection or 'the connection string with the account key, from the Azure portal'}")
+        lines.append(
+            f"  Azure table:    {connection or 'the connection string with the account key, from the Azure portal'}"
+        )
     if destination != "table":
         result["intake_url"] = keys.intake_url(session, key)
         lines.append(f"  HTTPS endpoint: {result['intake_url']}")
@@ -162,7 +208,9 @@ def first_lead(session, key):
     """Sends a lead as Microsoft does, and waits until SES has accepted its mail."""
     screen = session.screen
     begin = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    status, answer = functions.post_lead(session.stack.output("IntakeUrl"), key, dict(LEAD, Description=f"The first lead, {begin}"))
+    status, answer = functions.post_lead(
+        session.stack.output("IntakeUrl"), key, dict(LEAD, Description=f"The first lead, {begin}")
+    )
     screen.say(f"The first lead was {answer.get('status', 'taken')} (intake answered {status}).")
     until = time.monotonic() + MAIL_LIMIT
     while time.monotonic() < until:
@@ -178,5 +226,7 @@ def first_lead(session, key):
             return True
         screen.say("Waiting for its mail …")
         time.sleep(PAUSE)
-    screen.warn("The lead is stored, and its mail has not gone out yet: leads outbox says why, leads history what the runs did.")
+    screen.warn(
+        "The lead is stored, and its mail has not gone out yet: leads outbox says why, leads history what the runs did."
+    )
     return False

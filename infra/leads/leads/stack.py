@@ -33,8 +33,10 @@ class Stack:
     def required(self):
         described = self.describe()
         if described is None or described["StackStatus"] == "REVIEW_IN_PROGRESS":
-            raise Problem(f"there is no stack {self.name} in {self.aws.region}",
-                          "Say --stack and --region, or make it: leads setup.")
+            raise Problem(
+                f"there is no stack {self.name} in {self.aws.region}",
+                "Say --stack and --region, or make it: leads setup.",
+            )
         return described
 
     def output(self, name):
@@ -53,25 +55,41 @@ class Stack:
         return {p["ParameterKey"]: p for p in summary["Parameters"]}
 
     def propose(self, values, template_url=None, declared=None):
-        """A change set: the template (the present one without an address) with these values, all others kept as they are.
-        Gives its name and what it would change, or (None, []) if nothing would."""
+        """A change set: the template (the present one without an address) with these values, all others kept as they
+        are. Gives its name and what it would change, or (None, []) if nothing would.
+        """
         described = self.describe(again=True)
         is_new = described is None or described["StackStatus"] == "REVIEW_IN_PROGRESS"
-        can_change = is_new or described["StackStatus"].endswith("_COMPLETE") and described["StackStatus"] != "ROLLBACK_COMPLETE"
+        can_change = (
+            is_new or described["StackStatus"].endswith("_COMPLETE") and described["StackStatus"] != "ROLLBACK_COMPLETE"
+        )
         if not can_change:
             raise Problem(f"the stack {self.name} is {described['StackStatus']}", cure_of(described["StackStatus"]))
         known = {} if is_new else self.parameters()
         declared = known if declared is None else declared
         parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
-        parameters += [{"ParameterKey": name, "UsePreviousValue": True} for name in known if name in declared and name not in values]
+        parameters += [
+            {"ParameterKey": name, "UsePreviousValue": True}
+            for name in known
+            if name in declared and name not in values
+        ]
         name = f"leads-{int(time.time() * 1000)}"
-        request = {"StackName": self.name, "ChangeSetName": name, "ChangeSetType": "CREATE" if is_new else "UPDATE",
-                   "Capabilities": CAPABILITIES, "Parameters": parameters, "Tags": TAGS}
+        request = {
+            "StackName": self.name,
+            "ChangeSetName": name,
+            "ChangeSetType": "CREATE" if is_new else "UPDATE",
+            "Capabilities": CAPABILITIES,
+            "Parameters": parameters,
+            "Tags": TAGS,
+        }
         request.update({"TemplateURL": template_url} if template_url else {"UsePreviousTemplate": True})
         self.aws.call("cloudformation", "create-change-set", request, limit=120)
         which = {"StackName": self.name, "ChangeSetName": name}
-        proposal = self._wait(lambda: self.aws.call("cloudformation", "describe-change-set", which), "Status",
-                              ("CREATE_PENDING", "CREATE_IN_PROGRESS"))
+        proposal = self._wait(
+            lambda: self.aws.call("cloudformation", "describe-change-set", which),
+            "Status",
+            ("CREATE_PENDING", "CREATE_IN_PROGRESS"),
+        )
         if proposal["Status"] == "CREATE_COMPLETE" and proposal.get("Changes"):
             return name, [change["ResourceChange"] for change in proposal["Changes"] if "ResourceChange" in change]
         reason = proposal.get("StatusReason", "")
@@ -99,11 +117,16 @@ class Stack:
 
         status = self._wait(look, "StackStatus", not_begun)["StackStatus"]
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"):
-            raise Problem(f"the stack {self.name} is {status}: {'; '.join(self.failures()) or 'no reason is given'}", cure_of(status))
+            raise Problem(
+                f"the stack {self.name} is {status}: {'; '.join(self.failures()) or 'no reason is given'}",
+                cure_of(status),
+            )
 
     def failures(self):
         """Why resources failed, the first ones first."""
-        events = self.aws.call("cloudformation", "describe-stack-events", {"StackName": self.name}).get("StackEvents", [])
+        events = self.aws.call("cloudformation", "describe-stack-events", {"StackName": self.name}).get(
+            "StackEvents", []
+        )
         failed = [event for event in events if event.get("ResourceStatus", "").endswith("_FAILED")]
         said = [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in reversed(failed)]
         return [line for line in said if "cancelled" not in line][:3]
@@ -120,8 +143,10 @@ class Stack:
             if found[field] not in extra and not found[field].endswith(("_IN_PROGRESS", "_PENDING")):
                 return found
             if time.monotonic() > until:
-                raise Problem(f"the stack {self.name} is still {found[field]} after half an hour",
-                              "Look at its events in the CloudFormation console; run the command again afterwards.")
+                raise Problem(
+                    f"the stack {self.name} is still {found[field]} after half an hour",
+                    "Look at its events in the CloudFormation console; run the command again afterwards.",
+                )
             time.sleep(PAUSE)
 
 

@@ -24,17 +24,26 @@ def parse(text):
     for place, part in enumerate(filter(None, text.strip().split(";")), 1):
         name, sign, value = part.partition("=")
         if not sign:
-            raise Problem(f"part {place} of the connection string has no `=`", "Copy it again: Azure portal, the storage account, Access keys.")
+            raise Problem(
+                f"part {place} of the connection string has no `=`",
+                "Copy it again: Azure portal, the storage account, Access keys.",
+            )
         parts[name.strip()] = value.strip()
     if "UseDevelopmentStorage" in parts or "TableEndpoint" in parts:
         return parts
     missing = [name for name in ("AccountName", "AccountKey") if not parts.get(name)]
     if missing:
-        raise Problem(f"the connection string has no {' and no '.join(missing)}", "Copy it again: Azure portal, the storage account, Access keys.")
+        raise Problem(
+            f"the connection string has no {' and no '.join(missing)}",
+            "Copy it again: Azure portal, the storage account, Access keys.",
+        )
     try:
         base64.b64decode(parts["AccountKey"], validate=True)
     except ValueError:
-        raise Problem("the AccountKey of the connection string is no Base64", "Copy it again: Azure portal, the storage account, Access keys.")
+        raise Problem(
+            "the AccountKey of the connection string is no Base64",
+            "Copy it again: Azure portal, the storage account, Access keys.",
+        )
     return parts
 
 
@@ -54,11 +63,26 @@ def with_signature(text, days, now=None):
     """
     parts = parse(in_order(text))
     if "AccountKey" not in parts:
-        raise Problem("a signature can be made of an account key alone", "Give the connection string with the account key.")
+        raise Problem(
+            "a signature can be made of an account key alone", "Give the connection string with the account key."
+        )
     now = now or datetime.datetime.now(datetime.timezone.utc)
     expiry = (now + datetime.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
     fields = {"sv": "2019-02-02", "ss": "t", "srt": "o", "sp": "raud", "se": expiry, "spr": "https"}
-    to_sign = "\n".join([parts["AccountName"], fields["sp"], fields["ss"], fields["srt"], "", fields["se"], "", fields["spr"], fields["sv"], ""])
+    to_sign = "\n".join(
+        [
+            parts["AccountName"],
+            fields["sp"],
+            fields["ss"],
+            fields["srt"],
+            "",
+            fields["se"],
+            "",
+            fields["spr"],
+            fields["sv"],
+            "",
+        ]
+    )
     digest = hmac.new(base64.b64decode(parts["AccountKey"]), to_sign.encode(), hashlib.sha256).digest()
     fields["sig"] = base64.b64encode(digest).decode()
     endpoint = parts.get("TableEndpoint") or f"https://{parts['AccountName']}.table.{parts['EndpointSuffix']}"
@@ -73,14 +97,28 @@ def az(arguments, asked, limit=600):
     """The answer of the Azure CLI. What it prints can be a secret, and is in no error; no argument is one."""
     program = shutil.which("az")
     if program is None:
-        raise Problem("the Azure CLI is not in PATH", "Install it (https://learn.microsoft.com/cli/azure/), or give a connection string.")
+        raise Problem(
+            "the Azure CLI is not in PATH",
+            "Install it (https://learn.microsoft.com/cli/azure/), or give a connection string.",
+        )
     try:
-        done = subprocess.run([program, *arguments, "--output", "json", "--only-show-errors"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit, encoding="utf-8", errors="replace")
+        done = subprocess.run(
+            [program, *arguments, "--output", "json", "--only-show-errors"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=limit,
+            encoding="utf-8",
+            errors="replace",
+        )
     except subprocess.TimeoutExpired:
         raise Problem(f"the Azure CLI did not end in time ({asked})", "Run the command again.")
     if done.returncode != 0:
-        cure = "Sign in: az login." if "az login" in done.stderr else "Try it by hand to see what Azure says: az " + " ".join(arguments[:3])
+        cure = (
+            "Sign in: az login."
+            if "az login" in done.stderr
+            else "Try it by hand to see what Azure says: az " + " ".join(arguments[:3])
+        )
         code = re.search(r"\((\w+)\)", done.stderr)
         raise Problem(f"Azure refused to {asked}{f' ({code[1]})' if code else ''}", cure, code[1] if code else None)
     return json.loads(done.stdout) if done.stdout.strip() else {}
@@ -94,13 +132,32 @@ def subscription():
 def make(group, location, account, template):
     """Makes resource group, account and tables, or brings them to what the template says."""
     az(["group", "create", "--name", group, "--location", location], "make the resource group")
-    az(["deployment", "group", "create", "--resource-group", group, "--name", DEPLOYMENT, "--template-file", template,
-        "--parameters", f"storageAccountName={account}"], "make the storage account", 1800)
+    az(
+        [
+            "deployment",
+            "group",
+            "create",
+            "--resource-group",
+            group,
+            "--name",
+            DEPLOYMENT,
+            "--template-file",
+            template,
+            "--parameters",
+            f"storageAccountName={account}",
+        ],
+        "make the storage account",
+        1800,
+    )
 
 
 def keys(group, account):
     """The two account keys by their names, `key1` and `key2`."""
-    found = az(["storage", "account", "keys", "list", "--resource-group", group, "--account-name", account], "give the account's keys", 120)
+    found = az(
+        ["storage", "account", "keys", "list", "--resource-group", group, "--account-name", account],
+        "give the account's keys",
+        120,
+    )
     return {key["keyName"]: key["value"] for key in found}
 
 
@@ -114,5 +171,19 @@ def connection_string(account, key, endpoint_suffix):
 
 def renew(group, account, name):
     """Makes a new key in place of one; the old one ends at once."""
-    az(["storage", "account", "keys", "renew", "--resource-group", group, "--account-name", account, "--key",
-        {"key1": "primary", "key2": "secondary"}[name]], "renew the key", 120)
+    az(
+        [
+            "storage",
+            "account",
+            "keys",
+            "renew",
+            "--resource-group",
+            group,
+            "--account-name",
+            account,
+            "--key",
+            {"key1": "primary", "key2": "secondary"}[name],
+        ],
+        "renew the key",
+        120,
+    )

@@ -29,7 +29,9 @@ def listed(words):
 
 
 class Screen:
-    """Where lines go and answers come from. With `as_json`, lines go to standard error and the result to standard output."""
+    """Where lines go and answers come from. With `as_json`, lines go to standard error and the result to standard
+    output.
+    """
 
     def __init__(self, as_json=False, assume_yes=False, out=None, err=None, source=None):
         self.as_json, self.assume_yes = as_json, assume_yes
@@ -92,7 +94,9 @@ class Screen:
                 return False
 
     def secret(self, question):
-        """A secret: typed without being shown, or the first line of standard input. Never an argument, never in a history."""
+        """A secret: typed without being shown, or the first line of standard input. Never an argument, never in a
+        history.
+        """
         if self.is_interactive():
             text = getpass.getpass(f"{question} (not shown): ", stream=self.err)
         else:
