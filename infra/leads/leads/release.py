@@ -18,7 +18,7 @@ from .aws import write
 from .words import Problem
 
 CODE = re.compile(r"^([ \t]*CodeUri:[ \t]*)(\S*?)(lead-[a-z]+)(\.zip)?[ \t]*$", re.M)
-CURE = "Download one, or make it: cargo pack. Then say where it is: --release <folder>."
+CURE = "Make one as infra/README.md says, then say where it is: --release <folder>."
 ARCHITECTURES = ("x86_64", "arm64")
 
 
