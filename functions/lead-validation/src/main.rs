@@ -9,6 +9,7 @@ use marketplace_leads::telemetry::{Telemetry, exit_code};
 use marketplace_leads::validate::{Report, Request, Validation};
 use serde_json::Value;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -21,17 +22,21 @@ async fn run() -> Result<(), Error> {
     let validation = Validation { settings, aws: aws::sdk_config().await };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let (telemetry, validation) = (&telemetry, &validation);
-        async move { telemetry.invocation(&event.context.request_id, handle(validation, &event.payload)).await }
+        async move {
+            let id = event.context.request_id.clone();
+            telemetry.invocation(&id, handle(validation, event)).await
+        }
     }))
     .await
 }
 
-async fn handle(validation: &Validation, event: &Value) -> Result<Report, Diagnostic> {
-    let request = Request::parse(event).map_err(|error| {
+async fn handle(validation: &Validation, event: LambdaEvent<Value>) -> Result<Report, Diagnostic> {
+    let request = Request::parse(&event.payload).map_err(|error| {
         tracing::error!(error = %error, "the event is wrong");
         Diagnostic { error_type: "InvalidEvent".to_owned(), error_message: error.to_string() }
     })?;
-    let report = validation.run(&request, Timestamp::now()).await;
+    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    let report = validation.run(&request, Timestamp::now(), left).await;
     tracing::info!(ok = report.ok, summary = report.summary, "validated");
     Ok(report)
 }

@@ -5,9 +5,9 @@ mod replies;
 
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
 use marketplace_leads::table::{ConnectionString, Damage, ETag, Entity, Operation, Query, Table as _, TableError};
+use replies::{ETAG, KEY, TIMESTAMP};
 use std::time::{Duration, Instant};
 use support::scripted_http::{Reply, ScriptedServer};
-use replies::{ETAG, KEY, TIMESTAMP};
 
 const DOCUMENTATION: &str = "https://learn.microsoft.com/rest/api/storageservices/";
 
@@ -46,9 +46,11 @@ fn shows_nothing(error: &TableError) {
 
 #[tokio::test]
 async fn a_busy_service_is_asked_again_until_it_has_time() {
-    for busy in
-        [replies::error(503, "ServerBusy"), replies::error(429, "TooManyRequests"), replies::error(500, "InternalError")]
-    {
+    for busy in [
+        replies::error(503, "ServerBusy"),
+        replies::error(429, "TooManyRequests"),
+        replies::error(500, "InternalError"),
+    ] {
         let (stub, table) = stub([busy.clone(), busy, replies::inserted()]).await;
         let since = Instant::now();
         assert_eq!(table.insert(&row()).await, Ok(()));

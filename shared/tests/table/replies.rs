@@ -92,10 +92,8 @@ pub(crate) fn batch(parts: &[(u16, &str)]) -> Reply {
     let mut body =
         "--batchresponse_1\r\nContent-Type: multipart/mixed; boundary=changesetresponse_2\r\n\r\n".to_owned();
     for (status, code) in parts {
-        body +=
-            "--changesetresponse_2\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n";
-        body +=
-            &format!("HTTP/1.1 {status} Status\r\nX-Content-Type-Options: nosniff\r\nDataServiceVersion: 3.0;\r\n");
+        body += "--changesetresponse_2\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n";
+        body += &format!("HTTP/1.1 {status} Status\r\nX-Content-Type-Options: nosniff\r\nDataServiceVersion: 3.0;\r\n");
         body += &match *status {
             204 => format!("ETag: {ETAG}\r\n\r\n\r\n"),
             _ => format!("Content-Type: application/json\r\n\r\n{}\r\n", problem(code)),

@@ -4,4 +4,3 @@
 
 mod cloud;
 mod faults;
-mod table_service;

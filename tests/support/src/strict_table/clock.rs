@@ -33,8 +33,6 @@ pub enum DateHeader {
     Clock,
     /// The time of another clock than the one that rows get their timestamps from.
     Of(Clock),
-    /// No time.
-    Unreadable,
 }
 
 impl DateHeader {
@@ -43,7 +41,6 @@ impl DateHeader {
         let time = match self {
             Self::Clock => clock.now(),
             Self::Of(other) => other.now(),
-            Self::Unreadable => return "unknown".to_owned(),
         };
         httpdate::fmt_http_date(SystemTime::from(timestamp(time)))
     }

@@ -139,10 +139,8 @@ async fn an_insert_can_be_changed_and_the_header_with_the_date_can_differ_from_t
     let connection = ConnectionString::parse(&service.connection_string()).unwrap();
     let tables = AzureTables::new(&connection, Limits::default()).unwrap();
     let table = tables.table("Leads");
-    service.set_date_header(DateHeader::Unreadable);
     service.queue_fault(Fault::Changed { property: "Text", json: "\"other\"".to_owned() });
     table.insert(&row("p", "1")).await.unwrap();
-    assert_eq!(tables.clock_offset(), None);
     service.set_date_header(DateHeader::Of(Clock::Ahead(jiff::SignedDuration::from_hours(2))));
     let rows = table.all(&Query::partition("p")).await.unwrap();
     assert_eq!((rows[0].string("Text"), rows[0].timestamp), (Some("other"), NOW.parse().ok()));
