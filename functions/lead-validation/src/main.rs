@@ -40,3 +40,26 @@ async fn handle(validation: &Validation, event: LambdaEvent<Value>) -> Result<Re
     tracing::info!(ok = report.ok, summary = report.summary, "validated");
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lambda_runtime::Context;
+    use marketplace_leads::validate::Status;
+    use serde_json::json;
+
+    /// A time that is over leaves no time for any check. That this function's time is what checks get, only it can say.
+    #[tokio::test]
+    async fn checks_get_no_more_time_than_the_invocation_has() {
+        let settings = ValidationSettings::from_pairs([]);
+        let validation = Validation { settings, aws: aws::SdkConfig::builder().build() };
+        let mut context = Context::default();
+        context.deadline = 1;
+        let report = handle(&validation, LambdaEvent::new(json!({}), context)).await.unwrap();
+        for check in &report.checks {
+            let is_skipped = check.status == Status::Skipped;
+            assert!(is_skipped, "{}", report.report);
+        }
+        assert!(report.checks[0].seen.contains("the time for all checks was over"), "{}", report.report);
+    }
+}

@@ -73,6 +73,7 @@ pub(crate) struct Cloud {
     pub(crate) say: Arc<Mutex<Say>>,
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) table_address: String,
+    mails: Arc<Mutex<Vec<Value>>>,
     aws: SdkConfig,
     clock: Arc<Mutex<Timestamp>>,
 }
@@ -110,7 +111,8 @@ impl Cloud {
         let clock = Arc::new(Mutex::new(now));
         let intake_table = Arc::new(Mutex::new(leads.clone()));
         let table_address = format!("http://127.0.0.1:{}", service.port());
-        let aws = start_aws(&say).await;
+        let mails = Arc::default();
+        let aws = start_aws(&say, &mails).await;
         let intake_address = start_intake(&say, &intake_table, &state, &aws, &clock).await;
         let settings = [
             ("LEADS_STORAGE_CONNECTION_STRING", service.connection_string()),
@@ -124,8 +126,21 @@ impl Cloud {
         ];
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let mailer = MemoryMailer::new();
-        let mut cloud =
-            Self { now, service, tables, leads, state, intake_table, mailer, say, settings, table_address, aws, clock };
+        let mut cloud = Self {
+            now,
+            service,
+            tables,
+            leads,
+            state,
+            intake_table,
+            mailer,
+            say,
+            settings,
+            table_address,
+            mails,
+            aws,
+            clock,
+        };
         cloud.advance(SignedDuration::from_mins(-80));
         cloud.run_notifier().await;
         cloud.advance(SignedDuration::from_mins(50));
@@ -231,6 +246,11 @@ impl Cloud {
         validation.run(&Event::parse(&event).unwrap(), self.now, time).await
     }
 
+    /// What SES was asked to send.
+    pub(crate) fn mails(&self) -> Vec<Value> {
+        self.mails.lock().unwrap().clone()
+    }
+
     /// The rows of test leads that are in the table.
     pub(crate) async fn test_rows(&self) -> Vec<Entity> {
         let mut rows = self.leads.all(&Query::default()).await.unwrap();
@@ -250,13 +270,13 @@ where
     address
 }
 
-async fn start_aws(say: &Arc<Mutex<Say>>) -> SdkConfig {
-    let say = say.clone();
+async fn start_aws(say: &Arc<Mutex<Say>>, mails: &Arc<Mutex<Vec<Value>>>) -> SdkConfig {
+    let (say, mails) = (say.clone(), mails.clone());
     let address = serve(move |request| {
-        let say = say.lock().unwrap().clone();
+        let (say, mails) = (say.lock().unwrap().clone(), mails.clone());
         async move {
             tokio::time::sleep(say.aws_delay).await;
-            aws_answer(&say, request).await
+            aws_answer(&say, &mails, request).await
         }
     })
     .await;
@@ -276,7 +296,7 @@ fn json_answer(status: u16, code: &str, json: &Value) -> Response<Body> {
     response.body(Body::from(json.to_string())).unwrap()
 }
 
-async fn aws_answer(say: &Say, request: Request) -> Response<Body> {
+async fn aws_answer(say: &Say, mails: &Mutex<Vec<Value>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body: Value = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap_or_default();
     let target = parts.headers.get("x-amz-target").map(|target| target.to_str().unwrap()).unwrap_or_default();
@@ -314,7 +334,10 @@ async fn aws_answer(say: &Say, request: Request) -> Response<Body> {
         }
         ("AmazonSQS.SendMessage", _) => json_answer(200, "", &json!({"MessageId": "m1", "MD5OfMessageBody": ""})),
         (_, "/v2/email/account") => json_answer(200, "", &say.account),
-        (_, "/v2/email/outbound-emails") => json_answer(200, "", &json!({"MessageId": "0102"})),
+        (_, "/v2/email/outbound-emails") => {
+            mails.lock().unwrap().push(body);
+            json_answer(200, "", &json!({"MessageId": "0102"}))
+        }
         _ if say.ses_is_silent => error(403, "AccessDeniedException"),
         (_, path) => {
             let set = path.strip_prefix("/v2/email/configuration-sets/");

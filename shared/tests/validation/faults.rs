@@ -310,7 +310,7 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-fn list(csv: &str) -> Value {
+pub(crate) fn list(csv: &str) -> Value {
     json!({"checks": ["reconcile"], "reconcile": {"csv": csv}})
 }
 
@@ -335,7 +335,7 @@ pub(crate) async fn forget(cloud: &Cloud) {
     }
 }
 
-fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
+pub(crate) fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
     report
         .checks
         .iter()

@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod cloud;
+mod comfort;
 mod faults;
