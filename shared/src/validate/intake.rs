@@ -256,7 +256,7 @@ async fn find_row(
     let places = [today, today.after(), today.before()].map(|day| Keys::new(day.partition_key(), lead.id()));
     for keys in &places {
         test_leads.note(keys.clone());
-        let entity = match tables.leads.get(&keys.partition, &keys.row).await {
+        let entity = match tables.leads.get(keys).await {
             Ok(entity) => entity,
             Err(TableError::NotFound) => {
                 test_leads.strike(keys);

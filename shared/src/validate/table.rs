@@ -106,17 +106,17 @@ pub(super) async fn round_trip(
     let mut findings = Findings::default();
     let row = test_row(now);
     let explain = |error: &TableError, doing: &str| tables.account.explain(error).of(doing);
-    test_leads.note(row.keys());
+    test_leads.note(row.keys.clone());
     if let Err(error) = tables.leads.insert(&row.to_entity()).await {
         findings.fault(explain(&error, "the test lead could not be written"));
         // It may have been written although the answer was lost, or be written yet.
         let may_be_written = error.is_transient() || error == TableError::Exists;
-        if !may_be_written || delete(tables, &row.keys()).await == Ok(true) {
-            test_leads.strike(&row.keys());
+        if !may_be_written || delete(tables, &row.keys).await == Ok(true) {
+            test_leads.strike(&row.keys);
         }
         return (findings, None);
     }
-    let read = tables.leads.get(&row.partition_key, &row.row_key).await;
+    let read = tables.leads.get(&row.keys).await;
     match read.as_ref().map(StoredLead::from_entity) {
         Ok(Ok(back)) if (StoredLead { timestamp: None, ..back.clone() }) == row => {
             findings.saw("a test lead written, read, and the same in every field");
@@ -140,13 +140,13 @@ pub(super) async fn round_trip(
         }
     }
     if leave {
-        findings.saw(format!("left in {}", row.keys()));
-        test_leads.strike(&row.keys());
+        findings.saw(format!("left in {}", row.keys));
+        test_leads.strike(&row.keys);
     } else {
-        match delete(tables, &row.keys()).await {
+        match delete(tables, &row.keys).await {
             Ok(_) => {
                 findings.saw("deleted");
-                test_leads.strike(&row.keys());
+                test_leads.strike(&row.keys);
             }
             Err(error) => findings.fault(explain(&error, "the test lead could not be deleted; no mail ever holds it")),
         }
@@ -156,7 +156,7 @@ pub(super) async fn round_trip(
 
 /// Deletes a test lead, and says whether it was there.
 pub(super) async fn delete(tables: &Tables, keys: &Keys) -> Result<bool, TableError> {
-    match tables.leads.delete(&keys.partition, &keys.row).await {
+    match tables.leads.delete(keys).await {
         Err(TableError::NotFound) => Ok(false),
         done => done.map(|()| true),
     }
@@ -174,7 +174,7 @@ async fn is_found(
     let queries = days(from, now).iter().map(|day| window_query(&day.partition_key(), from)).collect();
     let mut pages = pin!(pages(&tables.leads, queries, QUERIES_AT_ONCE));
     while let Some(page) = pages.next().await {
-        if page?.iter().any(|found| found.partition_key == row.partition_key && found.row_key == row.row_key) {
+        if page?.iter().any(|found| found.keys() == row.keys) {
             return Ok(true);
         }
     }

@@ -331,7 +331,7 @@ fn write_elsewhere(cloud: &Cloud) {
 /// Takes away everything that the notifier remembers.
 pub(crate) async fn forget(cloud: &Cloud) {
     for row in cloud.state.all(&Query::default()).await.unwrap() {
-        cloud.state.delete(&row.partition_key, &row.row_key).await.unwrap();
+        cloud.state.delete(&row.keys()).await.unwrap();
     }
 }
 
