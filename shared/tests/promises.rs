@@ -150,10 +150,10 @@ fn a_name_without_a_test_is_found_with_its_document() {
         ("Held by `first_one`, `second_one` and `third_one`.", &[]),
         ("| a | b. Held by `first_one`. |", &[]),
         ("Held by `gone_one`.", &["doc.md: there is no test `gone_one`"]),
-        ("Held by `first_one` and `gone_one`. Held by `lost_one`.", &[
-            "doc.md: there is no test `gone_one`",
-            "doc.md: there is no test `lost_one`",
-        ]),
+        (
+            "Held by `first_one` and `gone_one`. Held by `lost_one`.",
+            &["doc.md: there is no test `gone_one`", "doc.md: there is no test `lost_one`"],
+        ),
         ("Held by a test.", &["doc.md: no list of tests follows \"Held by\": a test.…"]),
         ("Held by `first_one`", &["doc.md: no list of tests follows \"Held by\": `first_one`…"]),
     ] {

@@ -110,8 +110,8 @@ pub const CHECKS: [Description; 11] = [
     },
     Description {
         id: CheckId::Mail,
-        does: "asks SES about account, configuration set, sender and all recipients, those of routes too (sends each of them a \
-               digest with a test lead with `\"send\": true`)",
+        does: "asks SES about account, configuration set, sender and recipients, those of routes too (sends them a digest \
+               with a test lead with `\"send\": true`)",
         needs: &[],
     },
     Description {

@@ -23,8 +23,8 @@ use State::{Unknown, Well, Wrong};
 
 type Make = fn(&mut Cloud) -> BoxFuture<'_, ()>;
 
-/// A way that is taken at once.
-macro_rules! now {
+/// Something that is done at once.
+macro_rules! at_once {
     (|$cloud:ident| $make:expr) => {
         |$cloud| {
             $make;
@@ -36,87 +36,102 @@ macro_rules! now {
 /// For each check, how things are made well, wrong, and unknowable.
 fn cases() -> Vec<(&'static str, State, &'static str, Make)> {
     vec![
-        ("settings", Well, "as deployed", now!(|_cloud| ())),
-        ("settings", Wrong, "a recipient that is no address", now!(|cloud| cloud.set("LEADS_MAIL_TO", "sales"))),
-        ("settings", Unknown, "keys that SSM does not give", now!(|cloud| keys_in_parameter(cloud))),
-        ("connection-string", Well, "as deployed", now!(|_cloud| ())),
-        ("connection-string", Wrong, "cut", now!(|cloud| cloud.set("LEADS_STORAGE_CONNECTION_STRING", "AccountName="))),
-        ("connection-string", Unknown, "SSM does not give it", now!(|cloud| string_in_parameter(cloud))),
-        ("storage", Well, "as deployed", now!(|_cloud| ())),
-        ("storage", Wrong, "a wrong key", now!(|cloud| cloud.refuse(403, "AuthenticationFailed"))),
-        ("storage", Unknown, "SSM does not give the connection string", now!(|cloud| string_in_parameter(cloud))),
-        ("table", Well, "as deployed", now!(|_cloud| ())),
-        ("table", Wrong, "no table", now!(|cloud| cloud.refuse_where(404, "TableNotFound", of_leads))),
-        ("table", Unknown, "no answer for one", now!(|cloud| cloud.refuse_where(500, "InternalError", of_state))),
-        ("round-trip", Well, "as deployed", now!(|_cloud| ())),
+        ("settings", Well, "as deployed", at_once!(|_cloud| ())),
+        ("settings", Wrong, "a recipient that is no address", at_once!(|cloud| cloud.set("LEADS_MAIL_TO", "sales"))),
+        ("settings", Unknown, "keys that SSM does not give", at_once!(|cloud| keys_in_parameter(cloud))),
+        ("connection-string", Well, "as deployed", at_once!(|_cloud| ())),
+        (
+            "connection-string",
+            Wrong,
+            "cut",
+            at_once!(|cloud| cloud.set("LEADS_STORAGE_CONNECTION_STRING", "AccountName=")),
+        ),
+        ("connection-string", Unknown, "SSM does not give it", at_once!(|cloud| string_in_parameter(cloud))),
+        ("storage", Well, "as deployed", at_once!(|_cloud| ())),
+        ("storage", Wrong, "a wrong key", at_once!(|cloud| cloud.refuse(403, "AuthenticationFailed"))),
+        ("storage", Unknown, "SSM does not give the connection string", at_once!(|cloud| string_in_parameter(cloud))),
+        ("table", Well, "as deployed", at_once!(|_cloud| ())),
+        ("table", Wrong, "no table", at_once!(|cloud| cloud.refuse_where(404, "TableNotFound", of_leads))),
+        ("table", Unknown, "no answer for one", at_once!(|cloud| cloud.refuse_where(500, "InternalError", of_state))),
+        ("round-trip", Well, "as deployed", at_once!(|_cloud| ())),
         (
             "round-trip",
             Wrong,
             "no writing",
-            now!(|cloud| cloud
+            at_once!(|cloud| cloud
                 .refuse_where(403, "AuthorizationPermissionMismatch", |asked| asked.operation == Operation::Insert)),
         ),
         (
             "round-trip",
             Unknown,
             "no reading of single rows",
-            now!(|cloud| cloud.refuse_where(500, "InternalError", |asked| asked.operation == Operation::Get)),
+            at_once!(|cloud| cloud.refuse_where(500, "InternalError", |asked| asked.operation == Operation::Get)),
         ),
-        ("intake", Well, "as deployed", now!(|_cloud| ())),
+        ("intake", Well, "as deployed", at_once!(|_cloud| ())),
         (
             "intake",
             Wrong,
             "another key",
-            now!(|cloud| cloud.say(|say| say.intake_keys = "another-key-0123456789".to_owned())),
+            at_once!(|cloud| cloud.say(|say| say.intake_keys = "another-key-0123456789".to_owned())),
         ),
         (
             "intake",
             Unknown,
             "no reading of the table",
-            now!(|cloud| cloud.refuse_where(500, "InternalError", |asked| asked.operation == Operation::Query)),
+            at_once!(|cloud| cloud.refuse_where(500, "InternalError", |asked| asked.operation == Operation::Query)),
         ),
-        ("intake", Unknown, "no URL", now!(|cloud| drop(cloud.settings.remove("LEADS_INTAKE_URL")))),
-        ("intake", Unknown, "keys that SSM does not give", now!(|cloud| keys_in_parameter(cloud))),
-        ("queue", Well, "as deployed", now!(|_cloud| ())),
-        ("queue", Wrong, "dead letters", now!(|cloud| cloud.say(|say| say.waiting = [0, 7]))),
-        ("queue", Unknown, "no numbers", now!(|cloud| cloud.say(|say| say.queue_says_nothing = true))),
-        ("queue", Unknown, "no URL", now!(|cloud| drop(cloud.settings.remove("LEADS_QUEUE_URL")))),
+        ("intake", Unknown, "no URL", at_once!(|cloud| drop(cloud.settings.remove("LEADS_INTAKE_URL")))),
+        ("intake", Unknown, "keys that SSM does not give", at_once!(|cloud| keys_in_parameter(cloud))),
+        ("queue", Well, "as deployed", at_once!(|_cloud| ())),
+        ("queue", Wrong, "dead letters", at_once!(|cloud| cloud.say(|say| say.waiting = [0, 7]))),
+        ("queue", Unknown, "no numbers", at_once!(|cloud| cloud.say(|say| say.queue_says_nothing = true))),
+        ("queue", Unknown, "no URL", at_once!(|cloud| drop(cloud.settings.remove("LEADS_QUEUE_URL")))),
         (
             "queue",
             Unknown,
             "no URL of the dead letters",
-            now!(|cloud| drop(cloud.settings.remove("LEADS_DEAD_LETTER_QUEUE_URL"))),
+            at_once!(|cloud| drop(cloud.settings.remove("LEADS_DEAD_LETTER_QUEUE_URL"))),
         ),
-        ("mail", Well, "as deployed", now!(|_cloud| ())),
-        ("mail", Wrong, "a suppressed recipient", now!(|cloud| cloud.say(|say| say.suppressed = vec![RECIPIENT]))),
-        ("mail", Unknown, "no answers", now!(|cloud| cloud.say(|say| say.ses_is_silent = true))),
-        ("mail", Unknown, "no standing", now!(|cloud| cloud.say(|say| say.account["EnforcementStatus"] = "".into()))),
-        ("mail", Unknown, "no quota", now!(|cloud| cloud.say(|say| say.account["SendQuota"] = Value::Null))),
-        ("mail", Unknown, "unreadable routes", now!(|cloud| cloud.set("LEADS_ROUTES", "[{}]"))),
-        ("mail", Unknown, "too many recipients to ask for", now!(|cloud| cloud.set("LEADS_MAIL_TO", many()))),
-        ("mail", Unknown, "a sender that cannot be read", now!(|cloud| cloud.set("LEADS_MAIL_FROM", "sales"))),
-        ("notifier", Well, "as deployed", now!(|_cloud| ())),
-        ("notifier", Wrong, "no run for hours", now!(|cloud| cloud.advance(SignedDuration::from_hours(5)))),
-        ("notifier", Unknown, "a state that cannot be read", now!(|cloud| hide_state(cloud))),
-        ("notifier", Unknown, "an unknown interval", now!(|cloud| cloud.set("LEADS_INTERVAL_MINUTES", "often"))),
-        ("silence", Well, "as deployed", now!(|_cloud| ())),
+        ("mail", Well, "as deployed", at_once!(|_cloud| ())),
+        ("mail", Wrong, "a suppressed recipient", at_once!(|cloud| cloud.say(|say| say.suppressed = vec![RECIPIENT]))),
+        ("mail", Unknown, "no answers", at_once!(|cloud| cloud.say(|say| say.ses_is_silent = true))),
+        (
+            "mail",
+            Unknown,
+            "no standing",
+            at_once!(|cloud| cloud.say(|say| say.account["EnforcementStatus"] = "".into())),
+        ),
+        ("mail", Unknown, "no quota", at_once!(|cloud| cloud.say(|say| say.account["SendQuota"] = Value::Null))),
+        ("mail", Unknown, "unreadable routes", at_once!(|cloud| cloud.set("LEADS_ROUTES", "[{}]"))),
+        ("mail", Unknown, "too many recipients to ask for", at_once!(|cloud| cloud.set("LEADS_MAIL_TO", many()))),
+        ("mail", Unknown, "a sender that cannot be read", at_once!(|cloud| cloud.set("LEADS_MAIL_FROM", "sales"))),
+        ("notifier", Well, "as deployed", at_once!(|_cloud| ())),
+        ("notifier", Wrong, "no run for hours", at_once!(|cloud| cloud.advance(SignedDuration::from_hours(5)))),
+        ("notifier", Unknown, "a state that cannot be read", at_once!(|cloud| hide_state(cloud))),
+        ("notifier", Unknown, "an unknown interval", at_once!(|cloud| cloud.set("LEADS_INTERVAL_MINUTES", "often"))),
+        ("silence", Well, "as deployed", at_once!(|_cloud| ())),
         ("silence", Wrong, "nine days without leads", |cloud| {
             Box::pin(async {
                 cloud.advance(SignedDuration::from_hours(9 * 24));
                 cloud.run_notifier().await;
             })
         }),
-        ("silence", Unknown, "a state that cannot be read", now!(|cloud| hide_state(cloud))),
-        ("silence", Unknown, "an unknown limit", now!(|cloud| cloud.set("LEADS_SILENCE_DAYS", "some"))),
+        ("silence", Unknown, "a state that cannot be read", at_once!(|cloud| hide_state(cloud))),
+        ("silence", Unknown, "an unknown limit", at_once!(|cloud| cloud.set("LEADS_SILENCE_DAYS", "some"))),
         ("silence", Unknown, "nobody has looked for leads yet", |cloud| {
             Box::pin(async {
                 cloud.advance(SignedDuration::from_hours(9));
                 forget(cloud).await;
             })
         }),
-        ("reconcile", Well, "as deployed", now!(|_cloud| ())),
-        ("reconcile", Wrong, "a lead that never came", now!(|cloud| cloud.advance(SignedDuration::from_hours(24 * 9)))),
-        ("reconcile", Unknown, "a state that cannot be read", now!(|cloud| hide_state(cloud))),
+        ("reconcile", Well, "as deployed", at_once!(|_cloud| ())),
+        (
+            "reconcile",
+            Wrong,
+            "a lead that never came",
+            at_once!(|cloud| cloud.advance(SignedDuration::from_hours(24 * 9))),
+        ),
+        ("reconcile", Unknown, "a state that cannot be read", at_once!(|cloud| hide_state(cloud))),
     ]
 }
 
@@ -236,12 +251,12 @@ async fn the_report_comes_in_time_from_an_aws_that_hangs() {
 #[tokio::test]
 async fn a_test_lead_that_stays_is_named_by_its_keys() {
     // Cut off between writing and deleting; not deleted, since that is refused; written although the answer was lost.
-    let cut: Make = now!(|cloud| cloud
+    let cut: Make = at_once!(|cloud| cloud
         .service
         .set_faults(Some(Box::new(|asked| { (asked.operation == Operation::Get).then_some(Fault::Wait(FOR_EVER)) }))));
-    let kept: Make = now!(|cloud| cloud
+    let kept: Make = at_once!(|cloud| cloud
         .refuse_where(403, "AuthorizationPermissionMismatch", |asked| asked.operation == Operation::Delete));
-    let lost: Make = now!(|cloud| cloud.service.set_faults(Some(Box::new(|asked| match asked.operation {
+    let lost: Make = at_once!(|cloud| cloud.service.set_faults(Some(Box::new(|asked| match asked.operation {
         Operation::Insert => Some(Fault::CutAfter),
         Operation::Delete => Some(Fault::CutBefore),
         _ => None,
