@@ -23,6 +23,9 @@ use State::{Unknown, Well, Wrong};
 
 type Make = fn(&mut Cloud) -> BoxFuture<'_, ()>;
 
+/// Nothing is changed.
+const AS_DEPLOYED: Make = |_| Box::pin(async {});
+
 /// Something that is done at once.
 macro_rules! at_once {
     (|$cloud:ident| $make:expr) => {
@@ -36,10 +39,10 @@ macro_rules! at_once {
 /// For each check, how things are made well, wrong, and unknowable.
 fn cases() -> Vec<(&'static str, State, &'static str, Make)> {
     vec![
-        ("settings", Well, "as deployed", at_once!(|_cloud| ())),
+        ("settings", Well, "as deployed", AS_DEPLOYED),
         ("settings", Wrong, "a recipient that is no address", at_once!(|cloud| cloud.set("LEADS_MAIL_TO", "sales"))),
         ("settings", Unknown, "keys that SSM does not give", at_once!(|cloud| keys_in_parameter(cloud))),
-        ("connection-string", Well, "as deployed", at_once!(|_cloud| ())),
+        ("connection-string", Well, "as deployed", AS_DEPLOYED),
         (
             "connection-string",
             Wrong,
@@ -47,13 +50,13 @@ fn cases() -> Vec<(&'static str, State, &'static str, Make)> {
             at_once!(|cloud| cloud.set("LEADS_STORAGE_CONNECTION_STRING", "AccountName=")),
         ),
         ("connection-string", Unknown, "SSM does not give it", at_once!(|cloud| string_in_parameter(cloud))),
-        ("storage", Well, "as deployed", at_once!(|_cloud| ())),
+        ("storage", Well, "as deployed", AS_DEPLOYED),
         ("storage", Wrong, "a wrong key", at_once!(|cloud| cloud.refuse(403, "AuthenticationFailed"))),
         ("storage", Unknown, "SSM does not give the connection string", at_once!(|cloud| string_in_parameter(cloud))),
-        ("table", Well, "as deployed", at_once!(|_cloud| ())),
+        ("table", Well, "as deployed", AS_DEPLOYED),
         ("table", Wrong, "no table", at_once!(|cloud| cloud.refuse_where(404, "TableNotFound", of_leads))),
         ("table", Unknown, "no answer for one", at_once!(|cloud| cloud.refuse_where(500, "InternalError", of_state))),
-        ("round-trip", Well, "as deployed", at_once!(|_cloud| ())),
+        ("round-trip", Well, "as deployed", AS_DEPLOYED),
         (
             "round-trip",
             Wrong,
@@ -67,7 +70,7 @@ fn cases() -> Vec<(&'static str, State, &'static str, Make)> {
             "no reading of single rows",
             at_once!(|cloud| cloud.refuse_where(500, "InternalError", |asked| asked.operation == Operation::Get)),
         ),
-        ("intake", Well, "as deployed", at_once!(|_cloud| ())),
+        ("intake", Well, "as deployed", AS_DEPLOYED),
         (
             "intake",
             Wrong,
@@ -82,7 +85,7 @@ fn cases() -> Vec<(&'static str, State, &'static str, Make)> {
         ),
         ("intake", Unknown, "no URL", at_once!(|cloud| drop(cloud.settings.remove("LEADS_INTAKE_URL")))),
         ("intake", Unknown, "keys that SSM does not give", at_once!(|cloud| keys_in_parameter(cloud))),
-        ("queue", Well, "as deployed", at_once!(|_cloud| ())),
+        ("queue", Well, "as deployed", AS_DEPLOYED),
         ("queue", Wrong, "dead letters", at_once!(|cloud| cloud.say(|say| say.waiting = [0, 7]))),
         ("queue", Unknown, "no numbers", at_once!(|cloud| cloud.say(|say| say.queue_says_nothing = true))),
         ("queue", Unknown, "no URL", at_once!(|cloud| drop(cloud.settings.remove("LEADS_QUEUE_URL")))),
@@ -92,7 +95,7 @@ fn cases() -> Vec<(&'static str, State, &'static str, Make)> {
             "no URL of the dead letters",
             at_once!(|cloud| drop(cloud.settings.remove("LEADS_DEAD_LETTER_QUEUE_URL"))),
         ),
-        ("mail", Well, "as deployed", at_once!(|_cloud| ())),
+        ("mail", Well, "as deployed", AS_DEPLOYED),
         ("mail", Wrong, "a suppressed recipient", at_once!(|cloud| cloud.say(|say| say.suppressed = vec![RECIPIENT]))),
         ("mail", Unknown, "no answers", at_once!(|cloud| cloud.say(|say| say.ses_is_silent = true))),
         (
@@ -105,11 +108,11 @@ fn cases() -> Vec<(&'static str, State, &'static str, Make)> {
         ("mail", Unknown, "unreadable routes", at_once!(|cloud| cloud.set("LEADS_ROUTES", "[{}]"))),
         ("mail", Unknown, "too many recipients to ask for", at_once!(|cloud| cloud.set("LEADS_MAIL_TO", many()))),
         ("mail", Unknown, "a sender that cannot be read", at_once!(|cloud| cloud.set("LEADS_MAIL_FROM", "sales"))),
-        ("notifier", Well, "as deployed", at_once!(|_cloud| ())),
+        ("notifier", Well, "as deployed", AS_DEPLOYED),
         ("notifier", Wrong, "no run for hours", at_once!(|cloud| cloud.advance(SignedDuration::from_hours(5)))),
         ("notifier", Unknown, "a state that cannot be read", at_once!(|cloud| hide_state(cloud))),
         ("notifier", Unknown, "an unknown interval", at_once!(|cloud| cloud.set("LEADS_INTERVAL_MINUTES", "often"))),
-        ("silence", Well, "as deployed", at_once!(|_cloud| ())),
+        ("silence", Well, "as deployed", AS_DEPLOYED),
         ("silence", Wrong, "nine days without leads", |cloud| {
             Box::pin(async {
                 cloud.advance(SignedDuration::from_hours(9 * 24));
@@ -124,7 +127,7 @@ fn cases() -> Vec<(&'static str, State, &'static str, Make)> {
                 forget(cloud).await;
             })
         }),
-        ("reconcile", Well, "as deployed", at_once!(|_cloud| ())),
+        ("reconcile", Well, "as deployed", AS_DEPLOYED),
         (
             "reconcile",
             Wrong,
