@@ -172,7 +172,7 @@ async fn ndjson_carries_every_column_in_its_type_and_texts_as_they_are() {
             "actionCode": "DNC", "marketplace": "AppSource", "leadSource": "SPZA-DNC|a.b",
             "leadTime": "2026-11-03T13:05:00Z", "description": "", "doNotContact": true, "testLead": false,
             "partitionKey": "11:2F3:2F2026", "rowKey": "r'1", "tableTime": "2026-11-03T13:05:01.5Z",
-            "columns": {
+            "sameRequestTime": "", "columns": {
                 "CustomerInfo": info, "LeadSource": "SPZA-DNC|a.b", "CreatedTime": "2026-11-03T13:05:00.1234567Z",
                 "Count": 7, "Big": i64::MAX, "Share": 0.5, "Nothing": "NaN", "Flag": true, "Bytes": "AP8="
             }

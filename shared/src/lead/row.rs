@@ -23,6 +23,8 @@ pub mod column {
     pub const OFFER_DISPLAY_NAME: &str = "OfferDisplayName";
     /// Ours: when intake received the lead (RFC 3339, UTC, milliseconds).
     pub const RECEIVED_TIME: &str = "ReceivedTime";
+    /// Ours: when the same request came at another time (RFC 3339, UTC, milliseconds). Most rows lack it.
+    pub const SAME_REQUEST_TIME: &str = "SameRequestTime";
     /// Ours: `https`.
     pub const SOURCE: &str = "Source";
     /// Ours: fields of the body that have no column, as a JSON text of an object.
@@ -61,6 +63,9 @@ pub struct StoredLead {
     pub timestamp: Option<Timestamp>,
     /// When our intake received the lead. `None` for rows of others.
     pub received: Option<Timestamp>,
+    /// When our intake received a request with the same content that was no retry: the nearest one in time that it knew
+    /// of. `None` where it knew of none, and for rows of others.
+    pub same_request: Option<Timestamp>,
     /// Who wrote the row.
     pub origin: Origin,
 }
@@ -100,6 +105,7 @@ impl StoredLead {
             lead,
             timestamp: None,
             received: Some(received),
+            same_request: None,
             origin: Origin::Https,
         }
     }
@@ -144,6 +150,9 @@ impl StoredLead {
         if let Some(received) = &received {
             entity.set(column::RECEIVED_TIME, received.as_str());
             entity.set(column::SOURCE, SOURCE_HTTPS);
+            if let Some(same_request) = self.same_request {
+                entity.set(column::SAME_REQUEST_TIME, format_received(same_request));
+            }
             if !unknown.is_empty() {
                 let fields = unknown.iter().map(|field| (field.name.as_str(), field.json.clone()));
                 entity.set_text(column::UNKNOWN_FIELDS, &object(fields));
@@ -211,6 +220,7 @@ impl StoredLead {
             keys: entity.keys(),
             timestamp: entity.timestamp,
             origin: if received.is_some() { Origin::Https } else { Origin::Table },
+            same_request: received.and_then(|_| entity.time(column::SAME_REQUEST_TIME)),
             received,
         })
     }

@@ -52,6 +52,7 @@ const LEAD: &[&str] = &[
     "customerinfo",
     "source",
     "receivedtime",
+    "samerequesttime",
     "unknownfields",
 ];
 

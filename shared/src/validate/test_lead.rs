@@ -46,6 +46,7 @@ pub(super) fn test_row(now: Timestamp) -> StoredLead {
         lead,
         timestamp: None,
         received: None,
+        same_request: None,
         origin: Origin::Table,
     }
 }

@@ -7,7 +7,7 @@ use crate::mail::digest::{Digest, DigestLead};
 use crate::table::Keys;
 
 /// Writes a mail for a digest whose texts the mail service does not take, or which is too large. It has the keys and
-/// times of the rows, and says which leads are tests or must not be contacted. It has no text of a lead, no attached
+/// times of the rows, and says which leads are tests, must not be contacted, or are the same request again. It has no text of a lead, no attached
 /// file and no address for answers.
 ///
 /// If not all rows fit into the HTML, it shows the newest ones. The text has all of them.
@@ -38,8 +38,11 @@ impl Writer<'_> {
         };
         let lead = |DigestLead { stored, .. }: &DigestLead| {
             let words = &self.phrases.lead;
-            let badges =
-                [(stored.lead.is_do_not_contact(), &words.do_not_contact), (stored.lead.is_test(), &words.test)];
+            let badges = [
+                (stored.lead.is_do_not_contact(), &words.do_not_contact),
+                (stored.lead.is_test(), &words.test),
+                (stored.same_request.is_some(), &words.same_request),
+            ];
             let badges: Vec<_> = badges.into_iter().filter(|(is, _)| *is).map(|(_, badge)| badge.as_str()).collect();
             entry(&stored.keys, self.known_time(stored.shown_time()), &badges)
         };
