@@ -17,7 +17,7 @@
 //! originals.
 
 use crate::display;
-use crate::lead::{Action, StoredLead, UnreadableRow};
+use crate::lead::{Action, ShownTime, StoredLead, UnreadableRow};
 use crate::table::Entity;
 use serde::Serialize;
 use std::io::Write;
@@ -55,7 +55,8 @@ pub enum Column {
     Marketplace,
     /// Microsoft's `LeadSource` as it came.
     LeadSource,
-    /// When the lead came about: RFC 3339 in UTC. It is empty where the time is unknown or implausible.
+    /// When the lead came about: RFC 3339 in UTC. A time that cannot be read stands there as it came, and the cell is
+    /// empty where the time is unknown.
     LeadTime,
     /// The note, or the campaign parameters as JSON.
     Description,
@@ -155,7 +156,11 @@ impl Column {
             Self::ActionCode => lead.action().code().to_owned(),
             Self::Marketplace => lead.source().marketplace.name().to_owned(),
             Self::LeadSource => lead.lead_source.clone(),
-            Self::LeadTime => stored.time().map(|time| format!("{time:.0}")).unwrap_or_default(),
+            Self::LeadTime => match stored.shown_time() {
+                ShownTime::Known(time) => format!("{time:.0}"),
+                ShownTime::AsItCame(text) => text.to_owned(),
+                ShownTime::Unknown => String::new(),
+            },
             Self::Description => lead.description.clone(),
             Self::DoNotContact => lead.is_do_not_contact().to_string(),
             Self::TestLead => lead.is_test().to_string(),

@@ -181,6 +181,22 @@ async fn ndjson_carries_every_column_in_its_type_and_texts_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_created_time_that_cannot_be_read_is_in_the_file_as_it_came() {
+    for (created, expected) in [
+        ("11/15/2025 20:02:52", "2025-11-15T20:02:52Z"),
+        ("13/11/2025 20:02:52", "13/11/2025 20:02:52"),
+        ("01/01/0001 00:00:00", ""),
+        ("", "2026-11-03T12:00:00Z"),
+    ] {
+        let table = MemoryTable::new();
+        table.set_now(time("2026-11-03T12:00:00Z"));
+        table.put(Entity::new("11:2F3:2F2026", "1").with("LeadSource", "SPZA-PLT|a.b").with("CreatedTime", created));
+        assert_eq!(python_csv(&file(&table, "").await)[1][13], expected, "{created}");
+        assert_eq!(lines(&table, "").await[0]["leadTime"], expected, "{created}");
+    }
+}
+
+#[tokio::test]
 async fn json_is_one_array_of_the_same_rows() {
     for table in [MemoryTable::new(), mixed(), mixed().with_page_size(1)] {
         let array: Vec<Value> = serde_json::from_slice(&file(&table, "format=json").await).unwrap();

@@ -11,15 +11,17 @@ mod source;
 mod store;
 #[cfg(test)]
 mod tests;
+mod time;
 mod window;
 
 pub use day::Day;
 pub use parse::{MAX_BODY_BYTES, Unreadable, UnreadableKind};
-pub use row::{Origin, StoredLead, UnreadableRow, column};
-pub(crate) use row::{plausible, to_millisecond};
+pub use row::{Origin, ShownTime, StoredLead, UnreadableRow, column};
 pub use source::{Action, LeadSource, Marketplace};
 pub use store::{RETRY_WINDOW, RETRY_WINDOW_WITHOUT_PERSON};
 pub(crate) use store::{Stored, store};
+pub use time::DateOrder;
+pub(crate) use time::{plausible, read as read_time, to_millisecond};
 pub(crate) use window::{days, time_or_day};
 
 use sha2::{Digest as _, Sha256};

@@ -4,7 +4,7 @@ use super::Writer;
 use super::detail::{Cut, Detail};
 use super::view::{EmailView, LeadView, PhoneView, TableView};
 use crate::display;
-use crate::lead::{Action, Lead, UnknownField, plausible};
+use crate::lead::{Action, Lead, ShownTime, UnknownField, plausible};
 use crate::mail::digest::{DigestLead, PastAction};
 use crate::mail::language::{ActionPhrases, Phrases, fill};
 use crate::mail::links::{Address, phone_link};
@@ -74,7 +74,10 @@ impl Writer<'_> {
                 .map(|text| PhoneView { text, link: phone_link(&customer.phone).filter(|_| linked && !detail.brief) }),
             action: cut.field(&words(&lead.action(), &self.phrases.action)),
             marketplace: cut.field(source.marketplace.name()),
-            time: self.time(stored.time()),
+            time: match stored.shown_time() {
+                ShownTime::AsItCame(text) => cut.field(text),
+                time => self.known_time(time),
+            },
             note,
             tables,
             earlier_actions: (!history.is_empty()).then(|| self.earlier_actions(history, stored.time(), offer, detail)),
