@@ -1,8 +1,9 @@
-//! The quarantine: bodies that came with a valid key and that could not be read as a lead. They are rows of the state
+//! The quarantine: bodies that came with a valid key and are in no row of the leads table, because they could not be read
+//! as a lead or because the table will never take their row. They are rows of the state
 //! table. The notifier names them in a digest, and deletes them when they are too old.
 
 use crate::cue::{self, Cued};
-use crate::lead::{Day, Unreadable, to_millisecond};
+use crate::lead::{Day, to_millisecond};
 use crate::table::{Entity, MAX_BINARY_BYTES, Table, TableError, Value, part_name};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -37,13 +38,13 @@ pub struct Quarantined {
 }
 
 impl Quarantined {
-    /// A body that cannot be read, with the row under which it belongs.
-    pub fn new(body: &[u8], unreadable: &Unreadable, received: Timestamp) -> Self {
-        Self::of_part(body, body.len(), unreadable, received)
+    /// A body with what is wrong with it, in words that hold nothing of it, and with the row under which it belongs.
+    pub fn new(body: &[u8], reason: &(impl fmt::Display + ?Sized), received: Timestamp) -> Self {
+        Self::of_part(body, body.len(), reason, received)
     }
 
     /// The same for a body of `size` bytes of which only the first ones are here.
-    pub fn of_part(body: &[u8], size: usize, unreadable: &Unreadable, received: Timestamp) -> Self {
+    pub fn of_part(body: &[u8], size: usize, reason: &(impl fmt::Display + ?Sized), received: Timestamp) -> Self {
         let mut digest = Sha256::new_with_prefix(body);
         if body.len() < size {
             // What is missing may tell two bodies apart.
@@ -51,7 +52,7 @@ impl Quarantined {
         }
         let digest = hex::encode(&digest.finalize()[..16]);
         let kept = &body[..body.len().min(MAX_KEPT_BYTES)];
-        let mut reason = unreadable.message.clone();
+        let mut reason = reason.to_string();
         if kept.len() < size {
             reason.push_str(&format!(" Only its first {} of {size} bytes are kept.", kept.len()));
         }
@@ -103,11 +104,11 @@ impl Quarantined {
 pub async fn keep<T: Table>(
     state: &T,
     body: &[u8],
-    unreadable: &Unreadable,
+    reason: &(impl fmt::Display + Sync + ?Sized),
     received: Timestamp,
     random: u64,
 ) -> Result<(), TableError> {
-    keep_part(state, body, body.len(), unreadable, received, random).await
+    keep_part(state, body, body.len(), reason, received, random).await
 }
 
 /// The same for a body of `size` bytes of which only the first ones are here.
@@ -118,11 +119,11 @@ pub async fn keep_part<T: Table>(
     state: &T,
     body: &[u8],
     size: usize,
-    unreadable: &Unreadable,
+    reason: &(impl fmt::Display + Sync + ?Sized),
     received: Timestamp,
     random: u64,
 ) -> Result<(), TableError> {
-    let quarantined = Quarantined::of_part(body, size, unreadable, received);
+    let quarantined = Quarantined::of_part(body, size, reason, received);
     cue::leave(state, &Cued::Quarantined { row_key: quarantined.row_key.clone() }, random).await?;
     match state.insert(&quarantined.to_entity()).await {
         Ok(()) | Err(TableError::Exists) => Ok(()),
