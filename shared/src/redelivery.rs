@@ -124,16 +124,6 @@ impl<T: Table> Redelivery<T> {
         })
     }
 
-    /// Whether a body may be stored: intake let it in, or the key that it came with opens intake.
-    async fn is_let_in(&self, message: &str) -> Result<bool, RedeliveryError> {
-        let Some(key) = QueuedBody::from_json(message)?.key else { return Ok(true) };
-        match self.keys.verdict_of_digest(&key).await {
-            Verdict::Opens => Ok(true),
-            Verdict::Refused => Ok(false),
-            Verdict::Unknown => Err(RedeliveryError::NoKeys),
-        }
-    }
-
     async fn deliver(&self, message: &str, now: Timestamp) -> Result<Delivered, RedeliveryError> {
         let QueuedBody { received, body, size, .. } = QueuedBody::from_json(message)?;
         let reason = match Lead::from_body(&body, size) {
