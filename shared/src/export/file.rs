@@ -41,6 +41,7 @@ impl File {
             Format::Csv => {
                 let mut writer = columns::writer(mem::take(&mut self.buffer));
                 counted.try_for_each(|(entity, lead)| match lead {
+                    Ok(lead) if self.parameters.preset.is_some() => columns::write_lead_for_import(&mut writer, &lead),
                     Ok(lead) => columns::write_lead(&mut writer, &lead),
                     Err(reason) => columns::write_unreadable(&mut writer, entity, reason),
                 })?;
