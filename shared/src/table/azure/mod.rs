@@ -95,6 +95,14 @@ impl AzureTables {
         Ok(Self { service, transport, total: limits.total })
     }
 
+    /// The same, with a bound on the bytes of a page; a page above it is asked for again with fewer rows. For whoever reads
+    /// many pages at the same time.
+    #[must_use]
+    pub fn with_pages_of(self, bytes: usize) -> Self {
+        self.transport.bound_pages(bytes);
+        self
+    }
+
     /// One of the account's tables.
     pub fn table(&self, name: &str) -> AzureTable {
         AzureTable { client: self.service.table_client(name), total: self.total }

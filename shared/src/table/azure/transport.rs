@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ use std::time::Duration;
 pub(super) struct Transport {
     client: reqwest::Client,
     requests: Arc<AtomicU64>,
+    /// The largest answer that is read where it may have several rows, in bytes.
+    most_page_bytes: Arc<AtomicUsize>,
     /// How far the service's clock was ahead of ours at its last answer; `None` before the first answer.
     clock_offset: Arc<Mutex<Option<SignedDuration>>>,
 }
@@ -32,7 +34,7 @@ pub(super) struct Transport {
 #[error("{0}")]
 pub(super) struct TransportFailure(pub(super) &'static str);
 
-/// The answer is larger than [`MAX_ANSWER_BYTES`]. It was not read to its end.
+/// The answer is larger than it may be. It was not read to its end.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is too large")]
 pub(super) struct AnswerTooLarge;
@@ -54,12 +56,30 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|_| TransportFailure("the TLS client could not be set up"))?;
-        Ok(Self { client, requests: Arc::default(), clock_offset: Arc::default() })
+        Ok(Self {
+            client,
+            requests: Arc::default(),
+            most_page_bytes: Arc::new(MAX_ANSWER_BYTES.into()),
+            clock_offset: Arc::default(),
+        })
     }
 
     /// How many requests were sent, retries included.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bounds answers that may have several rows, for all clones. Another answer may still be as large as
+    /// [`MAX_ANSWER_BYTES`]: a single row cannot be asked for in parts.
+    pub(super) fn bound_pages(&self, bytes: usize) {
+        self.most_page_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// How large the answer to a request may be.
+    fn most_bytes(&self, request: &Request) -> usize {
+        let is_page = *request.method() == Method::Get && request.url().path().ends_with("()");
+        let is_of_one_row = request.url().query_pairs().any(|(name, value)| name == "$top" && value == "1");
+        if is_page && !is_of_one_row { self.most_page_bytes.load(Ordering::Relaxed) } else { MAX_ANSWER_BYTES }
     }
 
     /// How far the service's clock was ahead of ours at its last answer, to about a second.
@@ -104,9 +124,10 @@ impl Transport {
             .iter()
             .filter_map(|(name, value)| Some((name.as_str().to_owned().into(), value.to_str().ok()?.to_owned().into())))
             .collect();
+        let most_bytes = self.most_bytes(request);
         let mut body = BytesMut::new();
         while let Some(part) = answer.chunk().await.map_err(|error| failure(category(&error)))? {
-            if body.len() + part.len() > MAX_ANSWER_BYTES {
+            if body.len() + part.len() > most_bytes {
                 // The crate's retries leave errors of this kind alone: the same request would get the same answer.
                 return Err(azure_core::Error::new(ErrorKind::DataConversion, AnswerTooLarge));
             }
