@@ -37,7 +37,8 @@ async fn run(broken: &Arc<Notify>) -> Result<(), Error> {
     let settings = ExportSettings::from_pairs(environment())?;
     let config = aws::sdk_config().await;
     let [storage] = aws::secrets(&config, [&settings.connection_string]).await?;
-    let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, Limits::default())?.with_pages_of(MAX_PAGE_BYTES);
+    let tables =
+        AzureTables::new(&ConnectionString::parse(storage.expose())?, Limits::default())?.with_pages_of(MAX_PAGE_BYTES);
     let export = Export { leads: tables.table(&settings.table) };
     lambda_runtime::run(service_fn(|event| handle(&telemetry, &export, broken, event))).await
 }
