@@ -527,7 +527,7 @@ impl Table for Network {
         unreachable!("an export writes nothing")
     }
 
-    async fn get(&self, _: &str, _: &str) -> Result<Entity, TableError> {
+    async fn get(&self, _: &crate::table::Keys) -> Result<Entity, TableError> {
         unreachable!("an export reads pages")
     }
 
@@ -539,7 +539,7 @@ impl Table for Network {
         unreachable!("an export writes nothing")
     }
 
-    async fn delete(&self, _: &str, _: &str) -> Result<(), TableError> {
+    async fn delete(&self, _: &crate::table::Keys) -> Result<(), TableError> {
         unreachable!("an export writes nothing")
     }
 
