@@ -343,9 +343,12 @@ fn days(count: usize) -> Vec<Day> {
 /// The keys of the rows of a CSV file, in its order.
 fn keys(file: &[u8]) -> Vec<(String, String)> {
     let text = std::str::from_utf8(file).unwrap();
+    // No column behind the keys has a comma in it.
+    let behind = text.lines().next().unwrap().split(',').rev().position(|heading| heading == "Row Key").unwrap();
     let columns = |line: &str| {
-        let columns: Vec<_> = line.rsplitn(4, ',').map(str::to_owned).collect();
-        (columns[2].clone(), columns[1].clone())
+        let mut columns = line.rsplit(',').skip(behind).map(str::to_owned);
+        let row_key = columns.next().unwrap();
+        (columns.next().unwrap(), row_key)
     };
     text.lines().skip(1).map(columns).collect()
 }

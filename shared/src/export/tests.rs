@@ -1,6 +1,7 @@
 //! The export against a table in memory.
 
 use super::*;
+use crate::columns::Column;
 use crate::function_url;
 use crate::lead::{Customer, Lead, UnknownField, VALIDATION_DESCRIPTION};
 use crate::table::memory::{FaultKind, MemoryTable};
@@ -76,6 +77,11 @@ async fn names(table: &MemoryTable, query: &str) -> BTreeSet<String> {
 
 fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
+}
+
+/// Where a column stands in a row of a CSV file.
+fn place(column: Column) -> usize {
+    Column::ALL.into_iter().position(|other| other == column).unwrap()
 }
 
 /// What Python's `csv` reads in a file.
@@ -184,12 +190,28 @@ async fn ndjson_carries_every_column_in_its_type_and_texts_as_they_are() {
             "actionCode": "DNC", "marketplace": "AppSource", "leadSource": "SPZA-DNC|a.b",
             "leadTime": "2026-11-03T13:05:00Z", "description": "", "doNotContact": true, "testLead": false,
             "partitionKey": "11:2F3:2F2026", "rowKey": "r'1", "tableTime": "2026-11-03T13:05:01.5Z",
-            "columns": {
+            "sameRequestTime": "", "columns": {
                 "CustomerInfo": info, "LeadSource": "SPZA-DNC|a.b", "CreatedTime": "2026-11-03T13:05:00.1234567Z",
                 "Count": 7, "Big": i64::MAX, "Share": 0.5, "Nothing": "NaN", "Flag": true, "Bytes": "AP8="
             }
         })]
     );
+}
+
+#[tokio::test]
+async fn a_created_time_that_cannot_be_read_is_in_the_file_as_it_came() {
+    for (created, expected) in [
+        ("11/15/2025 20:02:52", "2025-11-15T20:02:52Z"),
+        ("13/11/2025 20:02:52", "13/11/2025 20:02:52"),
+        ("01/01/0001 00:00:00", ""),
+        ("", "2026-11-03T12:00:00Z"),
+    ] {
+        let table = MemoryTable::new();
+        table.set_now(time("2026-11-03T12:00:00Z"));
+        table.put(Entity::new("11:2F3:2F2026", "1").with("LeadSource", "SPZA-PLT|a.b").with("CreatedTime", created));
+        assert_eq!(python_csv(&file(&table, "").await)[1][13], expected, "{created}");
+        assert_eq!(lines(&table, "").await[0]["leadTime"], expected, "{created}");
+    }
 }
 
 #[tokio::test]
@@ -595,7 +617,8 @@ async fn a_large_day_is_read_by_ranges_of_its_row_keys_in_their_order() {
     let table = Network::to(memory);
     let rows = python_csv(&file_from(&table, "since=2026-11-03&until=2026-11-03T20:00:00Z").await);
     let took = table.clock.now();
-    assert_eq!(rows[1..].iter().map(|row| row[row.len() - 2].clone()).collect::<Vec<_>>(), keys);
+    let written: Vec<_> = rows[1..].iter().map(|row| row[place(Column::RowKey)].clone()).collect();
+    assert!(written == keys, "every row once, in order");
     assert!(6 * took <= 50 * LATENCY, "{took} ms, and 50 pages one after the other take 1,000");
     assert!(table.table.calls() <= 80, "{}", table.table.calls());
 }
@@ -612,8 +635,7 @@ async fn a_row_that_makes_its_page_unreadable_costs_itself_alone() {
         let count = spoiled.len();
         let table = Network { spoiled: spoiled.clone().into(), ..Network::to(memory) };
         let rows = python_csv(&file_from(&table, "since=2026-11-03&until=2026-11-03T20:00:00Z").await);
-        let [description, row_key] =
-            ["Description", "Row Key"].map(|heading| rows[0].iter().position(|column| column == heading).unwrap());
+        let (description, row_key) = (place(Column::Description), place(Column::RowKey));
         assert_eq!(rows[1..].iter().map(|row| row[row_key].clone()).collect::<Vec<_>>(), keys);
         let unreadable = rows.iter().filter(|row| row[description].starts_with("Could not be read"));
         assert_eq!(unreadable.map(|row| row[row_key].clone()).collect::<BTreeSet<_>>(), spoiled);
@@ -660,7 +682,7 @@ async fn an_export_goes_on_behind_any_row_with_all_that_follows_and_nothing_else
         }
         let csv = |query: String| async move { python_csv(&file(&mixed(), &query).await) };
         let whole = csv(String::new()).await;
-        let keys = format!("{}/{}", whole[5][18], whole[5][19]);
+        let keys = format!("{}/{}", whole[5][place(Column::PartitionKey)], whole[5][place(Column::RowKey)]);
         assert_eq!(csv(format!("after={keys}")).await[1..], whole[6..]);
     }
 }
