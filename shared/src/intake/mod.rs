@@ -3,7 +3,7 @@
 
 mod http;
 
-use crate::aws::{Queue, QueueError};
+use crate::aws::{BodyQueue, Queue, QueueError};
 use crate::clock::Chance;
 use crate::function_url::{Answer, Request};
 use crate::intake_keys::IntakeKeys;
@@ -25,7 +25,7 @@ const QUEUE_SHARE: f64 = 0.95;
 
 /// The use case.
 #[derive(Clone)]
-pub struct Intake<T> {
+pub struct Intake<T, Q = Queue> {
     /// The keys of the senders that are let in.
     pub keys: IntakeKeys,
     /// The table with the leads.
@@ -33,7 +33,7 @@ pub struct Intake<T> {
     /// The state table, where the quarantine is.
     pub state: T,
     /// Takes what the tables do not.
-    pub queue: Queue,
+    pub queue: Q,
     /// Tells one attempt from another one.
     pub chance: Chance,
     /// Within which time the answer is given, whatever tables and queue do.
@@ -81,7 +81,7 @@ enum Failure {
     Slow,
 }
 
-impl<T: Table> Intake<T> {
+impl<T: Table, Q: BodyQueue> Intake<T, Q> {
     /// Handles a request that came at `now`, with one event in the logs. `request_id` is what a person can ask about.
     pub async fn answer(&self, request: &Request<'_>, request_id: &str, now: Timestamp) -> Answer {
         let started = Instant::now();

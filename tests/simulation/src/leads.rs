@@ -25,7 +25,7 @@ pub const OFFERS: [(&str, &str); 4] = [
 pub const ACTIONS: [&str; 4] = ["INS", "PLT", "Create", "StartTestDrive"];
 
 /// How many characters of a row's key every mail shows.
-const NAME: usize = 22;
+pub const NAME: usize = 22;
 
 /// How many people come again and again.
 pub const PEOPLE: u32 = 2;
@@ -144,6 +144,7 @@ pub fn draw(
             email = format!("{}@{}example", "l".repeat(60), "ü.".repeat(tape.pick(&[1, 20, 60])));
         }
         LeadKind::Unreadable | LeadKind::OddKey | LeadKind::OldDay | LeadKind::Redelivered | LeadKind::Quarantined => {}
+        LeadKind::Https | LeadKind::HttpsWithheld | LeadKind::HttpsHostile | LeadKind::HttpsRecorded => {}
     }
     if is_poisoned {
         description = format!("{POISON} {description}");

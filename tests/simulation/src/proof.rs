@@ -38,6 +38,10 @@ fn suitable(breakage: Breakage) -> impl Iterator<Item = u64> {
 }
 
 fn is_small(config: &Config, breakage: Breakage) -> bool {
+    // What is left of a world after its faults shows nothing new.
+    if config.calm_days > 0 || config.is_upgraded {
+        return false;
+    }
     let hours: i64 = config.storms.iter().map(SignedDuration::as_hours).sum();
     let has_bursts = breakage == Breakage::BoundedByCountAlone;
     let is_broken = breakage == Breakage::SharedFailures;
@@ -80,6 +84,17 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
             is_hourly && config.tables.killed.max(config.mail.killed) >= 0.02 && config.leads_a_day >= 20
         }
         Breakage::WatermarkFirst => is_hourly && config.tables.before >= 0.15 && config.leads_a_day >= 20,
+        Breakage::QueueForgets | Breakage::DeletedBeforeStored => {
+            is_hourly && has(LeadKind::Https) && config.tables.before >= 0.15 && config.leads_a_day >= 20
+        }
+        Breakage::RedeliveredUnderToday => is_hourly && has(LeadKind::Redelivered),
+        Breakage::TwoPeopleAreOne => is_hourly && has(LeadKind::Https) && config.leads_a_day >= 20,
+        Breakage::CueUnleft => is_hourly && has(LeadKind::Quarantined),
+        Breakage::ExportEndsEarly => {
+            is_hourly && config.exports > 0 && config.tables.before >= 0.15 && config.rows_looked_at.is_some()
+        }
+        Breakage::KeyRemovedAtOnce => is_hourly && config.key_rotations > 0 && has(LeadKind::Https),
+        Breakage::BudgetIgnored => is_hourly && has(LeadKind::Https) && config.tables.slow >= 0.15,
         _ => is_hourly,
     }
 }
