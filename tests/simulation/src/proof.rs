@@ -29,6 +29,17 @@ pub fn found(breakage: Breakage) -> Option<Found> {
     })
 }
 
+/// The first seeds of worlds that are lived quickly: no long times without anything new, no thousands of leads.
+pub fn quick_seeds(count: usize) -> impl Iterator<Item = u64> {
+    let is_quick = |seed: &u64| {
+        let config = Config::draw(&mut Tapes::of(*seed).world);
+        let hours: i64 = config.storms.iter().map(SignedDuration::as_hours).sum();
+        let runs = hours * 60 / config.interval.as_mins();
+        config.calm_days == 0 && config.burst <= 3 && config.leads_a_day <= 20 && hours <= 120 && runs <= 400
+    };
+    (0..).filter(is_quick).take(count)
+}
+
 /// The seeds of worlds that are lived quickly, and in which a breakage can show.
 fn suitable(breakage: Breakage) -> impl Iterator<Item = u64> {
     (0..400_000).filter(move |seed| {

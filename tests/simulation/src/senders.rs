@@ -171,9 +171,9 @@ impl World {
             Ok(lead) => {
                 let stored = StoredLead::received(lead, received);
                 if self.model.is_to_be_named(number) {
-                    self.model.is_named(number, stored.row_key[..NAME].to_owned());
+                    self.model.is_named(number, stored.keys.row[..NAME].to_owned());
                 }
-                self.model.may_be_stored(number, stored.partition_key, stored.row_key);
+                self.model.may_be_stored(number, stored.keys.partition, stored.keys.row);
             }
             Err(unreadable) => {
                 let row = Quarantined::new(body, &unreadable, received);
