@@ -147,7 +147,8 @@ impl Broken {
             Breakage::CueUnleft if entity.row_key.starts_with("cue-") => return None,
             Breakage::RedeliveredUnderToday if is_lead => broken.partition_key = Day::of(now).partition_key(),
             Breakage::TwoPeopleAreOne if is_lead => {
-                broken.row_key = entity.string("LeadSource").unwrap_or_default().bytes().map(|byte| format!("{byte:02x}")).collect();
+                broken.row_key =
+                    entity.string("LeadSource").unwrap_or_default().bytes().map(|byte| format!("{byte:02x}")).collect();
             }
             _ => {}
         }

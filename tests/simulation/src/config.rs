@@ -252,12 +252,12 @@ impl Config {
             setting_changes: 0,
             is_upgraded: tape.chance(0.05),
             is_hunting: false,
-            calm_days: tape.pick(&[0, 0, 0, 14, 30, 100, 200]),
+            calm_days: tape.pick(&[0, 0, 14, 100, 200, 300]),
         };
         if config.interval < HOUR / 2 {
             config.calm_days = config.calm_days.min(14);
         }
-        config.is_hunting = tape.chance(0.4);
+        config.is_hunting = tape.chance(0.4) && !is_kind;
         if config.burst > 3 && tape.chance(0.2) {
             config.burst = 700;
         }

@@ -204,7 +204,9 @@ impl Coverage {
         let missing = self.sites.iter().flat_map(|((file, line, service, kind), endings)| {
             let missing = Ending::ALL.iter().filter(|ending| !endings.contains_key(ending));
             let missing = missing.filter(move |ending| {
-                !IMPOSSIBLE.iter().any(|(path, which, cannot, _)| file.ends_with(path) && which == kind && cannot == *ending)
+                !IMPOSSIBLE
+                    .iter()
+                    .any(|(path, which, cannot, _)| file.ends_with(path) && which == kind && cannot == *ending)
             });
             missing.map(move |ending| format!("{file}:{line} {service:?} {kind:?} was never {ending:?}"))
         });

@@ -52,14 +52,16 @@ impl World {
         let wrong = match read(format, file) {
             Err(wrong) => Some(wrong),
             Ok(None) => {
-                let missing = stayed.iter().find(|((_, key), _)| key.starts_with("row-") && !file.contains(key.as_str()));
+                let missing =
+                    stayed.iter().find(|((_, key), _)| key.starts_with("row-") && !file.contains(key.as_str()));
                 missing.map(|((partition, key), _)| format!("row {key} of {partition} is missing"))
             }
             Ok(Some(found)) => {
                 let missing = stayed.iter().find(|(keys, columns)| {
                     found.get(*keys).is_none_or(|found| !columns.is_empty() && found != *columns)
                 });
-                let missing = missing.map(|((partition, key), _)| format!("row {key} of {partition} is missing, or another"));
+                let missing =
+                    missing.map(|((partition, key), _)| format!("row {key} of {partition} is missing, or another"));
                 let invented = found.keys().find(|keys| !before.contains_key(*keys) && !after.contains_key(*keys));
                 missing.or(invented.map(|(partition, key)| format!("there never was a row {key} in {partition}")))
             }

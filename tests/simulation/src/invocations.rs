@@ -2,9 +2,9 @@
 
 use crate::breakage::Breakage;
 use crate::coverage::Sometimes;
-use crate::leads::marker;
 use crate::desk::Verdict;
 use crate::lambda::{BUDGET, Invocation, Progress, Request, Task};
+use crate::leads::marker;
 use crate::model::{Promise, Violation};
 use crate::queue::CONCURRENCY;
 use crate::tape::hash;
@@ -253,7 +253,8 @@ impl World {
                     Task::Redeliver(messages) => {
                         self.coverage.note(Sometimes::Redelivered);
                         let done: Vec<_> = outcome.split_whitespace().collect();
-                        for message in messages.iter().filter(|message| done.contains(&message.id.to_string().as_str())) {
+                        for message in messages.iter().filter(|message| done.contains(&message.id.to_string().as_str()))
+                        {
                             if self.queue.delete(message.id, &mut self.tapes.faults) {
                                 self.coverage.note(Sometimes::MessageAgain);
                             }

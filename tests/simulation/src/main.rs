@@ -108,7 +108,10 @@ fn main() -> io::Result<ExitCode> {
     if options.coverage {
         writeln!(out, "{}", total.coverage.report())?;
         let (lines, cells, least) = total.coverage.cells();
-        writeln!(out, "{lines} lines call a service; of {cells} ways of ending each was tried {least} times or more, but for:")?;
+        writeln!(
+            out,
+            "{lines} lines call a service; of {cells} ways of ending each was tried {least} times or more, but for:"
+        )?;
         untried = total.coverage.untried();
         for untried in &untried {
             writeln!(out, "{untried}")?;
@@ -204,19 +207,27 @@ fn name(breakage: Breakage) -> String {
     breakage.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
+/// What a breakage is, in words.
+fn meaning(breakage: Breakage) -> String {
+    let value = breakage.to_possible_value();
+    let help = value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default();
+    let text = help.trim_end_matches('.');
+    text.get(..1).map_or_else(String::new, |first| first.to_lowercase() + &text[1..])
+}
+
 /// The table of the breakages: each with the number of the world in which it was found, its seed, and what was seen.
 fn show_breakages(out: &mut impl io::Write) -> io::Result<ExitCode> {
-    writeln!(out, "| breakage | found in world | seed | invariant | what was seen |\n|---|---|---|---|---|")?;
+    writeln!(out, "| the system is broken so | found in world | by seed | what is seen |\n|---|---|---|---|")?;
     let mut code = ExitCode::SUCCESS;
     for breakage in Breakage::ALL {
-        let name = name(breakage);
+        let name = meaning(breakage);
         match found(breakage).and_then(|found| Some((found.worlds, found.seed, found.outcome.violation?))) {
-            Some((worlds, seed, Violation { promise, seen })) => {
-                writeln!(out, "| {name} | {worlds} | {seed} | {} ({promise:?}) | {seen} |", promise.invariant())?;
+            Some((worlds, seed, Violation { promise, .. })) => {
+                writeln!(out, "| {name} | {worlds} | {seed} | {} |", promise.broken())?;
             }
             None => {
                 code = ExitCode::FAILURE;
-                writeln!(out, "| {name} | not within {WITHIN} | | | |")?;
+                writeln!(out, "| {name} | not within {WITHIN} | | |")?;
             }
         }
     }

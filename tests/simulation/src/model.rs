@@ -50,6 +50,29 @@ pub enum Promise {
 }
 
 impl Promise {
+    /// What is seen where it is broken, in a few words.
+    pub fn broken(self) -> &'static str {
+        match self {
+            Self::NothingLost => "a lead is lost",
+            Self::NothingRefused => "a lead is refused",
+            Self::RepeatsMarked => "a repeat is not marked",
+            Self::NoNeedlessRepeats => "a lead comes again for no reason",
+            Self::OnlyTheRightPeople => "somebody gets what is not for them",
+            Self::TableLimits => "a limit of the table service is hit",
+            Self::MailLimits => "a limit of the mail service is hit",
+            Self::QueueLimits => "a limit of the queue is hit",
+            Self::Deadlines => "an invocation outlives its deadline",
+            Self::NoPanics => "an invocation panics",
+            Self::NoNeedlessFailures => "an invocation fails for no reason",
+            Self::HonestCommands => "a command says what is not so",
+            Self::ErasedForGood => "something of an erased person is there",
+            Self::NoDelays => "a lead is late",
+            Self::NothingTold => "a person or a secret is logged",
+            Self::OldState => "the state of the version before is misread",
+            Self::WholeExports => "an export looks whole and is not",
+        }
+    }
+
     /// The number of the invariant, as `lib.rs` lists them.
     pub fn invariant(self) -> u8 {
         match self {
@@ -138,6 +161,8 @@ pub struct Lead {
     pub since: Option<Timestamp>,
     /// Who must get it.
     must: People,
+    /// Who must get it as often as it was asked for: those who should have had it under all settings.
+    again: People,
     /// Who may get it.
     may: People,
     /// Who got it.
@@ -159,8 +184,8 @@ impl Lead {
     fn waits(&self, dead: People) -> bool {
         let wanted = self.requests.count_ones();
         let has_fewer = |person: u32| self.copies.get(&person).is_none_or(|(all, _)| *all < wanted);
-        let must = self.must & !dead;
-        must & !self.got != 0 || wanted > 1 && (0..128).any(|person| must >> person & 1 == 1 && has_fewer(person))
+        let (must, again) = (self.must & !dead, self.again & !dead);
+        must & !self.got != 0 || wanted > 1 && (0..128).any(|person| again >> person & 1 == 1 && has_fewer(person))
     }
 
     /// Since when somebody waits who is not among these.
@@ -217,6 +242,7 @@ impl Model {
             is_always_marked: false,
             since: None,
             must: people,
+            again: people,
             may: people,
             got: 0,
             got_unmarked: 0,
@@ -282,7 +308,8 @@ impl Model {
     pub fn rows(&self, is_quiet: bool) -> impl Iterator<Item = (usize, &[(String, String)], RangeInclusive<usize>)> {
         self.leads.iter().enumerate().filter_map(move |(number, lead)| {
             let is_on_its_way = !is_quiet && (lead.kind.is_sent() || lead.kind == LeadKind::Redelivered);
-            let is_row = !is_on_its_way && !lead.keys.is_empty() && lead.kind != LeadKind::Quarantined && lead.since.is_some();
+            let is_row =
+                !is_on_its_way && !lead.keys.is_empty() && lead.kind != LeadKind::Quarantined && lead.since.is_some();
             let least = lead.requests.count_ones().max(1) as usize;
             match (lead.excuse, lead.erased_from) {
                 _ if !is_row => None,
@@ -349,6 +376,7 @@ impl Model {
         for lead in &mut self.leads {
             let people = lead.target.people(routing);
             lead.must &= people | lead.got;
+            lead.again &= people;
             if lead.may != 0 {
                 lead.may |= people;
             }
@@ -360,6 +388,7 @@ impl Model {
         let lead = &mut self.leads[number];
         let people = lead.target.people(routing);
         lead.must &= people;
+        lead.again &= people;
         lead.may |= people;
     }
 
@@ -421,7 +450,8 @@ impl Model {
                 ));
             }
             let people = (0..128).filter(|person| to >> person & 1 == 1);
-            let is_sent = !lead.keys.is_empty() && (lead.requests > 0 || lead.kind.is_sent() || lead.kind == LeadKind::Quarantined);
+            let is_sent = !lead.keys.is_empty()
+                && (lead.requests > 0 || lead.kind.is_sent() || lead.kind == LeadKind::Quarantined);
             let mut most_unmarked = 0;
             if is_sent {
                 // Two rows of the same lead can be in the same mail.

@@ -207,7 +207,8 @@ impl World {
                 }
             }
             Some(status) => {
-                let seen = format!("a request with a valid key and a body that is not too long is answered with {status}");
+                let seen =
+                    format!("a request with a valid key and a body that is not too long is answered with {status}");
                 self.violate(Violation::new(Promise::NothingRefused, seen));
             }
         }

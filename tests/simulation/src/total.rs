@@ -23,7 +23,8 @@ impl Total {
         self.worlds += 1;
         self.failed += u64::from(outcome.violation.is_some());
         self.coverage.add(&outcome.coverage);
-        let Counts { requests, faults, kills, runs, skipped, posts, leads, mails, repeats, excuses, time } = &outcome.counts;
+        let Counts { requests, faults, kills, runs, skipped, posts, leads, mails, repeats, excuses, time } =
+            &outcome.counts;
         let sum = &mut self.counts;
         sum.requests += requests;
         sum.faults += faults;

@@ -54,7 +54,8 @@ impl World {
             return;
         }
         let checkpoint = self.state.rows().into_iter().find(|row| row.row_key == CHECKPOINT);
-        let until = checkpoint.and_then(|row| row.string("LeaseOwner").is_some().then(|| row.time("LeaseUntil")).flatten());
+        let until =
+            checkpoint.and_then(|row| row.string("LeaseOwner").is_some().then(|| row.time("LeaseUntil")).flatten());
         if until.is_some_and(|until| until > self.clock.now()) {
             self.coverage.note(Sometimes::Upgraded);
         } else {

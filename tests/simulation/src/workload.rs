@@ -57,7 +57,7 @@ impl World {
         let mut time = self.began + self.config.interval.max(HOUR) + MINUTE * 10;
         if self.config.is_upgraded {
             // What is moved over is disturbed, too.
-            time = self.began + MINUTE;
+            time = self.began;
         }
         for length in self.config.storms.clone() {
             let end = time + length;
@@ -182,7 +182,6 @@ impl World {
             self.at(time, Event::Invoke(Request::new(id, Task::Export(format))));
         }
     }
-
 
     /// The scheduler's time has come: it may be late, send twice, or forget.
     pub(crate) fn tick(&mut self) {

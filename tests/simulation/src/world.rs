@@ -455,7 +455,9 @@ impl World {
         }
         let Some(settings) = self.routing.settings(&config) else { return };
         self.coverage.note(Sometimes::SettingsChanged);
-        self.say(|| format!("the operator changes settings: {} leads, {} hours", config.digest_size, config.sweep_hours));
+        self.say(|| {
+            format!("the operator changes settings: {} leads, {} hours", config.digest_size, config.sweep_hours)
+        });
         (self.config, self.settings) = (config, settings);
     }
 

@@ -46,9 +46,11 @@ fn a_world_that_fails_is_shown_with_the_command_that_plays_it_again_and_is_kept_
     for part in [command.as_str(), "is broken", "made smaller in", "what still deviates"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let violation = |text: &str| text.lines().find(|line| line.contains("is broken")).and_then(|line| {
-        Some(line.split_once("invariant ")?.1.split_once(' ')?.0.to_owned())
-    });
+    let violation = |text: &str| {
+        text.lines()
+            .find(|line| line.contains("is broken"))
+            .and_then(|line| Some(line.split_once("invariant ")?.1.split_once(' ')?.0.to_owned()))
+    };
     let played = simulate(&[&["--tapes", kept, "--trace"], &broken[..]].concat());
     let again = simulate(&[&["--tapes", kept, "--trace"], &broken[..]].concat());
     assert_eq!(violation(&text), violation(&written(&played)), "the same invariant");
