@@ -34,6 +34,9 @@ use std::task::{Context, Poll, Wake, Waker};
 /// Within which time intake answers, as it is deployed.
 pub(crate) const BUDGET: SignedDuration = SignedDuration::from_secs(5);
 
+/// How much of redelivery's time is left for its answer.
+const FOR_THE_ANSWER: SignedDuration = SignedDuration::from_secs(2);
+
 /// The time-out of intake, as it is deployed.
 const TIMEOUT_OF_INTAKE: SignedDuration = SignedDuration::from_secs(25);
 
@@ -90,7 +93,7 @@ impl Task {
     pub(crate) fn table_call(&self) -> SignedDuration {
         SignedDuration::from_secs(match self {
             Self::Intake { .. } => 5,
-            Self::Redeliver(_) => 4,
+            Self::Redeliver(_) => 9,
             _ => 10,
         })
     }
@@ -212,11 +215,12 @@ impl Invocation {
         let future: Pin<Box<dyn Future<Output = Answer>>> = match request.task.clone() {
             Task::Redeliver(messages) => Box::pin(async move {
                 let (redelivery, now) = (Redelivery { leads, state, chance }, clock.now() + skew);
+                let until = clock.instant(deadline - FOR_THE_ANSWER);
                 // As `functions/lead-redelivery` does with the messages that it is given.
                 let done = join_all(messages.iter().map(|message| {
                     let redelivery = &redelivery;
                     async move {
-                        let done = redelivery.redeliver(&message.id.to_string(), &message.body, now).await;
+                        let done = redelivery.redeliver_until(&message.id.to_string(), &message.body, now, until).await;
                         done.is_ok().then(|| message.id.to_string())
                     }
                 }));

@@ -182,7 +182,7 @@ pub fn draw(
     });
     let name = body.as_ref().filter(|_| !is_lead).and_then(|(received, body)| {
         let unreadable = Lead::from_json(body.as_bytes()).err()?;
-        let row = Quarantined::new(body.as_bytes(), &unreadable, *received).row_key;
+        let row = Quarantined::new(body.as_bytes(), &unreadable.message, *received).row_key;
         Some(row[..NAME].to_owned())
     });
     let is_readable = !matches!(kind, LeadKind::Unreadable | LeadKind::Quarantined);

@@ -100,7 +100,9 @@ impl World {
         let offer = workload.below(4) as usize;
         let action = workload.pick(&ACTIONS);
         let patience = workload.pick(&[3, 3, 0, 8]);
-        let again = workload.chance(0.3).then(|| workload.between(MINUTE * (26 * 60), MINUTE * (60 * 60)));
+        // Longer than a sender goes on, and than what counts as its retry then.
+        let least = if kind == LeadKind::HttpsWithheld { MINUTE * 40 } else { MINUTE * 100 };
+        let again = workload.chance(0.3).then(|| workload.between(least, MINUTE * (60 * 60)));
         let (offer_id, offer_title) = OFFERS[offer];
         let mut body = json!({
             "UserDetails": {"FirstName": marker(number), "LastName": "Doe", "Email": format!("{}@fabrikam.example", marker(number)),
@@ -176,7 +178,7 @@ impl World {
                 self.model.may_be_stored(number, stored.keys.partition, stored.keys.row);
             }
             Err(unreadable) => {
-                let row = Quarantined::new(body, &unreadable, received);
+                let row = Quarantined::new(body, &unreadable.message, received);
                 self.model.is_named(number, row.row_key[..NAME].to_owned());
                 self.model.may_be_stored(number, QUARANTINE.to_owned(), row.row_key);
             }
