@@ -211,7 +211,7 @@ fn name(breakage: Breakage) -> String {
 fn meaning(breakage: Breakage) -> String {
     let value = breakage.to_possible_value();
     let help = value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default();
-    let text = help.trim_end_matches('.');
+    let text = help.split_once(". ").map_or(help.as_str(), |(first, _)| first).trim_end_matches('.');
     text.get(..1).map_or_else(String::new, |first| first.to_lowercase() + &text[1..])
 }
 
