@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::clock::Chance;
 use marketplace_leads::function_url::{self, Body};
 use marketplace_leads::intake::Intake;
-use marketplace_leads::intake_keys::IntakeKeys;
+use marketplace_leads::intake_keys::KnownKeys;
 use marketplace_leads::mail::Language;
 use marketplace_leads::notify::{Command, Notifier};
 use marketplace_leads::redelivery::Redelivery;
@@ -212,9 +212,10 @@ impl Invocation {
         // Each number is drawn once in a world, and is the same in every life of it.
         let drawn = AtomicU64::new(number << 20);
         let chance: Chance = Arc::new(move || drawn.fetch_add(1, Ordering::SeqCst));
+        let keys = KnownKeys::fixed(&Secret::new(world.keys.setting()));
         let future: Pin<Box<dyn Future<Output = Answer>>> = match request.task.clone() {
             Task::Redeliver(messages) => Box::pin(async move {
-                let (redelivery, now) = (Redelivery { leads, state, chance }, clock.now() + skew);
+                let (redelivery, now) = (Redelivery { leads, state, keys, chance }, clock.now() + skew);
                 let until = clock.instant(deadline - FOR_THE_ANSWER);
                 // As `functions/lead-redelivery` does with the messages that it is given.
                 let done = join_all(messages.iter().map(|message| {
@@ -228,10 +229,8 @@ impl Invocation {
             }),
             Task::Intake { post, key } => {
                 let queue = SimQueue { service: world.queue.clone(), desk: desk.clone(), clock };
-                let keys = world.keys.setting();
                 let is_slow = world.broken.breakage == Breakage::BudgetIgnored;
                 Box::pin(async move {
-                    let keys = IntakeKeys::parse(&Secret::new(keys)).map_err(|error| error.to_string())?;
                     let budget = if is_slow { TIMEOUT_OF_INTAKE } else { BUDGET }.unsigned_abs();
                     let intake = Intake { keys, leads, state, queue, chance, budget };
                     let (query, body) = (format!("code={key}"), BASE64_STANDARD.encode(&post.body));

@@ -269,7 +269,7 @@ impl World {
         if let Some((received, body)) = body {
             // Intake put it onto the queue days ago.
             self.may_be_stored(number, body.as_bytes(), received);
-            self.queue.put(QueuedBody { received, body: body.into_bytes() }.to_json(), now);
+            self.queue.put(QueuedBody::new(received, body.into_bytes()).to_json(), now);
             self.model.since(number, now);
             return self.expect_messages();
         }
