@@ -48,7 +48,7 @@ fn a_world_that_fails_is_shown_with_the_command_that_plays_it_again_and_is_kept_
     }
     let violation = |text: &str| {
         text.lines()
-            .find(|line| line.contains("is broken"))
+            .find(|line| line.starts_with("--") && line.contains("is broken"))
             .and_then(|line| Some(line.split_once("invariant ")?.1.split_once(' ')?.0.to_owned()))
     };
     let played = simulate(&[&["--tapes", kept, "--trace"], &broken[..]].concat());

@@ -53,7 +53,7 @@ fn runs_that_would_find_nothing_can_be_skipped_and_everybody_has_the_same() {
     };
     let seed = (0..100_000).find(is_by_the_minute).expect("there is such a world");
     let [skipped, whole] = [true, false].map(|may_skip| live_with(Tapes::of(seed), Breakage::None, false, may_skip));
-    assert!(skipped.counts.skipped > skipped.counts.runs, "seed {seed}: {:?}", skipped.counts);
+    assert!(skipped.counts.skipped > skipped.counts.runs / 2, "seed {seed}: {:?}", skipped.counts);
     assert_eq!(whole.counts.skipped, 0);
     assert_eq!((skipped.violation, skipped.summary), (whole.violation, whole.summary), "seed {seed}");
     assert_eq!(skipped.counts.mails, whole.counts.mails, "seed {seed}");
@@ -77,9 +77,17 @@ fn a_mail_service_that_drops_mails_is_found_and_made_small() {
 
 #[test]
 fn each_way_of_breaking_the_protocol_is_found() {
-    for breakage in Breakage::ALL {
-        let Found { seed, worlds, outcome } = found_by(breakage);
-        let violation = outcome.violation.expect("it failed");
-        println!("{breakage:?} is found in world {worlds}, by seed {seed}: {violation}");
-    }
+    let find_each = |breakages: &[Breakage]| {
+        for breakage in breakages {
+            let Found { seed, worlds, outcome } = found_by(*breakage);
+            let violation = outcome.violation.expect("it failed");
+            println!("{breakage:?} is found in world {worlds}, by seed {seed}: {violation}");
+        }
+    };
+    // Half of them each, side by side.
+    let (some, others) = Breakage::ALL.split_at(Breakage::ALL.len() / 2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| find_each(some));
+        find_each(others);
+    });
 }
