@@ -6,7 +6,7 @@ mod http;
 
 pub use budget::{start_limit, table_limits};
 
-use crate::aws::{Queue, QueueError};
+use crate::aws::{BodyQueue, Queue, QueueError};
 use crate::clock::Chance;
 use crate::function_url::{Answer, Request};
 use crate::intake_keys::{KeyDigest, KnownKeys, Verdict};
@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// The use case.
 #[derive(Clone)]
-pub struct Intake<T> {
+pub struct Intake<T, Q = Queue> {
     /// The keys of the senders that are let in.
     pub keys: KnownKeys,
     /// The table with the leads.
@@ -31,7 +31,7 @@ pub struct Intake<T> {
     /// The state table, where the quarantine is.
     pub state: T,
     /// Takes what the tables do not.
-    pub queue: Queue,
+    pub queue: Q,
     /// Tells one attempt from another one.
     pub chance: Chance,
     /// Within which time the answer is given, whatever tables and queue do.
@@ -107,7 +107,7 @@ enum Failure {
     NoKeys,
 }
 
-impl<T: Table> Intake<T> {
+impl<T: Table, Q: BodyQueue> Intake<T, Q> {
     /// Handles a request that came at `now`, with one event in the logs. `request_id` is what a person can ask about.
     pub async fn answer(&self, request: &Request<'_>, request_id: &str, now: Timestamp) -> Answer {
         let started = Instant::now();
