@@ -17,8 +17,8 @@ pub(crate) use entity::part_name;
 pub use entity::{Damage, ETag, Entity, Value};
 pub use keys::Keys;
 pub use limits::{
-    MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS, MAX_PAGE_ROWS,
-    MAX_PROPERTIES, MAX_PROPERTY_NAME_UNITS, MAX_STRING_UNITS,
+    MAX_ANSWER_BYTES, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS,
+    MAX_PAGE_ROWS, MAX_PROPERTIES, MAX_PROPERTY_NAME_UNITS, MAX_STRING_UNITS,
 };
 pub use operation::Operation;
 pub(crate) use pages::pages;

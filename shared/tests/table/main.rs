@@ -5,7 +5,7 @@ mod stub;
 
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
 use marketplace_leads::table::{
-    ConnectionString, Damage, ETag, Entity, Keys, Operation, Query, Table as _, TableError,
+    ConnectionString, Damage, ETag, Entity, Keys, MAX_ANSWER_BYTES, Operation, Query, Table as _, TableError,
 };
 use std::time::{Duration, Instant};
 use stub::{ETAG, KEY, Reply, Stub, TIMESTAMP};
@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     request: Duration::from_secs(2),
     retries: 4,
     total: Duration::from_secs(20),
+    page_bytes: MAX_ANSWER_BYTES,
 };
 
 fn table(stub: &Stub) -> AzureTable {

@@ -106,7 +106,7 @@ def _statement(role, statement):
             if resource.rsplit(":", 1)[-1] != SENDS_TO.get(role):
                 yield f"{role}: may send to {resource}"
     if "ssm:GetParameters" in actions:
-        keys = role in ("LeadIntakeRole", "LeadValidationRole")
+        keys = role in ("LeadIntakeRole", "LeadRedeliveryRole", "LeadValidationRole")
         expected = {":parameter/marketplace-leads/storage-connection-string"}
         expected |= {":parameter/marketplace-leads/intake-keys"} if keys else set()
         if {resource[resource.index(":parameter") :] for resource in resources} != expected:

@@ -1,15 +1,19 @@
 //! The table in Azure Table storage: the only folder that names the `azure_*` crates.
 
+mod account;
 mod error;
 mod query;
 mod transport;
+
+pub use account::{Account, AccountTable};
 
 use super::checks::check_batch_size;
 use super::connection_string::Credential;
 
 use super::wire::{Outgoing, read_row};
 use super::{
-    ConnectionString, Continuation, ETag, Entity, Keys, MAX_PAGE_ROWS, Operation, Page, Query, Table, TableError,
+    ConnectionString, Continuation, ETag, Entity, Keys, MAX_ANSWER_BYTES, MAX_PAGE_ROWS, Operation, Page, Query, Table,
+    TableError,
 };
 use crate::telemetry::metric;
 use azure_core::{Continuable, RetryOptions, TransportOptions};
@@ -25,6 +29,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use transport::{Retries, RowAsText, Transport};
 
@@ -40,6 +45,8 @@ pub struct Limits {
     /// For one call with all its requests and the pauses between them. When this time is over the call ends, even in the
     /// middle of a request; what was asked may have been done.
     pub total: Duration,
+    /// The largest page that is read where it has several rows, in bytes. One above it is asked for again with fewer rows.
+    pub page_bytes: usize,
 }
 
 impl Default for Limits {
@@ -51,6 +58,7 @@ impl Default for Limits {
             request: Duration::from_secs(7),
             retries: 4,
             total: Duration::from_secs(10),
+            page_bytes: MAX_ANSWER_BYTES,
         }
     }
 }
@@ -76,8 +84,14 @@ impl AzureTables {
     /// # Errors
     /// Where the TLS client cannot be set up, or the shared access signature is malformed.
     pub fn new(connection: &ConnectionString, limits: Limits) -> Result<Self, TableError> {
+        Self::counted(connection, limits, Arc::default())
+    }
+
+    /// The same, with a counter of requests that others count with, too.
+    fn counted(connection: &ConnectionString, limits: Limits, requests: Arc<AtomicU64>) -> Result<Self, TableError> {
         let unavailable = |reason: &str| TableError::Unavailable { reason: reason.to_owned() };
-        let transport = Transport::new(limits.connect, limits.request).map_err(|failure| unavailable(failure.0))?;
+        let transport = Transport::new(limits.connect, limits.request, limits.page_bytes, requests);
+        let transport = transport.map_err(|failure| unavailable(failure.0))?;
         let credentials = match &connection.credential {
             Credential::AccountKey(key) => {
                 let key = azure_core::auth::Secret::new(key.expose().to_owned());
@@ -95,14 +109,6 @@ impl AzureTables {
             .transport(TransportOptions::new(Arc::new(transport.clone())))
             .build();
         Ok(Self { service, transport, total: limits.total })
-    }
-
-    /// The same, with a bound on the bytes of a page; a page above it is asked for again with fewer rows. For whoever reads
-    /// many pages at the same time.
-    #[must_use]
-    pub fn with_pages_of(self, bytes: usize) -> Self {
-        self.transport.bound_pages(bytes);
-        self
     }
 
     /// One of the account's tables.

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) struct Transport {
     client: reqwest::Client,
     requests: Arc<AtomicU64>,
     /// The largest answer that is read where it may have several rows, in bytes.
-    most_page_bytes: Arc<AtomicUsize>,
+    page_bytes: usize,
     /// How far the service's clock was ahead of ours at its last answer; `None` before the first answer.
     clock_offset: Arc<Mutex<Option<SignedDuration>>>,
 }
@@ -47,7 +47,13 @@ pub(super) struct RowAsText {
 }
 
 impl Transport {
-    pub(super) fn new(connect_timeout: Duration, request_timeout: Duration) -> Result<Self, TransportFailure> {
+    /// `page_bytes` bounds an answer that may have several rows; `requests` counts the requests.
+    pub(super) fn new(
+        connect_timeout: Duration,
+        request_timeout: Duration,
+        page_bytes: usize,
+        requests: Arc<AtomicU64>,
+    ) -> Result<Self, TransportFailure> {
         let client = reqwest::Client::builder()
             .http1_only()
             .tcp_nodelay(true)
@@ -56,12 +62,7 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|_| TransportFailure("the TLS client could not be set up"))?;
-        Ok(Self {
-            client,
-            requests: Arc::default(),
-            most_page_bytes: Arc::new(MAX_ANSWER_BYTES.into()),
-            clock_offset: Arc::default(),
-        })
+        Ok(Self { client, requests, page_bytes, clock_offset: Arc::default() })
     }
 
     /// How many requests were sent, retries included.
@@ -69,17 +70,12 @@ impl Transport {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Bounds answers that may have several rows, for all clones. Another answer may still be as large as
-    /// [`MAX_ANSWER_BYTES`]: a single row cannot be asked for in parts.
-    pub(super) fn bound_pages(&self, bytes: usize) {
-        self.most_page_bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    /// How large the answer to a request may be.
+    /// How large the answer to a request may be. A single row cannot be asked for in parts, so only pages of several rows are
+    /// bounded further.
     fn most_bytes(&self, request: &Request) -> usize {
         let is_page = *request.method() == Method::Get && request.url().path().ends_with("()");
         let is_of_one_row = request.url().query_pairs().any(|(name, value)| name == "$top" && value == "1");
-        if is_page && !is_of_one_row { self.most_page_bytes.load(Ordering::Relaxed) } else { MAX_ANSWER_BYTES }
+        if is_page && !is_of_one_row { self.page_bytes } else { MAX_ANSWER_BYTES }
     }
 
     /// How far the service's clock was ahead of ours at its last answer, to about a second.
