@@ -3,6 +3,7 @@
 //! It also keeps secrets and personal data out of errors: addresses (which hold signatures), headers and bodies never get
 //! into one.
 
+use super::Limits;
 use crate::table::limits::MAX_ANSWER_BYTES;
 use azure_core::error::ErrorKind;
 use azure_core::headers::{ACCEPT, ERROR_CODE, HeaderName, HeaderValue, Headers, SERVER};
@@ -47,31 +48,24 @@ pub(super) struct RowAsText {
 }
 
 impl Transport {
-    /// `page_bytes` bounds an answer that may have several rows; `requests` counts the requests.
-    pub(super) fn new(
-        connect_timeout: Duration,
-        request_timeout: Duration,
-        page_bytes: usize,
-        requests: Arc<AtomicU64>,
-    ) -> Result<Self, TransportFailure> {
+    /// `requests` counts them.
+    pub(super) fn new(limits: Limits, requests: Arc<AtomicU64>) -> Result<Self, TransportFailure> {
         let client = reqwest::Client::builder()
             .http1_only()
             .tcp_nodelay(true)
-            .connect_timeout(connect_timeout)
-            .timeout(request_timeout)
+            .connect_timeout(limits.connect)
+            .timeout(limits.request)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|_| TransportFailure("the TLS client could not be set up"))?;
-        Ok(Self { client, requests, page_bytes, clock_offset: Arc::default() })
+        Ok(Self { client, requests, page_bytes: limits.page_bytes, clock_offset: Arc::default() })
     }
 
     /// How many requests were sent, retries included.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
-
-    /// How large the answer to a request may be. A single row cannot be asked for in parts, so only pages of several rows are
-    /// bounded further.
+    /// How large the answer to a request may be.
     fn most_bytes(&self, request: &Request) -> usize {
         let is_page = *request.method() == Method::Get && request.url().path().ends_with("()");
         let is_of_one_row = request.url().query_pairs().any(|(name, value)| name == "$top" && value == "1");
