@@ -1,7 +1,7 @@
 //! Who gets which lead.
 
 use super::collect::Item;
-use super::log::{LabelledRoutes, Target};
+use super::log::{LabelledRoutes, Owed, Target};
 use super::{Notifier, NotifierSettings};
 use crate::address::{DestinationName, MailAddress};
 use crate::lead::Lead;
@@ -17,6 +17,12 @@ impl<T, M> Notifier<T, M> {
             Item::Lead(stored) => targets(&stored.lead, &self.settings),
             Item::Unreadable(_) | Item::Quarantined(_) => vec![Target::mail(DEFAULT_ROUTE)],
         }
+    }
+
+    /// The same, each with whether it is to go out at once.
+    pub(super) fn owed_to(&self, item: &Item) -> Vec<Owed> {
+        let is_urgent = |target: &Target| item.lead().is_some_and(|stored| self.is_urgent(&stored.lead, target));
+        self.targets_of(item).into_iter().map(|target| Owed { is_urgent: is_urgent(&target), target }).collect()
     }
 
     /// The recipients of mails to a target, as the settings are now. Where its route or its destination is gone, they are the
@@ -35,7 +41,7 @@ impl<T, M> Notifier<T, M> {
     }
 
     /// A route of the settings, by its stable id, or else the one that had this id before it was given one.
-    fn route(&self, id: &str) -> Option<&Route> {
+    pub(super) fn route(&self, id: &str) -> Option<&Route> {
         let routes = &self.settings.mail.routes;
         routes.iter().find(|route| route.id == id).or_else(|| routes.iter().find(|route| route.answers_to(id)))
     }

@@ -15,7 +15,7 @@ pub(crate) mod variables;
 
 pub use groups::{Mail, PartialMail, PartialSchedule, PartialStorage, Schedule, Storage};
 pub use routes::{MAX_CHANNELS, Route};
-pub use values::MailOrDrop;
+pub use values::{MailOrDrop, UrgentAction};
 pub use variables::{Expected, Fallback, VARIABLES, Variable};
 
 use crate::secret::SecretSource;

@@ -37,12 +37,14 @@ pub struct Route {
     pub window: Option<Window>,
     /// Whose clock cadence and window mean; `None`: that of the mails.
     pub zone: Option<TimeZone>,
+    /// Whether urgent leads go to it at once, whatever its cadence is.
+    pub urgent_at_once: bool,
     /// Whether it takes leads that must not be contacted. What no route takes is the default recipients'.
     pub do_not_contact: MailOrDrop,
 }
 
-/// Reads a JSON array of routes.
-pub(super) fn routes(text: &str) -> Result<Vec<Route>, String> {
+/// Reads a JSON array of routes. The error says what is wrong as the rest of a sentence that begins with its name.
+fn parse_all(text: &str) -> Result<Vec<Route>, String> {
     let routes: Vec<Value> = serde_json::from_str(text).map_err(|error| {
         if error.is_data() {
             "is JSON, but not an array".to_owned()
@@ -70,6 +72,15 @@ pub(super) fn routes(text: &str) -> Result<Vec<Route>, String> {
 }
 
 impl Route {
+    /// Reads a JSON array of routes.
+    ///
+    /// # Errors
+    /// What is wrong with them, as the rest of a sentence that begins with where they are kept. Holds nothing of their text
+    /// but the names of fields.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, String> {
+        parse_all(text)
+    }
+
     /// Whether what waits under an id is this route's: also what waits since before it was given one.
     pub fn answers_to(&self, id: &str) -> bool {
         self.id == id || derived_id(self.name.as_deref(), &self.offers, &self.actions) == id
@@ -82,7 +93,8 @@ impl Route {
 }
 
 fn route(json: &Value) -> Result<Route, String> {
-    const FIELDS: [&str; 9] = ["id", "name", "offers", "actions", "to", "cadence", "window", "zone", "doNotContact"];
+    const FIELDS: [&str; 10] =
+        ["id", "name", "offers", "actions", "to", "cadence", "window", "zone", "urgentAtOnce", "doNotContact"];
     let fields = Fields(json.as_object().ok_or("is not an object")?);
     if let Some(unknown) = fields.0.keys().find(|name| !FIELDS.contains(&name.as_str())) {
         // The name of a field may be an address that was put in the wrong place. It is shown only where it cannot be one.
@@ -108,6 +120,10 @@ fn route(json: &Value) -> Result<Route, String> {
         window: fields
             .parsed("window", |text| Window::parse(text).map_err(|error| format!("{error} ({})", Window::EXPECTED)))?,
         zone: fields.parsed("zone", values::time_zone)?,
+        urgent_at_once: match fields.0.get("urgentAtOnce") {
+            None | Some(Value::Null) => true,
+            Some(value) => value.as_bool().ok_or("has a \"urgentAtOnce\" that is neither true nor false")?,
+        },
         do_not_contact: fields.parsed("doNotContact", values::mail_or_drop)?.unwrap_or(MailOrDrop::Mail),
     })
 }

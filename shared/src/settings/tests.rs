@@ -52,7 +52,10 @@ fn defaults_are_those_of_the_table_of_settings() {
     assert_eq!((mail.test_leads, mail.do_not_contact), (MailOrDrop::Mail, MailOrDrop::Mail));
     assert_eq!(settings.digest_size, 100);
     let schedule = settings.schedule;
-    assert_eq!((schedule.interval, schedule.overlap, schedule.first_lookback), (minutes(60), minutes(10), minutes(60)));
+    assert_eq!((schedule.interval, schedule.overlap, schedule.first_lookback), (minutes(1), minutes(10), minutes(60)));
+    assert_eq!((mail.cadence, mail.routes_parameter), (Cadence::EveryMinutes(60), None));
+    let urgent: Vec<_> = mail.urgent.iter().map(|action| (action.code.as_str(), action.needs_note)).collect();
+    assert_eq!(urgent, [("PLT", false), ("Create", false), ("INS", true)]);
     assert_eq!((schedule.sweep, schedule.silence), (Some(days(1)), Some(days(7))));
     assert_eq!((settings.contact_window, settings.retention), (days(180), days(90)));
     let intake = IntakeSettings::from_pairs(right()).unwrap();
@@ -72,7 +75,8 @@ fn an_empty_variable_counts_as_not_set_and_zero_switches_off() {
     ]);
     assert_eq!((settings.storage.table.as_str(), settings.mail.configuration_set), ("MarketplaceLeads", None));
     assert_eq!((settings.schedule.sweep, settings.schedule.silence), (None, None));
-    assert_eq!(settings.schedule.first_lookback, Duration::from_secs(15 * 60), "the first lookback is the interval");
+    assert_eq!(settings.schedule.interval, Duration::from_secs(15 * 60));
+    assert_eq!(notifier(&[("LEADS_URGENT_ACTIONS", "None")]).mail.urgent, []);
 }
 
 #[test]
@@ -118,6 +122,7 @@ fn routes_are_read() {
             cadence: None,
             window: None,
             zone: None,
+            urgent_at_once: true,
             do_not_contact: MailOrDrop::Mail,
         }
     };
@@ -131,7 +136,7 @@ fn routes_are_read() {
 #[test]
 fn a_route_has_an_id_destinations_and_times_of_its_own() {
     let json = r#"[{"id":"sales-1","name":"Sales","to":["a@contoso.com","crm","teams-1","crm"],"cadence":"daily at 08:30 on mon-fri",
-                    "window":"08:00-18:00","zone":"Europe/Berlin","doNotContact":"drop"}]"#;
+                    "window":"08:00-18:00","zone":"Europe/Berlin","urgentAtOnce":false,"doNotContact":"drop"}]"#;
     let routes = notifier(&[("LEADS_ROUTES", json)]).mail.routes;
     let [route] = routes.as_slice() else { panic!("one route") };
     assert_eq!((route.id.as_str(), texts(&route.to)), ("sales-1", vec!["a@contoso.com".to_owned()]));
@@ -139,7 +144,7 @@ fn a_route_has_an_id_destinations_and_times_of_its_own() {
     assert_eq!(route.cadence, Cadence::parse("daily at 08:30 on mon-fri").ok());
     assert_eq!(route.window, Window::parse("08:00-18:00").ok());
     assert_eq!(route.zone, TimeZone::get("Europe/Berlin").ok());
-    assert_eq!(route.do_not_contact, MailOrDrop::Drop);
+    assert_eq!((route.urgent_at_once, route.do_not_contact), (false, MailOrDrop::Drop));
     assert!(route.answers_to("sales-1") && route.answers_to("name sales") && !route.answers_to("default"));
 }
 
@@ -208,7 +213,12 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
         ("LEADS_DO_NOT_CONTACT", "yes", "is neither"),
         ("LEADS_DIGEST_SIZE", "0", "is less than 1"),
         ("LEADS_DIGEST_SIZE", "many", "not a whole number"),
+        ("LEADS_ROUTES_PARAMETER", "a b", "other characters"),
+        ("LEADS_CADENCE", "hourly", "none of the forms"),
+        ("LEADS_URGENT_ACTIONS", "PLT, Create", "something else than codes"),
+        ("LEADS_URGENT_ACTIONS", "INS+notes", "something else than codes"),
         ("LEADS_INTERVAL_MINUTES", "-5", "not a whole number"),
+        ("LEADS_INTERVAL_MINUTES", "30", "is none of them"),
         ("LEADS_OVERLAP_MINUTES", "1441", "is more than 1440"),
         ("LEADS_FIRST_LOOKBACK_MINUTES", "1.5", "not a whole number"),
         ("LEADS_SWEEP_HOURS", "off", "not a whole number"),
@@ -286,10 +296,7 @@ fn a_schedule_that_is_wrong_in_part_has_defaults_for_the_rest() {
         ("LEADS_SILENCE_DAYS", "much"),
     ]));
     let (schedule, defaults) = (settings.schedule.or_defaults(), notifier(&[]).schedule);
-    assert_eq!(
-        (schedule.interval, schedule.first_lookback),
-        (Duration::from_secs(15 * 60), Duration::from_secs(15 * 60))
-    );
+    assert_eq!((schedule.interval, schedule.first_lookback), (Duration::from_secs(15 * 60), defaults.first_lookback));
     assert_eq!(
         (schedule.overlap, schedule.sweep, schedule.silence),
         (defaults.overlap, defaults.sweep, defaults.silence)

@@ -251,7 +251,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         let now = self.now();
         let age = |time: Option<Timestamp>| time.map_or(0.0, |time| now.duration_since(time).as_secs_f64().max(0.0));
-        metrics::histogram!(metric::OLDEST_OWED_AGE).record(age(record.oldest_owed));
+        metrics::histogram!(metric::OLDEST_OWED_AGE).record(age(record.overdue_since));
         // Runs that are further apart than patrols are due cannot patrol more often.
         let due = self.patrol_interval().max(span(self.settings.schedule.interval)).as_secs_f64();
         metrics::histogram!(metric::PATROL_LAG).record(age(record.patrolled_since) / due);
