@@ -64,6 +64,8 @@ pub mod metric {
     pub const PATROL_LAG: &str = "PatrolLag";
     /// Runs of the notifier that ended well.
     pub const NOTIFIER_RUNS: &str = "NotifierRuns";
+    /// Times that the notifier could not read its routes, or could make no sense of them.
+    pub const ROUTES_NOT_READ: &str = "RoutesNotRead";
     /// Rows of a table without readable keys, left out of the pages that they stood in.
     pub const ROWS_LEFT_OUT: &str = "RowsLeftOut";
     /// Starts of an execution environment.
@@ -72,7 +74,8 @@ pub mod metric {
     /// None is a gauge, because the collector would write a gauge's last value again at the end of each later invocation.
     pub const DISTRIBUTIONS: [&str; 3] = [INTAKE_LATENCY, OLDEST_OWED_AGE, PATROL_LAG];
     /// Every name.
-    pub const ALL: [&str; 19] = [
+    pub const ALL: [&str; 20] = [
+        ROUTES_NOT_READ,
         LEADS_STORED,
         LEADS_DUPLICATE,
         LEADS_QUEUED,

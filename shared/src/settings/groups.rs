@@ -53,6 +53,12 @@ macro_rules! group {
             }
         }
 
+        impl From<$complete> for $partial {
+            fn from(complete: $complete) -> Self {
+                Self { $($field: Some(complete.$field),)* }
+            }
+        }
+
         /// Shows no value: there can be people among them.
         impl fmt::Debug for $complete {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
