@@ -197,7 +197,7 @@ async fn send_test(
     };
     let stored = test_row(now);
     let digest = Digest {
-        id: format!("validation-{}", stored.row_key),
+        id: format!("validation-{}", stored.keys.row),
         occasion: Occasion::New,
         is_redirected: false,
         leads: vec![DigestLead { stored, history: Vec::new() }],
