@@ -7,7 +7,7 @@ use crate::mail::{Digest, DigestLead, Mailer, Occasion, PastAction, render};
 use crate::notify::log::{DigestIds, Target};
 use crate::notify::routing::DEFAULT_ROUTE;
 use crate::notify::{Notifier, NotifyError};
-use crate::table::Table;
+use crate::table::{Keys, Table};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -71,8 +71,7 @@ fn made_up(id: String, now: Timestamp) -> Digest {
     };
     let stored = StoredLead {
         lead,
-        partition_key: Day::of(now).partition_key(),
-        row_key: "made-up".to_owned(),
+        keys: Keys::new(Day::of(now).partition_key(), "made-up"),
         timestamp: Some(now),
         received: None,
         origin: Origin::Table,
