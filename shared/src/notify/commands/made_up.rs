@@ -75,6 +75,7 @@ fn made_up(id: String, now: Timestamp) -> Digest {
         timestamp: Some(now),
         received: None,
         origin: Origin::Table,
+        same_request: None,
     };
     Digest {
         id,
