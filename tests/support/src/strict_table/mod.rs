@@ -22,7 +22,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use clock::Clock;
+pub use clock::{Clock, DateHeader};
 pub use faults::{Asked, Chooser, Fault};
 pub use refusal::Refusal;
 pub use request::Operation;
@@ -228,6 +228,11 @@ impl StrictTable {
     /// Sets the service's clock.
     pub fn set_clock(&self, clock: Clock) {
         self.service.lock().store.clock = clock;
+    }
+
+    /// Sets what the header `Date` of its answers tells.
+    pub fn set_date_header(&self, date: DateHeader) {
+        self.service.lock().date = date;
     }
 
     /// What time it is for the service.
