@@ -7,7 +7,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::Url;
 
-/// A queue. Clones share one client. It is built with the first request, since most instances never need it.
+/// The port to a queue that takes bodies which could not be stored.
+pub trait BodyQueue: Send + Sync {
+    /// Puts a body onto the queue.
+    ///
+    /// # Errors
+    /// Where the queue does not take it. It may be there nevertheless.
+    fn send(&self, body: &QueuedBody) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
+/// A queue of SQS. Clones share one client. It is built with the first request, since most instances never need it.
 #[derive(Clone)]
 pub struct Queue {
     config: SdkConfig,
@@ -24,16 +33,6 @@ impl Queue {
     /// The queue at this URL. Nothing is sent yet.
     pub fn new(config: SdkConfig, url: Url) -> Self {
         Self { config, url, client: Arc::default() }
-    }
-
-    /// Puts a body onto the queue.
-    ///
-    /// # Errors
-    /// Where SQS does not take it. It may be there nevertheless.
-    pub async fn send(&self, body: &QueuedBody) -> Result<(), QueueError> {
-        let client = self.client.get_or_init(|| aws_sdk_sqs::Client::new(&self.config));
-        let request = client.send_message().queue_url(self.url.as_str()).message_body(body.to_json());
-        request.send().await.map(drop).map_err(|error| QueueError(error_code(&error)))
     }
 
     /// How many messages are on it, and how long it keeps them. SQS gives the age of the oldest message as a metric only,
@@ -58,6 +57,14 @@ impl Queue {
             arn: attributes.get(&QueueAttributeName::QueueArn).cloned(),
             dead_letter_arn: redrive.and_then(|redrive| Some(redrive["deadLetterTargetArn"].as_str()?.to_owned())),
         })
+    }
+}
+
+impl BodyQueue for Queue {
+    async fn send(&self, body: &QueuedBody) -> Result<(), QueueError> {
+        let client = self.client.get_or_init(|| aws_sdk_sqs::Client::new(&self.config));
+        let request = client.send_message().queue_url(self.url.as_str()).message_body(body.to_json());
+        request.send().await.map(drop).map_err(|error| QueueError(error_code(&error)))
     }
 }
 

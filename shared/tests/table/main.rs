@@ -5,7 +5,7 @@ mod replies;
 
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
 use marketplace_leads::table::{
-    ConnectionString, Damage, ETag, Entity, Keys, Operation, Query, Table as _, TableError,
+    ConnectionString, Damage, ETag, Entity, Keys, MAX_ANSWER_BYTES, Operation, Query, Table as _, TableError,
 };
 use replies::{ETAG, KEY, TIMESTAMP};
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ const LIMITS: Limits = Limits {
     request: Duration::from_secs(2),
     retries: 4,
     total: Duration::from_secs(20),
+    page_bytes: MAX_ANSWER_BYTES,
 };
 
 fn table(stub: &ScriptedServer) -> AzureTable {

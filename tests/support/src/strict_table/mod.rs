@@ -107,6 +107,11 @@ pub struct Counters {
     pub bytes_sent: u64,
     /// Connections that were opened.
     pub connections: u64,
+    /// The most requests that were in flight at the same time.
+    pub most_in_flight: u64,
+    /// How many requests were in flight when one came, itself included, summed over all requests. Divided by
+    /// [`requests`](Self::requests) it is how many a request met on average.
+    pub in_flight_met: u64,
 }
 
 /// A running service. Dropping it closes its port.

@@ -37,6 +37,28 @@ pub(crate) struct Changing {
     pub(crate) date: DateHeader,
     /// Requests since the start, for their ids.
     requests: u64,
+    /// Requests that came and are not answered yet.
+    in_flight: u64,
+}
+
+/// A request that is in flight, until it is answered or its client is gone.
+struct InFlight(Arc<Service>);
+
+impl InFlight {
+    fn begin(service: &Arc<Service>) -> Self {
+        let mut state = service.lock();
+        state.in_flight += 1;
+        let in_flight = state.in_flight;
+        state.counters.most_in_flight = state.counters.most_in_flight.max(in_flight);
+        state.counters.in_flight_met += in_flight;
+        Self(service.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.lock().in_flight -= 1;
+    }
 }
 
 impl Service {
@@ -98,6 +120,7 @@ impl Server {
 }
 
 async fn answer(State(service): State<Arc<Service>>, request: axum::extract::Request) -> Response<Body> {
+    let _in_flight = InFlight::begin(&service);
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MAX_BATCH_BYTES).await;
     let (number, request_id) = {
