@@ -149,7 +149,8 @@ fn tests_are_found_however_they_are_written() {
     assert_eq!(rust_tests(made).into_iter().collect::<Vec<_>>(), ["the_first_one", "the_last_one"]);
     let python = "def roles(view):\n    def inner():\n        pass\n\ndef _helper():\n    pass\n";
     assert_eq!(python_checks(python).into_iter().collect::<Vec<_>>(), ["roles"]);
-    let python = "class Keys(CommandTest):\n    def test_one(self):\n        pass\n\n    def begin(self):\n        pass\n";
+    let python =
+        "class Keys(CommandTest):\n    def test_one(self):\n        pass\n\n    def begin(self):\n        pass\n";
     assert_eq!(python_tests(python).into_iter().collect::<Vec<_>>(), ["test_one"]);
 }
 
