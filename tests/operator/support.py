@@ -141,6 +141,7 @@ class CommandTest(unittest.TestCase):
         patches = [mock.patch.dict(os.environ, environment, clear=True)]
         patches += [mock.patch.object(module, "PAUSE", 0) for module in (stack, functions, setup)]
         patches.append(mock.patch.object(looking, "POLL", 0))
+        patches.append(mock.patch.object(looking, "SQS_PAUSE", 0))
         # Without a process for each call these tests take a tenth of the time.
         patches.append(mock.patch("subprocess.run", self.call_stub))
         for patch in patches:

@@ -5,7 +5,7 @@ import datetime
 import json
 import unittest
 
-from support import DEPLOYED, PARAMETERS, REPORT, CommandTest, error, function
+from support import DEPLOYED, OUTPUTS, PARAMETERS, REPORT, CommandTest, error, function
 
 from leads import storage  # noqa: E402
 
@@ -327,6 +327,23 @@ class IntakeKey(CommandTest):
             self.assertNotEqual(outcome.status, 0)
             self.assertEqual(self.written(outcome), [])
             self.assertIn(said, outcome.out + outcome.err)
+
+    def test_a_queue_counts_as_empty_only_if_every_count_says_so_and_dead_letters_are_asked_about(self):
+        both = parameter(KEYS, f"{self.FIRST},{self.SECOND}")
+        late = [
+            dict(EMPTY, times=3),
+            {"call": "sqs get-queue-attributes", "answer": {"Attributes": {"ApproximateNumberOfMessagesDelayed": "2"}}},
+        ]
+        outcome = self.run_command("--yes", "rotate", "intake-key", "--finish", rules=[both, PUT] + late)
+        self.assertIn("2 leads still in the queue", outcome.err)
+        dead = {
+            "call": "sqs get-queue-attributes",
+            "when": {"QueueUrl": OUTPUTS["LeadDeadLetterQueueUrl"]},
+            "answer": {"Attributes": {"ApproximateNumberOfMessages": "1"}},
+        }
+        outcome = self.run_command("rotate", "intake-key", "--finish", rules=[both, PUT, dead, EMPTY], typed="no\n")
+        self.assertEqual((outcome.status, self.written(outcome)), (1, []))
+        self.assertIn("1 lead in the dead-letter queue", outcome.err)
 
     def test_a_rotation_can_be_taken_back_before_and_after_its_end(self):
         history = {

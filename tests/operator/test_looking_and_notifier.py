@@ -8,7 +8,9 @@ from support import DEPLOYED, RECORD, REPORT, CommandTest, error, function
 
 ATTRIBUTES = {"Attributes": {"ApproximateNumberOfMessages": "2", "ApproximateNumberOfMessagesNotVisible": "1"}}
 SCHEDULE = {"State": "ENABLED", "ScheduleExpression": "rate(1 hour)"}
+RESOURCES = [{"ResourceType": "AWS::CloudWatch::Alarm", "PhysicalResourceId": "leads-lead-intake-401"}]
 QUIET = [
+    {"call": "cloudformation list-stack-resources", "answer": {"StackResourceSummaries": RESOURCES}},
     {"call": "cloudwatch describe-alarms", "answer": {"MetricAlarms": []}},
     {"call": "scheduler get-schedule", "answer": SCHEDULE},
     {"call": "sqs get-queue-attributes", "answer": {"Attributes": {}}},
@@ -218,6 +220,14 @@ class Looking(CommandTest):
             self.run_command("status", rules=[{"call": "sqs get-queue-attributes", "answer": ATTRIBUTES}] + QUIET).out,
         )
 
+    def test_an_alarm_of_another_stack_with_the_same_beginning_does_not_count(self):
+        other = {
+            "call": "cloudwatch describe-alarms",
+            "answer": {"MetricAlarms": [{"AlarmName": "leads-test-lead-intake-401"}]},
+        }
+        outcome = self.run_command("status", rules=[other] + QUIET)
+        self.assertEqual((outcome.status, "No alarm is on." in outcome.out), (0, True))
+
     def test_validation_is_asked_for_what_was_said_and_its_report_is_printed(self):
         for arguments, event, answer, status in [
             ([], {}, REPORT, 0),
@@ -271,7 +281,7 @@ class Looking(CommandTest):
         self.assertEqual(outcome.out, "first\nsecond\n")
         self.assertEqual(
             outcome.one("logs filter-log-events")["request"],
-            {"logGroupName": "/aws/lambda/leads-lead-intake", "startTime": 1793664000000, "interleaved": True},
+            {"logGroupName": "/aws/lambda/leads-lead-intake", "startTime": 1793664000000},
         )
         missing = {
             "call": "logs filter-log-events",

@@ -12,7 +12,7 @@ import unittest
 from unittest import mock
 
 from support import DEPLOYED, OUTPUTS, PARAMETERS, RECORD, REPORT, CommandTest, described, error, function
-from test_changing import CHANGE_SET, CONNECTION, EMPTY, KEYS, NEW, OLD, PUT, STORAGE, missing, parameter
+from test_changing import CHANGE_SET, CONNECTION, EMPTY, KEYS, NEW, OLD, PUT, RESTART, STORAGE, missing, parameter
 
 from leads import export, functions, release, words  # noqa: E402
 
@@ -279,6 +279,41 @@ class Setup(ReleaseTest):
             (1, {"EmailIdentity": "contoso.example"}),
         )
         self.assertIn("t2._domainkey.contoso.example  CNAME  t2.dkim.amazonses.com", outcome.out)
+        self.assertEqual(self.posted, [])
+
+    def test_the_first_lead_is_sent_once_and_waited_for_until_it_was_mailed(self):
+        failing = dict(
+            function("notifier", {"errorMessage": "SES is paused"}, command="run"),
+            answer={"FunctionError": "Unhandled"},
+        )
+        outcome = self.run_command("--yes", *GIVEN, rules=[failing] + self.setup_rules())
+        self.assertEqual((outcome.status, len(self.posted)), (1, 1))
+        self.assertIn("its mail did not go out: leads-lead-notifier could not do it: SES is paused", outcome.err)
+        deployed = [
+            {"call": "cloudformation describe-stacks", "answer": described(parameters=self.answers()["parameters"])}
+        ]
+        outcome = self.run_command("--yes", "setup", rules=[parameter(KEYS, KEY)] + deployed + self.setup_rules())
+        self.assertEqual(
+            (outcome.status, len(self.posted), self.answers()["first_lead"]["mailed"]), (0, 1, True), outcome.err
+        )
+
+    def test_where_test_leads_are_in_no_mail_none_is_sent(self):
+        self.make_release(
+            **{"template.yaml": TEMPLATE.replace("Resources:", "  TestLeads:\n    Default: mail\nResources:")}
+        )
+        outcome = self.run_command("--yes", *GIVEN, "--set", "TestLeads=drop", rules=self.setup_rules())
+        self.assertEqual((outcome.status, self.posted), (0, []), outcome.err)
+
+    def test_another_connection_string_makes_the_functions_start_afresh(self):
+        deployed = [{"call": "cloudformation describe-stacks", "answer": described()}, parameter(KEYS, KEY)] + RESTART
+        other = CONNECTION.replace(OLD, NEW)
+        for given, restarts in [(other, 5), (CONNECTION, 0)]:
+            outcome = self.run_command(
+                "--yes", *GIVEN, "--connection-string", rules=deployed + self.setup_rules(), piped=given + "\n"
+            )
+            self.assertEqual(
+                (outcome.status, len(outcome.of("lambda update-function-configuration"))), (0, restarts), outcome.err
+            )
 
     def test_what_an_account_lacks_is_taken_into_account(self):
         small = {
@@ -303,6 +338,8 @@ class Setup(ReleaseTest):
         self.assertEqual((given["ReserveConcurrency"], given["SandboxRecipient"]), ("false", "me@elsewhere.example"))
         self.assertIn("SES is in its sandbox", outcome.err)
         self.assertIn("SES has paused sending", outcome.err)
+        old = {"call": "--version", "answer": "aws-cli/2.7.1 Python/3.9"}
+        self.assertIn("2.7.1 is too old", self.run_command("--yes", *GIVEN, rules=[old] + self.setup_rules()).err)
         unreached = {"call": "sesv2 get-account", "error": "Could not connect to the endpoint URL: x"}
         self.assertIn(
             "SES cannot be reached in eu-west-1",

@@ -7,7 +7,7 @@ What was begun is seen in SSM and in the answers, so that an interrupted rotatio
 import secrets
 
 from . import functions, parameters, storage
-from .looking import queue_counts, validated
+from .looking import queue_urls, surely, validated
 from .words import Problem, count
 
 UNKNOWN = "Begin with: leads rotate {0}"
@@ -72,12 +72,19 @@ def finish_intake(session):
     name, keys = intake_keys(session)
     if len(keys) == 1:
         raise Problem("only one key is valid: there is no old one to end", UNKNOWN.format("intake-key"))
-    waiting = queue_counts(session)["LeadQueueUrl"]
-    if waiting:
+    counts = surely(session, queue_urls(session))
+    if counts["LeadQueueUrl"]:
         raise Problem(
-            f"{count(waiting, 'lead')} still in the queue, perhaps with the old key",
+            f"{count(counts['LeadQueueUrl'], 'lead')} still in the queue, perhaps with the old key",
             "Wait until leads status says that the queue is empty.",
         )
+    dead = counts["LeadDeadLetterQueueUrl"]
+    if dead and not session.screen.confirm(
+        f"{count(dead, 'lead')} in the dead-letter queue. Those that came while nobody knew the keys are dropped if"
+        " they are sent back after the old key has ended. Go on?"
+    ):
+        session.screen.result({"keys": 2}, ["Nothing was changed: both keys stay valid."])
+        return 1
     if not session.screen.confirm(
         "Does every offer in Partner Center have the new address, and have their test leads come?"
     ):

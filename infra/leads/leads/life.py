@@ -3,7 +3,7 @@
 import os
 
 from . import functions, notifier, parameters, release, settings
-from .looking import queue_counts, queue_urls, validated
+from .looking import is_gone, queue_urls, surely, validated
 from .words import Problem, count, listed
 
 
@@ -108,13 +108,13 @@ def remove(session):
     screen.say("Removing the stack; this takes some minutes …")
     session.stack.delete()
     if is_whole:
-        counts = queue_counts(session, queues)
+        counts = surely(session, queues)
     kept = []
     for output, url in queues.items():
-        if counts.get(output):
+        if counts[output]:
             kept.append(url)
-        elif counts.get(output) == 0:
-            session.aws.call("sqs", "delete-queue", {"QueueUrl": url})
+        else:
+            delete_queue(session, url)
     # Redelivery by hand needs the connection string as long as leads wait.
     removed = [] if kept else parameters.remove(session, names[:10])
     for at in range(10, 0 if kept else len(names), 10):
@@ -138,3 +138,12 @@ def remove(session):
     lines.append("  SES's identities: aws sesv2 delete-email-identity, if nothing else sends with them")
     screen.result({"removed": True, "kept_queues": kept, "removed_parameters": removed}, lines)
     return 0
+
+
+def delete_queue(session, url):
+    """Deletes a queue that may be gone already."""
+    try:
+        session.aws.call("sqs", "delete-queue", {"QueueUrl": url})
+    except Problem as problem:
+        if not is_gone(problem):
+            raise

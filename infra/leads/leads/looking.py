@@ -23,17 +23,23 @@ NAMES = {
     "export": "ExportFunction",
 }
 POLL = 3.0
+SQS_PAUSE = 20.0
 
 
 def queue_urls(session):
     return {output: session.stack.output(output) for output, _ in QUEUES}
 
 
+def is_gone(problem):
+    """Whether SQS says that there is no such queue; it has two names for that."""
+    return "NonExistentQueue" in str(problem.code) or problem.code == "QueueDoesNotExist"
+
+
 def queue_counts(session, urls=None):
     """How many messages wait or are being tried, by the output that names the queue; None where there is no such
     queue.
     """
-    attributes = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
     counts = {}
     for output, url in (urls or queue_urls(session)).items():
         try:
@@ -42,22 +48,40 @@ def queue_counts(session, urls=None):
             ).get("Attributes", {})
             counts[output] = sum(int(found.get(name, 0)) for name in attributes)
         except Problem as problem:
-            if "NonExistentQueue" not in str(problem.code) and problem.code != "QueueDoesNotExist":
+            if not is_gone(problem):
                 raise
             counts[output] = None
     return counts
 
 
+def surely(session, urls):
+    """The counts of queues for what must not be done while something is in them. SQS counts roughly, and is right within
+    a minute: the largest of several counts is taken.
+    """
+    session.screen.say("Counting what is in the queues; this takes a minute …")
+    counts = queue_counts(session, urls)
+    for _ in range(3):
+        time.sleep(SQS_PAUSE)
+        again = queue_counts(session, urls)
+        counts = {output: max(counts[output] or 0, again[output] or 0) for output in counts}
+    return counts
+
+
 def alarms(session):
+    """The stack's own alarms that are on. Another stack's names may begin with the same letters."""
+    which = {"StackName": session.stack.name}
+    resources = session.aws.call("cloudformation", "list-stack-resources", which).get("StackResourceSummaries", [])
+    own = {r.get("PhysicalResourceId") for r in resources if r["ResourceType"] == "AWS::CloudWatch::Alarm"}
     request = {"AlarmNamePrefix": f"{session.stack.name}-", "StateValue": "ALARM"}
     found = session.aws.call("cloudwatch", "describe-alarms", request).get("MetricAlarms", [])
     return [
         {
-            "name": a["AlarmName"],
-            "description": a.get("AlarmDescription", ""),
-            "since": str(a.get("StateUpdatedTimestamp", "")),
+            "name": alarm["AlarmName"],
+            "description": alarm.get("AlarmDescription", ""),
+            "since": str(alarm.get("StateUpdatedTimestamp", "")),
         }
-        for a in found
+        for alarm in found
+        if alarm["AlarmName"] in own
     ]
 
 
@@ -199,7 +223,7 @@ def logs(session):
     group = f"/aws/lambda/{session.stack.output(NAMES[options.function])}"
     begin, seen, events = moment(options.since, now), set(), []
     while True:
-        request = {"logGroupName": group, "startTime": begin, "interleaved": True}
+        request = {"logGroupName": group, "startTime": begin}
         try:
             page = session.aws.call("logs", "filter-log-events", request, limit=120).get("events", [])
         except Problem as problem:

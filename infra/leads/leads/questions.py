@@ -23,11 +23,16 @@ WITHOUT_URLS = (
 # Intake and notifier reserve 21 instances; AWS lets nobody reserve the last 100.
 RESERVED, LEFT = 21, 100
 PREFIX = "/marketplace-leads"
+# The first versions that know EventBridge Scheduler.
+OLDEST = {1: (1, 27, 10), 2: (2, 8, 12)}
 
 
 def facts(session):
     """What is there: the account, the CLI, SES, concurrency, the stack. Reads only."""
-    found = {"cli": session.aws.version(), "warnings": []}
+    version, found = session.aws.version(), {"warnings": []}
+    if version < OLDEST.get(version[0], (1,)):
+        old, new = (".".join(map(str, numbers)) for numbers in (version, OLDEST[version[0]]))
+        raise Problem(f"the AWS CLI {old} is too old", f"Install {new} or newer: https://docs.aws.amazon.com/cli/")
     found["account"] = session.check_account()
     stack = session.stack.describe()
     found["is_new"] = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"

@@ -12,9 +12,14 @@ from .looking import validated
 from .questions import account_of_storage, facts, one_of, values
 from .words import listed
 
-# Marked as a test by its offer, and urgent by its action: it is mailed with the next run.
+# A test lead by its name, as those of Partner Center are, and urgent by its action: it is mailed with the next run.
 LEAD = {
-    "UserDetails": {"FirstName": "Some", "LastName": "One", "Email": "someone@contoso.com", "Company": "Contoso"},
+    "UserDetails": {
+        "FirstName": "MSFT_TEST_First",
+        "LastName": "Lead",
+        "Email": "someone@contoso.com",
+        "Company": "Contoso",
+    },
     "LeadSource": "AzureMarketplace",
     "ActionCode": "PLT",
     "OfferTitle": "Test Microsoft",
@@ -70,11 +75,21 @@ def setup(session):
         azure=where or answers.get("azure"),
         parameters=kept,
     )
-    connection = keep_connection(session, names["StorageConnectionStringParameter"], secrets, azure, found)
+    connection, has_changed = keep_connection(session, names["StorageConnectionStringParameter"], secrets, azure, found)
     key = keep_key(session, names["IntakeKeysParameter"], secrets)
     to_do = [] if is_verified else mail.ask_for(session, identity or parameters_of_stack["MailFrom"].rpartition("@")[2])
     deploy(session, found, known, parameters_of_stack, declared)
-    return finish(session, destination, connection, key, to_do)
+    if has_changed and not known["is_new"]:
+        screen.say("The functions start afresh, so that they use the new connection string …")
+        functions.restart(session)
+    is_wanted = wants_first_lead(session, parameters_of_stack)
+    return finish(session, destination, connection, key, to_do, is_wanted)
+
+
+def wants_first_lead(session, values_of_stack):
+    """Whether a first lead is still to be mailed. Where test leads are in no mail, there is nothing to wait for."""
+    is_mailed = (session.answers.get("first_lead") or {}).get("mailed")
+    return not is_mailed and values_of_stack.get("TestLeads") != "drop"
 
 
 def ask_release(session):
@@ -117,18 +132,19 @@ def plan(session, known, values_of_stack, names, secrets, azure, identity, is_ve
     verb = "make" if known["is_new"] else "bring up to date"
     steps.append(f"CloudFormation: {verb} the stack {session.stack.name}" + (f" with {shown}" if changed else ""))
     steps.append("Run validation")
-    if not session.answers.get("first_lead"):
-        steps.append("Send a first lead, marked as a test, and have it mailed")
+    if wants_first_lead(session, values_of_stack):
+        when = "" if is_verified else ", once SES trusts the sender"
+        steps.append(f"Send a first lead, marked as a test, and have it mailed{when}")
     return steps
 
 
 def keep_connection(session, name, secrets, azure, found):
     """Makes the storage account or takes its connection string, and keeps what the functions get. Gives what Partner
-    Center gets; None where only a signature is known.
+    Center gets (None where only a signature is known), and whether the functions get another one than before.
     """
     before = secrets[name]
     if azure["how"] == "kept":
-        return None if storage.is_signature(before) else storage.in_order(before)
+        return None if storage.is_signature(before) else storage.in_order(before), False
     if azure["how"] == "az":
         session.screen.say(f"Making the storage account {azure['account']} …")
         storage.make(azure["group"], azure["location"], azure["account"], found.storage_template())
@@ -143,7 +159,7 @@ def keep_connection(session, name, secrets, azure, found):
         session.answers.save(azure=dict(session.answers.get("azure") or {}, signature_days=days))
     if kept != before:
         parameters.write(session, name, kept)
-    return None if storage.is_signature(whole) else whole
+    return None if storage.is_signature(whole) else whole, kept != before
 
 
 def keep_key(session, name, secrets):
@@ -171,22 +187,20 @@ def deploy(session, found, known, values_of_stack, declared):
     session.stack.execute(change_set)
 
 
-def finish(session, destination, connection, key, to_do):
+def finish(session, destination, connection, key, to_do, is_wanted):
     """Validation, the first lead, its mail, and what is to be pasted where."""
     screen = session.screen
     session.stack.describe(again=True)
     screen.say("Validation:")
     functions.invoke(session, "ValidationFunction", {"checks": ["table"], "create": True})
     ok = validated(session)
-    is_mailed = bool(session.answers.get("first_lead"))
-    if not is_mailed:
-        is_mailed = first_lead(session, key)
+    is_mailed = not is_wanted or not to_do and first_lead(session, key)
     lines = ["", "Paste into Partner Center (the offer, Offer setup, Customer leads, Connect). Both hold a secret:"]
     result = {
         "stack": session.stack.name,
         "region": session.region,
         "ok": ok and is_mailed and not to_do,
-        "first_lead_mailed": is_mailed,
+        "first_lead_mailed": is_wanted and is_mailed,
         "to_do": to_do,
     }
     if destination != "https":
@@ -205,13 +219,15 @@ def finish(session, destination, connection, key, to_do):
 
 
 def first_lead(session, key):
-    """Sends a lead as Microsoft does, and waits until SES has accepted its mail."""
+    """Sends a lead as Microsoft does, unless it was sent before, and waits until SES has accepted its mail."""
     screen = session.screen
-    begin = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    status, answer = functions.post_lead(
-        session.stack.output("IntakeUrl"), key, dict(LEAD, Description=f"The first lead, {begin}")
-    )
-    screen.say(f"The first lead was {answer.get('status', 'taken')} (intake answered {status}).")
+    begin = (session.answers.get("first_lead") or {}).get("sent")
+    if begin is None:
+        begin = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        lead = dict(LEAD, Description=f"The first lead, {begin}")
+        status, answer = functions.post_lead(session.stack.output("IntakeUrl"), key, lead)
+        session.answers.save(first_lead={"sent": begin, "mailed": False})
+        screen.say(f"The first lead was {answer.get('status', 'taken')} (intake answered {status}).")
     until = time.monotonic() + MAIL_LIMIT
     while time.monotonic() < until:
         try:
@@ -221,7 +237,7 @@ def first_lead(session, key):
             screen.warn(f"The lead is stored, and its mail did not go out: {failed.message}")
             return False
         if any(run["started"] >= begin[:16] and run["mailed"] for run in runs):
-            session.answers.save(first_lead=begin)
+            session.answers.save(first_lead={"sent": begin, "mailed": True})
             screen.say("SES has accepted its mail: look into the inbox.")
             return True
         screen.say("Waiting for its mail …")
