@@ -403,16 +403,24 @@ class Setup(ReleaseTest):
         )
         declared = found.parameters()
         self.assertEqual(
-            (
-                declared["MailFrom"],
-                declared["MailTo"],
-                declared["AlarmEmail"],
-                declared["ReserveConcurrency"],
-                declared["TimeZone"],
-            ),
-            (None, None, "", "true", "UTC"),
+            [name for name, parameter in declared.items() if parameter.default is None], ["MailFrom", "MailTo"]
         )
-        self.assertEqual([name for name, default in declared.items() if default is None], ["MailFrom", "MailTo"])
+        for name, one in declared.items():
+            with self.subTest(name):
+                self.assertIn(one.kind, ("String", "Number"))
+                self.assertTrue(one.default is None or one.takes(one.default), one.default)
+        for name, value, is_taken in [
+            ("MailTo", "a@b.example; c@d.example", True),
+            ("MailTo", "nobody", False),
+            ("ReserveConcurrency", "true", True),
+            ("ReserveConcurrency", "yes", False),
+            ("DigestSize", "200", True),
+            ("DigestSize", "201", False),
+            ("DigestSize", "", False),
+            ("LogRetentionDays", "30", True),
+            ("LogRetentionDays", "31", False),
+        ]:
+            self.assertEqual(declared[name].takes(value), is_taken, (name, value))
 
 
 class Life(ReleaseTest):
@@ -448,6 +456,33 @@ class Life(ReleaseTest):
             {"ParameterKey": "Fresh", "ParameterValue": "a b"},
             outcome.one("cloudformation create-change-set")["request"]["Parameters"],
         )
+
+    def test_an_update_settles_what_the_new_template_does_not_take_and_moves_routes(self):
+        fresh = (
+            "  IntervalMinutes:\n    Type: Number\n    Default: 1\n    AllowedValues: [1, 5]\n  RoutesParameter:\n   "
+            " Default: ''\nResources:"
+        )
+        self.make_release(**{"template.yaml": TEMPLATE.replace("Resources:", fresh)})
+        before = {name: value for name, value in PARAMETERS.items() if name != "RoutesParameter"}
+        before["Routes"] = '[{"to": ["a@b.example"]}]'
+        stack = {"call": "cloudformation describe-stacks", "answer": described(parameters=before)}
+        routes = "/marketplace-leads/routes"
+        rules = [
+            stack,
+            missing(routes),
+            PUT,
+            {"call": "cloudformation get-template-summary", "answer": {"Parameters": []}},
+        ]
+        outcome = self.run_command(
+            "--yes", "update", "--release", "release", rules=rules + ACCOUNT + S3 + CHANGE_SET + WORKS
+        )
+        self.assertEqual(outcome.status, 0, outcome.err)
+        given = outcome.one("cloudformation create-change-set")["request"]["Parameters"]
+        self.assertIn({"ParameterKey": "IntervalMinutes", "ParameterValue": "1"}, given)
+        self.assertIn({"ParameterKey": "RoutesParameter", "ParameterValue": routes}, given)
+        self.assertIn({"ParameterKey": "MailTo", "UsePreviousValue": True}, given)
+        self.assertEqual(outcome.one("ssm put-parameter")["request"]["Value"], before["Routes"])
+        self.assertIn("does not take IntervalMinutes=60: it becomes 1.", outcome.err)
 
     def test_removing_mails_what_is_left_and_keeps_a_queue_with_leads_and_its_secrets(self):
         self.write(

@@ -2,7 +2,7 @@
 
 import os
 
-from . import functions, notifier, parameters, release, settings
+from . import functions, notifier, parameters, questions, release, routes, settings
 from .looking import is_gone, queue_urls, surely, validated
 from .words import Problem, count, listed
 
@@ -25,13 +25,19 @@ def update(session):
             f"This release has no setting {listed(sorted(gone))} any more: its changelog says what takes the place"
             " of it."
         )
-    missing = [name for name, default in declared.items() if default is None and name not in values]
+    missing = [name for name, parameter in declared.items() if parameter.default is None and name not in values]
     given = settings.pairs(session.options.set)
     unknown = [name for name in given if name not in declared]
     if unknown:
         raise Problem(f"the release has no setting {listed(unknown)}")
     if [name for name in missing if name not in given]:
         raise Problem(f"this release needs a value for {listed(missing)}", f"Add --set {missing[0]}=<value>.")
+    questions.refuse(declared, given)
+    kept = {name: value for name, value in values.items() if name in declared and name not in given}
+    before = dict(kept)
+    questions.settle(session, declared, kept)
+    given.update({name: value for name, value in kept.items() if before[name] != value})
+    given.update(routes.moved(session, values, declared))
     session.screen.say("Uploading the functions …")
     url = release.upload(session, found, account, given.get("Architecture") or values.get("Architecture", "x86_64"))
     changed = settings.apply(session, given, url, declared)

@@ -3,7 +3,7 @@
 import re
 import shutil
 
-from . import mail, storage
+from . import mail, storage, template
 from .settings import pairs
 from .words import Problem, listed
 
@@ -135,16 +135,29 @@ def values(session, release, known):
     recipient = sandbox_recipient(session, found) if known["in_sandbox"] else None
     if recipient and "SandboxRecipient" in declared:
         found["SandboxRecipient"] = recipient
-    found.update(
-        {
-            name: value
-            for name, value in session.answers.get("parameters", {}).items()
-            if name in declared and name not in found
-        }
-    )
-    found.update({name: value for name, value in known["parameters"].items() if name in declared and name not in found})
+    kept = {**session.answers.get("parameters", {}), **known["parameters"]}
+    found.update({name: value for name, value in kept.items() if name in declared and name not in found})
+    settle(session, declared, found)
     found.update(extra)
+    refuse(declared, found)
     return found, declared
+
+
+def settle(session, declared, found):
+    """Values of before that this release does not take become its defaults, and are named."""
+    for name, default in template.settled(declared, found).items():
+        if default is not None:
+            session.screen.warn(f"This release does not take {name}={found[name]}: it becomes {default or 'empty'}.")
+            found[name] = default
+
+
+def refuse(declared, values):
+    """Fails where a value is none that the template takes."""
+    wrong = [name for name in template.settled(declared, values)]
+    if wrong:
+        raise Problem(
+            f"the template does not take the value of {listed(wrong)}", "leads settings get says what each means."
+        )
 
 
 def sandbox_recipient(session, found):

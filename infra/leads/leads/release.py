@@ -14,6 +14,7 @@ import os
 import re
 import tempfile
 
+from . import template
 from .aws import write
 from .words import Problem
 
@@ -63,16 +64,8 @@ class Release:
         return [a for a in ARCHITECTURES if all(f"{name}-{a}.zip" in self.sums for name in self.functions)]
 
     def parameters(self):
-        """The names of the template's parameters and their default values; None where a value must be given."""
-        found, name = {}, None
-        section = re.search(r"^Parameters:\n(.*?)^(?=\S)", self.template, re.M | re.S)
-        for line in section[1].splitlines() if section else []:
-            if re.fullmatch(r"  (\w+):", line):
-                name = line.strip()[:-1]
-                found[name] = None
-            elif name and line.startswith("    Default:"):
-                found[name] = line.partition(":")[2].strip().strip("'\"")
-        return found
+        """The template's parameters by name."""
+        return template.parameters(self.template)
 
     def storage_template(self):
         return os.path.join(self.folder, "storage.json")

@@ -144,3 +144,15 @@ def keep(session, name, before, routes, said):
 def put_back(session, name, before):
     """The routes of before. Without any, an empty list: a parameter that is not there raises an alarm."""
     parameters.write(session, name, before or "[]", "String")
+
+
+def moved(session, values, declared):
+    """Routes of a stack that kept them in a setting of its own go into the parameter. Gives the setting that names it."""
+    old = values.get("Routes", "[]")
+    if SETTING not in declared or SETTING in values or old.strip() in ("", "[]"):
+        return {}
+    name = values["StorageConnectionStringParameter"].rpartition("/")[0] + "/routes"
+    if parameters.read(session, name) is None:
+        parameters.write(session, name, old, "String")
+    session.screen.say(f"The routes of the setting Routes are in the parameter {name} now.")
+    return {SETTING: name}

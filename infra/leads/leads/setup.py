@@ -37,7 +37,7 @@ def setup(session):
     known = facts(session)
     parameters_of_stack, declared = values(session, found, known)
     names = {
-        name: parameters_of_stack.get(name) or declared[name]
+        name: parameters_of_stack.get(name) or declared[name].default
         for name in ("StorageConnectionStringParameter", "IntakeKeysParameter")
     }
     secrets = {name: parameters.read(session, name) for name in names.values()}
