@@ -471,7 +471,10 @@ class Life(ReleaseTest):
             stack,
             missing(routes),
             PUT,
-            {"call": "cloudformation get-template-summary", "answer": {"Parameters": []}},
+            {
+                "call": "cloudformation get-template-summary",
+                "answer": {"Parameters": [{"ParameterKey": "Architecture", "DefaultValue": "x86_64"}]},
+            },
         ]
         outcome = self.run_command(
             "--yes", "update", "--release", "release", rules=rules + ACCOUNT + S3 + CHANGE_SET + WORKS
@@ -483,6 +486,7 @@ class Life(ReleaseTest):
         self.assertIn({"ParameterKey": "MailTo", "UsePreviousValue": True}, given)
         self.assertEqual(outcome.one("ssm put-parameter")["request"]["Value"], before["Routes"])
         self.assertIn("does not take IntervalMinutes=60: it becomes 1.", outcome.err)
+        self.assertIn("Architecture stays x86_64, the default of before; that of this release is arm64.", outcome.out)
 
     def test_removing_mails_what_is_left_and_keeps_a_queue_with_leads_and_its_secrets(self):
         self.write(

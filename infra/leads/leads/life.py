@@ -20,6 +20,8 @@ def update(session):
         for name, value in values.items()
         if name not in declared and value != old.get(name, {}).get("DefaultValue", "")
     }
+    # Their place is taken by a parameter, into which they are moved.
+    gone.pop("Routes", None)
     if gone:
         session.screen.warn(
             f"This release has no setting {listed(sorted(gone))} any more: its changelog says what takes the place"
@@ -37,6 +39,12 @@ def update(session):
     before = dict(kept)
     questions.settle(session, declared, kept)
     given.update({name: value for name, value in kept.items() if before[name] != value})
+    for name, value in kept.items():
+        default = declared[name].default
+        if value == old.get(name, {}).get("DefaultValue") and default not in (None, value):
+            session.screen.say(
+                f"{name} stays {value}, the default of before; that of this release is {default or 'empty'}."
+            )
     given.update(routes.moved(session, values, declared))
     session.screen.say("Uploading the functions …")
     url = release.upload(session, found, account, given.get("Architecture") or values.get("Architecture", "x86_64"))
