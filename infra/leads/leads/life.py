@@ -145,6 +145,8 @@ def remove(session):
         "What stays:",
     ]
     lines += [f"  the queue {url}: {counts[output]} in it" for output, url in queues.items() if url in kept]
+    if kept:
+        lines.append("  the parameters with the secrets, without which what is in the queues could not be stored")
     lines.append(
         "  the storage account with the leads"
         + (f": az group delete --name {azure['group']} removes it" if azure.get("group") else "")

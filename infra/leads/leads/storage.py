@@ -57,7 +57,8 @@ def in_order(text):
 
 
 def with_signature(text, days, now=None):
-    """A connection string with a shared access signature in place of the account key: for tables alone, https alone.
+    """A connection string with a shared access signature in place of the account key: for tables alone, https alone
+    (but for an emulator without it).
 
     https://learn.microsoft.com/rest/api/storageservices/create-account-sas
     """
@@ -68,7 +69,9 @@ def with_signature(text, days, now=None):
         )
     now = now or datetime.datetime.now(datetime.timezone.utc)
     expiry = (now + datetime.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    fields = {"sv": "2019-02-02", "ss": "t", "srt": "o", "sp": "raud", "se": expiry, "spr": "https"}
+    endpoint = parts.get("TableEndpoint") or f"https://{parts['AccountName']}.table.{parts['EndpointSuffix']}"
+    protocol = "https,http" if endpoint.startswith("http:") else "https"
+    fields = {"sv": "2019-02-02", "ss": "t", "srt": "o", "sp": "raud", "se": expiry, "spr": protocol}
     to_sign = "\n".join(
         [
             parts["AccountName"],
@@ -85,7 +88,6 @@ def with_signature(text, days, now=None):
     )
     digest = hmac.new(base64.b64decode(parts["AccountKey"]), to_sign.encode(), hashlib.sha256).digest()
     fields["sig"] = base64.b64encode(digest).decode()
-    endpoint = parts.get("TableEndpoint") or f"https://{parts['AccountName']}.table.{parts['EndpointSuffix']}"
     return f"TableEndpoint={endpoint};SharedAccessSignature={urllib.parse.urlencode(fields)}"
 
 
