@@ -249,6 +249,19 @@ class Destinations(CommandTest):
             json.loads(outcome.one("ssm put-parameter")["request"]["Value"]), {"kind": "slack", "url": self.URL}
         )
 
+    def test_what_the_cli_says_of_a_secret_that_it_does_not_take_is_not_repeated(self):
+        for said in [
+            f"Parameter validation failed:\nInvalid length for parameter Value, value: {self.URL}",
+            error("ValidationException", "PutParameter", f"1 validation error detected: Value '{self.URL}' at 'value'"),
+        ]:
+            rules = [missing(self.CRM), {"call": "ssm put-parameter", "error": said}]
+            outcome = self.run_command(
+                "destination", "add", "crm", "--kind", "slack", rules=rules, piped=f"{self.URL}\n"
+            )
+            self.assertEqual(outcome.status, 2)
+            self.assertIn("ssm put-parameter", outcome.err)
+            self.assert_hidden(outcome, self.URL, "secret-part")
+
     def test_what_is_no_public_https_address_is_refused_without_showing_it(self):
         for url in [
             "http://hooks.contoso.example/secret-part",

@@ -3,7 +3,7 @@
 import os
 
 from . import functions, notifier, parameters, questions, release, routes, settings
-from .looking import is_gone, queue_urls, surely, validated
+from .looking import QUEUES, is_gone, surely, validated
 from .words import Problem, count, listed
 
 
@@ -105,24 +105,17 @@ def remove(session):
     if not screen.confirm("Remove all of this?"):
         screen.result({"removed": False}, ["Nothing was removed."])
         return 1
-    is_whole = described["StackStatus"] not in (
-        "ROLLBACK_COMPLETE",
-        "CREATE_FAILED",
-        "ROLLBACK_FAILED",
-        "DELETE_FAILED",
-    )
-    queues, counts = {}, {}
-    if is_whole:
-        if not last_run(session) and not screen.confirm(
-            "Remove it all the same? What is not mailed stays in the table."
-        ):
+    has_run = described["StackStatus"] not in ("ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED", "DELETE_FAILED")
+    if has_run and not last_run(session):
+        if not screen.confirm("Remove it all the same? What is not mailed stays in the table."):
             screen.result({"removed": False}, ["Nothing was removed."])
             return 1
-        queues = queue_urls(session)
+    # A stack that failed may have some of its outputs, and leads in its queues from before.
+    known = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+    queues = {output: known[output] for output, _ in QUEUES if output in known}
     screen.say("Removing the stack; this takes some minutes …")
     session.stack.delete()
-    if is_whole:
-        counts = surely(session, queues)
+    counts = surely(session, queues) if queues else {}
     kept = []
     for output, url in queues.items():
         if counts[output]:
