@@ -280,6 +280,10 @@ class Setup(ReleaseTest):
         )
         self.assertIn("t2._domainkey.contoso.example  CNAME  t2.dkim.amazonses.com", outcome.out)
         self.assertEqual(self.posted, [])
+        known = {"call": "sesv2 get-email-identity", "answer": {"VerifiedForSendingStatus": False}}
+        outcome = self.run_command("--yes", *GIVEN, rules=[known] + self.setup_rules())
+        self.assertEqual((outcome.status, self.posted, outcome.of("sesv2 create-email-identity")), (1, [], []))
+        self.assertIn("SES has mailed a link to leads@contoso.example: open it.", outcome.out)
 
     def test_the_first_lead_is_sent_once_and_waited_for_until_it_was_mailed(self):
         failing = dict(
@@ -288,6 +292,7 @@ class Setup(ReleaseTest):
         )
         outcome = self.run_command("--yes", *GIVEN, rules=[failing] + self.setup_rules())
         self.assertEqual((outcome.status, len(self.posted)), (1, 1))
+        self.assertIs(self.answers()["first_lead"]["mailed"], False)
         self.assertIn("its mail did not go out: leads-lead-notifier could not do it: SES is paused", outcome.err)
         deployed = [
             {"call": "cloudformation describe-stacks", "answer": described(parameters=self.answers()["parameters"])}
@@ -314,6 +319,7 @@ class Setup(ReleaseTest):
             self.assertEqual(
                 (outcome.status, len(outcome.of("lambda update-function-configuration"))), (0, restarts), outcome.err
             )
+            self.assertEqual(len(outcome.of("ssm put-parameter")), restarts // 5)
 
     def test_what_an_account_lacks_is_taken_into_account(self):
         small = {

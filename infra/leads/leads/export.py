@@ -115,7 +115,6 @@ def save(source, path, overwrite):
     part = f"{path}.part"
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
             size = copy(source, file)
         announced = source.headers.get("Content-Length")
         if announced is not None and int(announced) != size:

@@ -113,7 +113,6 @@ def private_file(path, data):
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     try:
         with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
             file.write(data)
         os.replace(temporary, path)
     except BaseException:
