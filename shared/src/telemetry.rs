@@ -56,7 +56,8 @@ pub mod metric {
     pub const MAILS_SENT: &str = "MailsSent";
     /// Leads that the notifier gave up for a destination, because it refused even their keys.
     pub const LEADS_PARKED: &str = "LeadsParked";
-    /// A distribution, one value a run: for how many seconds the oldest lead is owed to somebody; 0 where none is.
+    /// A distribution, one value a run: for how many seconds the oldest lead is overdue, by the cadence
+    /// and the window of its route; 0 where none is.
     pub const OLDEST_OWED_AGE: &str = "OldestOwedAge";
     /// A distribution, one value a run: how long ago the last search through the whole table ended, as a multiple of the
     /// time after which it is due again. While none has ended, it counts from when the first one began.

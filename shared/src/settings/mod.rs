@@ -14,8 +14,8 @@ mod values;
 pub(crate) mod variables;
 
 pub use groups::{Mail, PartialMail, PartialSchedule, PartialStorage, Schedule, Storage};
-pub use routes::Route;
-pub use values::MailOrDrop;
+pub use routes::{MAX_CHANNELS, Route};
+pub use values::{MailOrDrop, UrgentAction};
 pub use variables::{Expected, Fallback, VARIABLES, Variable};
 
 use crate::secret::SecretSource;

@@ -251,7 +251,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         let now = self.now();
         let age = |time: Option<Timestamp>| time.map_or(0.0, |time| now.duration_since(time).as_secs_f64().max(0.0));
-        metrics::histogram!(metric::OLDEST_OWED_AGE).record(age(record.oldest_owed));
+        metrics::histogram!(metric::OLDEST_OWED_AGE).record(age(record.overdue_since));
         // Runs that are further apart than patrols are due cannot patrol more often.
         let due = self.patrol_interval().max(span(self.settings.schedule.interval)).as_secs_f64();
         metrics::histogram!(metric::PATROL_LAG).record(age(record.patrolled_since) / due);
@@ -261,6 +261,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::DestinationName;
 
     #[test]
     fn an_event_is_read_or_its_error_lists_what_is_valid() {
@@ -273,7 +274,7 @@ mod tests {
             Some(Recipients(["a@b.example", "c@d.example"].map(|text| MailAddress::parse(text).unwrap()).to_vec()));
         let (since, until) = ("2026-11-03T00:00:00Z".parse().unwrap(), "2026-11-04T11:00:00Z".parse().unwrap());
         assert_eq!(parse(backfill), Ok(Command::Backfill { since, until, to }));
-        let channel = ChannelId::of("default");
+        let channel = ChannelId::of("default", &DestinationName::mail());
         assert_eq!(parse(json!({"command": "retry"})), Ok(Command::Retry { channel: None }));
         let discard = json!({"command": "discard", "channel": channel.as_str()});
         assert_eq!(parse(discard), Ok(Command::Discard { channel }));

@@ -29,7 +29,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// of it.
     pub(super) async fn deliver_recent(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
         let now = self.now();
-        let queue = run.log.channels().filter(|channel| channel.is_due(now) && channel.attempts == 0);
+        let queue = run.log.channels().filter(|channel| self.is_due(channel, now) && channel.attempts == 0);
         let queue = queue.map(|channel| channel.id.clone()).collect();
         self.send_all(run, queue, Timestamp::MAX, true).await?;
         run.recent.clear();
@@ -40,7 +40,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// last time.
     pub(super) async fn deliver(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
         let now = self.now();
-        let due = run.log.channels().filter(|channel| channel.is_due(now));
+        let due = run.log.channels().filter(|channel| self.is_due(channel, now));
         let (healthy, failing): (Vec<_>, Vec<_>) = due.partition(|channel| channel.attempts == 0);
         let ids = |channels: Vec<&Channel>| channels.into_iter().map(|channel| channel.id.clone()).collect();
         let (healthy, failing): (VecDeque<_>, VecDeque<_>) = (ids(healthy), ids(failing));
@@ -146,7 +146,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 }
                 Some(error) => {
                     let reason = error.to_string();
-                    tracing::error!(run = run.id, channel = %channel.id, route = channel.route, error = reason, "a digest was not sent");
+                    tracing::error!(run = run.id, channel = %channel.id, route = channel.target.route, destination = %channel.target.destination, error = reason, "a digest was not sent");
                     if !sent.recipients.is_empty() {
                         channel.delivered_to(until, &id, sent.recipients);
                     }
