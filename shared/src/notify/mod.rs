@@ -14,6 +14,7 @@ mod log;
 mod routing;
 mod run;
 mod status;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -158,6 +159,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         run.part("collect", collected)?;
         let delivered = self.deliver(run).await;
         run.part("deliver", delivered)?;
+        let told = self.summarize(run).await;
+        run.part("summary", told)?;
         let patrolled = self.patrol(run).await;
         run.part("patrol", patrolled)?;
         let kept = self.upkeep(run).await;
