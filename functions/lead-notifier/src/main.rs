@@ -7,10 +7,10 @@ use marketplace_leads::clock::chance;
 use marketplace_leads::function::Function;
 use marketplace_leads::mail::Mailer;
 use marketplace_leads::mail::ses::SesMailer;
-use marketplace_leads::notify::{Command, Notifier};
+use marketplace_leads::notify::{Command, Notifier, RoutesParameter, read_routes};
 use marketplace_leads::settings::{NotifierSettings, environment};
-use marketplace_leads::table::azure::{AzureTables, Limits};
-use marketplace_leads::table::{ConnectionString, Table};
+use marketplace_leads::table::Table;
+use marketplace_leads::table::azure::{Account, Limits};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use serde_json::Value;
 use std::process::ExitCode;
@@ -24,25 +24,39 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Notifier)?;
     let settings = NotifierSettings::from_pairs(environment())?;
+    let without_effect = settings.without_effect();
+    if !without_effect.is_empty() {
+        tracing::warn!(settings = without_effect.join("; "), "some settings have no effect together");
+    }
     let config = aws::sdk_config().await;
     let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
-    let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, Limits::default())?;
+    let account = Account::new(aws::reader(&config, &settings.storage.connection_string), Limits::default());
+    account.hold(storage)?;
     let notifier = Notifier {
-        leads: tables.table(&settings.storage.table),
-        state: tables.table(&settings.storage.state_table),
+        leads: account.table(&settings.storage.table),
+        state: account.table(&settings.storage.state_table),
         mailer: SesMailer::new(&config, settings.mail.configuration_set.clone()),
         language: settings.mail.language,
         settings,
         clock: Arc::new(Timestamp::now),
         chance: chance(),
-        requests: Arc::new(move || tables.requests()),
+        requests: Arc::new(move || account.requests()),
         idle_runs: Arc::default(),
     };
+    let (parameter, routes) = (notifier.settings.mail.routes_parameter.clone(), RoutesParameter::default());
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
-        let (telemetry, notifier) = (&telemetry, &notifier);
+        let (telemetry, config, parameter, routes) = (&telemetry, &config, &parameter, &routes);
+        let mut notifier = notifier.clone();
         async move {
             let id = event.context.request_id.clone();
-            telemetry.invocation(&id, handle(notifier, event)).await
+            let invocation = async {
+                if let Some(parameter) = parameter {
+                    let read = || read_routes(config, parameter);
+                    notifier.settings.mail.routes = routes.current(Timestamp::now(), read).await;
+                }
+                handle(&notifier, event).await
+            };
+            telemetry.invocation(&id, invocation).await
         }
     }))
     .await

@@ -1,39 +1,37 @@
 //! Intake: every lead that is POSTed is stored, or put into the queue or the quarantine, and the sender gets the right
 //! answer in time.
 
+mod budget;
 mod http;
 
-use crate::aws::{Queue, QueueError};
+pub use budget::{start_limit, table_limits};
+
+use crate::aws::{BodyQueue, Queue, QueueError};
 use crate::clock::Chance;
 use crate::function_url::{Answer, Request};
-use crate::intake_keys::IntakeKeys;
-use crate::lead::{Lead, MAX_BODY_BYTES, Stored, StoredLead, Unreadable, store};
+use crate::intake_keys::{KeyDigest, KnownKeys, Verdict};
+use crate::lead::{Lead, Stored, StoredLead, Unreadable, UnreadableKind, store};
 use crate::quarantine;
 use crate::queued_body::QueuedBody;
 use crate::table::{Table, TableError};
 use crate::telemetry::metric;
+use budget::Budget;
 use jiff::Timestamp;
 use metrics::counter;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// The share of the budget after which the table is given up.
-const TABLE_SHARE: f64 = 0.6;
-
-/// The share of the budget after which the queue is given up, too. The rest is for sending the answer.
-const QUEUE_SHARE: f64 = 0.95;
-
 /// The use case.
 #[derive(Clone)]
-pub struct Intake<T> {
+pub struct Intake<T, Q = Queue> {
     /// The keys of the senders that are let in.
-    pub keys: IntakeKeys,
+    pub keys: KnownKeys,
     /// The table with the leads.
     pub leads: T,
     /// The state table, where the quarantine is.
     pub state: T,
     /// Takes what the tables do not.
-    pub queue: Queue,
+    pub queue: Q,
     /// Tells one attempt from another one.
     pub chance: Chance,
     /// Within which time the answer is given, whatever tables and queue do.
@@ -43,11 +41,12 @@ pub struct Intake<T> {
 /// What became of a request.
 #[derive(Debug)]
 enum Outcome {
-    /// Its row was written.
+    /// Its row was written. The same request may have come at another time, too.
     Stored {
         id: String,
+        is_same_request: bool,
     },
-    /// The table had its row already.
+    /// The sender has sent it before, and the table has its row.
     Duplicate {
         id: String,
     },
@@ -56,20 +55,45 @@ enum Outcome {
         id: String,
         table: Failure,
     },
-    /// It is no lead; the state table, or else the queue, has it.
+    /// It cannot be stored as a lead; the state table, or else the queue, has it.
     Quarantined {
-        unreadable: Unreadable,
+        why: Quarantining,
         table: Option<Failure>,
     },
+    /// Nobody could tell whether its key opens. The queue has it, for redelivery to find out.
+    Unverified,
     /// Neither table nor queue took it.
     Lost {
         table: Failure,
         queue: QueueError,
     },
     Unauthorized,
-    TooLarge,
-    NotFound,
-    MethodNotAllowed,
+    /// It came to another path than that for leads, with a valid key or without.
+    NotFound {
+        with_key: bool,
+    },
+    /// It came with another method than that for leads, with a valid key or without.
+    MethodNotAllowed {
+        with_key: bool,
+    },
+}
+
+/// Why a body goes into quarantine.
+#[derive(Debug)]
+enum Quarantining {
+    /// It is no lead.
+    Unreadable(Unreadable),
+    /// It is a lead whose row the table will never take, for this reason.
+    Refused { id: String, reason: String },
+}
+
+impl Quarantining {
+    fn reason(&self) -> &str {
+        match self {
+            Self::Unreadable(unreadable) => &unreadable.message,
+            Self::Refused { reason, .. } => reason,
+        }
+    }
 }
 
 /// Why a table did not take something in time.
@@ -79,9 +103,11 @@ enum Failure {
     Table(#[from] TableError),
     #[error("the table service took longer than its share of the budget")]
     Slow,
+    #[error("the intake keys cannot be read")]
+    NoKeys,
 }
 
-impl<T: Table> Intake<T> {
+impl<T: Table, Q: BodyQueue> Intake<T, Q> {
     /// Handles a request that came at `now`, with one event in the logs. `request_id` is what a person can ask about.
     pub async fn answer(&self, request: &Request<'_>, request_id: &str, now: Timestamp) -> Answer {
         let started = Instant::now();
@@ -93,51 +119,80 @@ impl<T: Table> Intake<T> {
         answer
     }
 
-    /// Checks path and method before the key: they are no secret, and a request for another page is not counted as an
-    /// attempt to guess a key. The body is not read without a valid key.
+    /// The body is not looked into without a valid key. A request to another path, or with another method, is not counted
+    /// as an attempt to guess a key; with a valid key it is counted, because an offer may have a wrong URL.
     async fn handle(&self, request: &Request<'_>, started: Instant, now: Timestamp) -> Outcome {
+        let budget = Budget { started, whole: self.budget };
+        let key = request.key();
+        let verdict = timeout_at(budget.keys_until(), self.keys.verdict(&key)).await.unwrap_or(Verdict::Unknown);
+        let with_key = verdict == Verdict::Opens;
         if request.path != http::PATH {
-            return Outcome::NotFound;
+            return Outcome::NotFound { with_key };
         }
         if request.method != http::METHOD {
-            return Outcome::MethodNotAllowed;
+            return Outcome::MethodNotAllowed { with_key };
         }
-        if !self.keys.open_for(&request.key()) {
-            return Outcome::Unauthorized;
+        match verdict {
+            Verdict::Opens => {}
+            Verdict::Refused => return Outcome::Unauthorized,
+            Verdict::Unknown => return self.queue_unverified(request, &key, budget, now).await,
         }
         let body = request.body.bytes();
-        if body.len() > MAX_BODY_BYTES {
-            return Outcome::TooLarge;
-        }
-        let table_until = started + self.budget.mul_f64(TABLE_SHARE);
-        let (id, table) = match Lead::from_json(&body) {
+        let why = match Lead::from_body(&body, body.len()) {
             Ok(lead) => {
                 let lead = StoredLead::received(lead, now);
-                match timeout_at(table_until, store(&self.leads, &lead, now)).await {
-                    Ok(Ok(Stored::New)) => return Outcome::Stored { id: lead.keys.row },
-                    Ok(Ok(Stored::Before)) => return Outcome::Duplicate { id: lead.keys.row },
-                    Ok(Err(error)) => (Ok(lead.keys.row), Failure::Table(error)),
-                    Err(_) => (Ok(lead.keys.row), Failure::Slow),
+                let id = lead.keys.row.clone();
+                match in_time(budget.table_until(), store(&self.leads, lead, now, |_| async { Ok(()) })).await {
+                    Ok(Stored::New { row_key: id, is_same_request }) => return Outcome::Stored { id, is_same_request },
+                    Ok(Stored::Retry { row_key: id }) => return Outcome::Duplicate { id },
+                    Ok(Stored::Refused { reason }) => Quarantining::Refused { id, reason },
+                    Err(table) => {
+                        return match self.enqueue(&QueuedBody::new(now, body.into_owned()), budget).await {
+                            Ok(()) => Outcome::Queued { id, table },
+                            Err(queue) => Outcome::Lost { table, queue },
+                        };
+                    }
                 }
             }
-            Err(unreadable) => {
-                match timeout_at(table_until, quarantine::keep(&self.state, &body, &unreadable, now, (self.chance)()))
-                    .await
-                {
-                    Ok(Ok(())) => return Outcome::Quarantined { unreadable, table: None },
-                    Ok(Err(error)) => (Err(unreadable), Failure::Table(error)),
-                    Err(_) => (Err(unreadable), Failure::Slow),
-                }
-            }
+            Err(unreadable) => Quarantining::Unreadable(unreadable),
         };
-        let message = QueuedBody { received: now, body: body.into_owned() };
-        let queue_until = started + self.budget.mul_f64(QUEUE_SHARE);
-        let queued = timeout_at(queue_until, self.queue.send(&message)).await;
-        match (queued.unwrap_or(Err(QueueError("timed out".to_owned()))), id) {
-            (Ok(()), Ok(id)) => Outcome::Queued { id, table },
-            (Ok(()), Err(unreadable)) => Outcome::Quarantined { unreadable, table: Some(table) },
-            (Err(queue), _) => Outcome::Lost { table, queue },
+        let kept = quarantine::keep(&self.state, &body, why.reason(), now, (self.chance)());
+        match in_time(budget.table_until(), kept).await {
+            Ok(()) => Outcome::Quarantined { why, table: None },
+            Err(table) => match self.enqueue(&QueuedBody::new(now, body.into_owned()), budget).await {
+                Ok(()) => Outcome::Quarantined { why, table: Some(table) },
+                Err(queue) => Outcome::Lost { table, queue },
+            },
         }
+    }
+
+    /// Puts a body onto the queue together with a digest of the key that was brought, which is not known to open.
+    async fn queue_unverified(&self, request: &Request<'_>, key: &str, budget: Budget, now: Timestamp) -> Outcome {
+        let queued = if self.keys.take_unverified() {
+            let digest = KeyDigest::new(key, [(self.chance)(), (self.chance)()]);
+            let body = QueuedBody::new(now, request.body.bytes().into_owned());
+            self.enqueue(&QueuedBody { key: Some(digest), ..body }, budget).await
+        } else {
+            Err(QueueError("not asked: too many bodies came while the keys could not be read".to_owned()))
+        };
+        match queued {
+            Ok(()) => Outcome::Unverified,
+            Err(queue) => Outcome::Lost { table: Failure::NoKeys, queue },
+        }
+    }
+
+    /// Puts a body onto the queue, in the queue's share of the budget.
+    async fn enqueue(&self, message: &QueuedBody, budget: Budget) -> Result<(), QueueError> {
+        let sent = timeout_at(budget.queue_until(), self.queue.send(message)).await;
+        sent.unwrap_or_else(|_| Err(QueueError("timed out".to_owned())))
+    }
+}
+
+/// Gives a table until this time.
+async fn in_time<R>(until: Instant, work: impl Future<Output = Result<R, TableError>>) -> Result<R, Failure> {
+    match timeout_at(until, work).await {
+        Ok(done) => done.map_err(Failure::Table),
+        Err(_) => Err(Failure::Slow),
     }
 }
 
@@ -146,9 +201,9 @@ impl Outcome {
     fn record(&self, status: u16, latency: Duration) {
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         match self {
-            Self::Stored { id } => {
+            Self::Stored { id, is_same_request } => {
                 counter!(metric::LEADS_STORED).increment(1);
-                tracing::info!(outcome = "stored", status, id, latency_ms, "answered");
+                tracing::info!(outcome = "stored", status, id, is_same_request, latency_ms, "answered");
             }
             Self::Duplicate { id } => {
                 counter!(metric::LEADS_DUPLICATE).increment(1);
@@ -158,17 +213,27 @@ impl Outcome {
                 counter!(metric::LEADS_QUEUED).increment(1);
                 tracing::warn!(outcome = "queued", status, id, latency_ms, table_error = %table, "answered");
             }
-            Self::Quarantined { unreadable, table: None } => {
+            Self::Quarantined { why, table: None } => {
                 counter!(metric::LEADS_QUARANTINED).increment(1);
-                let reason = &unreadable.message;
-                tracing::warn!(outcome = "quarantined", status, latency_ms, reason, "answered");
+                let outcome = match why {
+                    Quarantining::Unreadable(Unreadable { kind: UnreadableKind::TooLong, .. }) => "too large",
+                    _ => "quarantined",
+                };
+                let reason = why.reason();
+                tracing::warn!(outcome, status, latency_ms, reason, "answered");
             }
-            Self::Quarantined { unreadable, table: Some(table) } => {
+            Self::Quarantined { why, table: Some(table) } => {
                 counter!(metric::LEADS_QUEUED).increment(1);
-                let reason = &unreadable.message;
-                tracing::warn!(
-                    outcome = "unreadable, queued", status, latency_ms, reason, table_error = %table, "answered"
-                );
+                let outcome = match why {
+                    Quarantining::Unreadable(_) => "unreadable, queued",
+                    Quarantining::Refused { .. } => "refused, queued",
+                };
+                let reason = why.reason();
+                tracing::warn!(outcome, status, latency_ms, reason, table_error = %table, "answered");
+            }
+            Self::Unverified => {
+                counter!(metric::LEADS_QUEUED).increment(1);
+                tracing::warn!(outcome = "unverified, queued", status, latency_ms, table_error = %Failure::NoKeys, "answered");
             }
             Self::Lost { table, queue } => {
                 counter!(metric::LEADS_LOST).increment(1);
@@ -181,9 +246,14 @@ impl Outcome {
                 counter!(metric::INTAKE_UNAUTHORIZED).increment(1);
                 tracing::info!(outcome = "unauthorized", status, latency_ms, "answered");
             }
-            Self::TooLarge => tracing::warn!(outcome = "too large", status, latency_ms, "answered"),
-            Self::NotFound => tracing::info!(outcome = "not found", status, latency_ms, "answered"),
-            Self::MethodNotAllowed => tracing::info!(outcome = "method not allowed", status, latency_ms, "answered"),
+            Self::NotFound { with_key: true } | Self::MethodNotAllowed { with_key: true } => {
+                counter!(metric::INTAKE_MISDIRECTED).increment(1);
+                tracing::warn!(outcome = "misdirected", status, latency_ms, "answered");
+            }
+            Self::NotFound { with_key: false } => tracing::info!(outcome = "not found", status, latency_ms, "answered"),
+            Self::MethodNotAllowed { with_key: false } => {
+                tracing::info!(outcome = "method not allowed", status, latency_ms, "answered");
+            }
         }
     }
 }

@@ -12,11 +12,13 @@ pub struct Digest {
     pub id: String,
     /// Why this mail is sent.
     pub occasion: Occasion,
+    /// Whether it was for a route or a destination that is gone, so that the default recipients get it.
+    pub is_redirected: bool,
     /// The leads, in any order.
     pub leads: Vec<DigestLead>,
     /// Rows that are no leads.
     pub unreadable: Vec<UnreadableLead>,
-    /// Bodies that intake kept because it could not read them.
+    /// Bodies that intake kept because they could not be stored as leads.
     pub quarantined: Vec<QuarantinedBody>,
 }
 
@@ -69,7 +71,7 @@ pub struct UnreadableLead {
     pub columns: Vec<(String, String)>,
 }
 
-/// A body that intake kept because it could not read it.
+/// A body that intake kept because it could not be stored as a lead.
 #[derive(Clone, PartialEq)]
 pub struct QuarantinedBody {
     /// The keys of its row in the state table.

@@ -11,6 +11,7 @@ mod commands;
 mod contacts;
 mod deliver;
 mod log;
+mod routes_parameter;
 mod routing;
 mod run;
 mod status;
@@ -25,6 +26,7 @@ pub(crate) use collect::window_query;
 pub use commands::{Command, CommandError, Recipients};
 pub use contacts::PARTITION as CONTACTS_PARTITION;
 pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
+pub use routes_parameter::{RoutesError, RoutesParameter, read_routes};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
 
 use crate::clock::{Chance, Clock};

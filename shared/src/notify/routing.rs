@@ -28,8 +28,14 @@ impl<T, M> Notifier<T, M> {
     /// The recipients of mails to a target, as the settings are now. Where its route or its destination is gone, they are the
     /// default ones.
     pub(super) fn recipients_of(&self, target: &Target) -> &[MailAddress] {
-        let route = self.route(&target.route).filter(|route| target.destination.is_mail() && !route.to.is_empty());
+        let route = self.route(&target.route).filter(|_| !self.is_gone(target));
         route.map_or(&self.settings.mail.to, |route| &route.to)
+    }
+
+    /// Whether a target's route or destination is gone, so that the default recipients get what it is owed.
+    pub(super) fn is_gone(&self, target: &Target) -> bool {
+        target.route != DEFAULT_ROUTE
+            && self.route(&target.route).is_none_or(|route| route.to.is_empty() || !target.destination.is_mail())
     }
 
     /// Whether a target is one of those that the settings have now.

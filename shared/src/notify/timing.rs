@@ -31,6 +31,11 @@ impl<T, M> Notifier<T, M> {
         takes_urgent && self.settings.mail.urgent.iter().any(|urgent| is_of(lead, urgent))
     }
 
+    /// When a target gets a lead that came now and is not urgent.
+    pub(super) fn next_regular(&self, target: &Target, now: Timestamp) -> Timestamp {
+        self.timetable(target).due(now, false)
+    }
+
     /// From when on a channel may send what it owes; `None` where it owes nothing. What is urgent takes along what waits: the
     /// channel has one cursor, and its recipients see everything that is new, in its order.
     pub(super) fn due(&self, channel: &Channel) -> Option<Timestamp> {

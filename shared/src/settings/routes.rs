@@ -1,5 +1,6 @@
 //! Routes: who gets the leads of which offers and actions, where and when.
 
+use super::effect::takes_only_do_not_contact;
 use super::values::{self, MailOrDrop};
 use crate::address::{DestinationName, MailAddress};
 use crate::cadence::{Cadence, SummaryTime, Window};
@@ -61,8 +62,19 @@ fn parse_all(text: &str) -> Result<Vec<Route>, String> {
         .collect();
     for (number, route) in (1..).zip(&routes) {
         if let Some(same) = routes[..number - 1].iter().position(|other| other.id == route.id) {
-            let what = if route.name.is_some() { "the name" } else { "no name and the offers and actions" };
+            let what = match (&routes[same].name, &route.name) {
+                _ if routes[same].is_named_by_id() => "the id",
+                (_, Some(_)) => "the name",
+                (_, None) => "no name and the offers and actions",
+            };
             problems.push(format!("route {number} has {what} of route {}", same + 1));
+        }
+        if route.do_not_contact == MailOrDrop::Drop && takes_only_do_not_contact(route) {
+            problems.push(format!("route {number} can never get anything: it takes no other leads than it leaves out"));
+        }
+        if let Some(at) = route.actions.iter().position(|action| !is_code(action)) {
+            let wrong = "is no code such as PLT, so that no lead would ever match it";
+            problems.push(format!("route {number} has an action at place {} that {wrong}", at + 1));
         }
     }
     let channels: usize = routes.iter().map(Route::channels).sum();
@@ -86,6 +98,11 @@ impl Route {
     /// Whether what waits under an id is this route's: also what waits since before it was given one.
     pub fn answers_to(&self, id: &str) -> bool {
         self.id == id || derived_id(self.name.as_deref(), &self.offers, &self.actions) == id
+    }
+
+    /// Whether its id was given to it.
+    fn is_named_by_id(&self) -> bool {
+        !self.id.contains(' ')
     }
 
     /// How many channels it has: all mail addresses together are one.
@@ -148,6 +165,11 @@ fn route(json: &Value) -> Result<Route, String> {
         },
         do_not_contact: fields.parsed("doNotContact", values::mail_or_drop)?.unwrap_or(MailOrDrop::Mail),
     })
+}
+
+/// Whether a text can be the code of an action. The set of codes is open.
+fn is_code(text: &str) -> bool {
+    text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter))
 }
 
 /// The id of a route that was given none.

@@ -3,7 +3,7 @@ use crate::address::{DestinationName, MailAddress, texts};
 use crate::cadence::{Cadence, Window};
 use crate::function::Function;
 use crate::mail::Language;
-use crate::secret::SecretSource;
+use crate::secret::{Secret, SecretSource};
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,9 +85,16 @@ fn routes_that_cannot_be_told_apart_are_refused() {
     let named = |name: &str| format!(r#""name":"{name}","#);
     for (routes, wrong) in [
         (vec![route(&named("sales"), "a"), route(&named("Sales"), "b")], "route 2 has the name of route 1"),
+        (vec![route(r#""id":"a","#, "a"), route(r#""id":"a","#, "b")], "route 2 has the id of route 1"),
         (
             vec![route("", "a"), route("", "b"), route("", "A")],
             "route 3 has no name and the offers and actions of route 1",
+        ),
+        (
+            (0..24)
+                .map(|number| format!(r#"{{"id":"r{number}","to":["a@contoso.com","b@contoso.com","crm"]}}"#))
+                .collect(),
+            "48 destinations in all routes together, and 47 at most",
         ),
         (
             (0..48).map(|number| route("", &number.to_string())).collect(),
@@ -103,6 +110,8 @@ fn routes_that_cannot_be_told_apart_are_refused() {
     let ids: Vec<_> =
         notifier(&[("LEADS_ROUTES", &told_apart)]).mail.routes.iter().map(|route| route.id.clone()).collect();
     assert_ne!(ids[0], ids[1], "a name is never taken for a place in the list");
+    let ids = format!("[{},{}]", route(r#""id":"a","#, "a"), route(r#""id":"b","#, "a"));
+    assert_eq!(notifier(&[("LEADS_ROUTES", &ids)]).mail.routes.len(), 2);
 }
 
 #[test]
@@ -186,6 +195,16 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
         ("LEADS_ROUTES", r#"[{"to":"a@b.c"}]"#, "route 1 has something else in \"to\" than an array"),
         ("LEADS_ROUTES", r#"[{"offers":[""],"to":["a@b.c"]}]"#, "not empty"),
         ("LEADS_ROUTES", r#"[{"name":1,"to":["a@b.c"]}]"#, "a name that is not a text"),
+        ("LEADS_ROUTES", r#"[{"actions":["dnc"],"doNotContact":"drop","to":["a@b.c"]}]"#, "can never get anything"),
+        (
+            "LEADS_ROUTES",
+            r#"[{"actions":["PLT","Contact me"],"to":["a@b.c"]}]"#,
+            "an action at place 2 that is no code",
+        ),
+        ("LEADS_ROUTES", r#"[{"actions":["PLT,INS"],"to":["a@b.c"]}]"#, "an action at place 1 that is no code"),
+        ("LEADS_ROUTES", r#"[{"urgentAtOnce":"no","to":["a@b.c"]}]"#, "neither true nor false"),
+        ("LEADS_ROUTES", r#"[{"to":["crm","a..b@x.example"]}]"#, "no mail address at place 2"),
+        ("LEADS_ROUTES", r#"[{"to":["vertriebsbüro@contoso.com"]}]"#, "no mail address at place 1"),
         ("LEADS_ROUTES", r#"[{"to":["mail"]}]"#, "no mail address at place 1"),
         ("LEADS_ROUTES", r#"[{"to":["Teams"]}]"#, "no name of a destination"),
         ("LEADS_ROUTES", r#"[{"id":"default","to":["a@b.c"]}]"#, r#""id" that stands for the default recipients"#),
@@ -241,9 +260,12 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
         ("LEADS_INTAKE_KEYS_PARAMETER", "/leads/keys", "are both set"),
         ("LEADS_QUEUE_URL", "leads", "is not a URL"),
         ("LEADS_QUEUE_URL", "arn:aws:sqs:eu-west-1:111122223333:leads", "no http or https URL"),
-        ("LEADS_INTAKE_BUDGET_MS", "499", "is less than 500"),
+        ("LEADS_INTAKE_BUDGET_MS", "1999", "is less than 2000"),
     ] {
-        let message = IntakeSettings::from_pairs(with(&[(name, value)])).unwrap_err().to_string();
+        let message = match IntakeSettings::from_pairs(with(&[(name, value)])) {
+            Ok(settings) => InvalidSettings(settings.problems).to_string(),
+            Err(error) => error.to_string(),
+        };
         assert!(message.contains(name) && message.contains(wrong), "{name}={value}: {message}");
     }
     for (name, value, wrong) in [
@@ -263,7 +285,8 @@ fn a_parameter_takes_the_place_of_an_inline_secret() {
         ("LEADS_STORAGE_CONNECTION_STRING_PARAMETER", "/leads/storage"),
     ]);
     let read = ExportSettings::from_pairs(settings.clone()).unwrap();
-    assert_eq!(read.connection_string, SecretSource::Parameter("/leads/storage".to_owned()));
+    let (variable, name) = ("LEADS_STORAGE_CONNECTION_STRING_PARAMETER", Secret::new("/leads/storage"));
+    assert_eq!(read.connection_string, SecretSource::Parameter { variable, name });
     settings.retain(|(name, _)| !name.contains("CONNECTION"));
     let message = ExportSettings::from_pairs(settings).unwrap_err().to_string();
     assert!(message.contains("is not set, and neither is LEADS_STORAGE_CONNECTION_STRING_PARAMETER"), "{message}");
@@ -285,6 +308,80 @@ fn the_template_offers_every_language_and_no_other() {
     let (_, parameter) = template.split_once("\n  MailLanguage:\n").unwrap();
     let allowed = parameter.split("AllowedValues: [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
     assert_eq!(allowed.split(", ").collect::<Vec<_>>(), Language::codes());
+}
+
+#[test]
+fn settings_that_have_no_effect_together_are_said() {
+    let route = |fields: &str| format!(r#"[{{{fields},"to":["hidden@contoso.com"]}}]"#);
+    for (settings, said) in [
+        (vec![], None),
+        (vec![("LEADS_FIRST_LOOKBACK_MINUTES", "5".to_owned())], Some("the first run looks back as far as that")),
+        (
+            vec![("LEADS_CADENCE", "immediately".to_owned()), ("LEADS_INTERVAL_MINUTES", "15".to_owned())],
+            Some("mails go out as often as that"),
+        ),
+        (vec![("LEADS_CADENCE", "immediately".to_owned())], None),
+        (
+            vec![
+                ("LEADS_ROUTES", route(r#""cadence":"every 5 minutes""#)),
+                ("LEADS_INTERVAL_MINUTES", "60".to_owned()),
+            ],
+            Some("route 1 has a cadence that is more often"),
+        ),
+        (vec![("LEADS_ROUTES", route(r#""cadence":"every 5 minutes""#))], None),
+        (
+            vec![("LEADS_ROUTES", route(r#""actions":["DNC"]"#)), ("LEADS_DO_NOT_CONTACT", "drop".to_owned())],
+            Some("route 1 takes only leads that must not be contacted"),
+        ),
+        (
+            vec![("LEADS_ROUTES", route(r#""doNotContact":"drop""#)), ("LEADS_DO_NOT_CONTACT", "drop".to_owned())],
+            Some(r#"route 1 has "doNotContact""#),
+        ),
+        (vec![("LEADS_ROUTES", route(r#""doNotContact":"drop""#))], None),
+        (
+            vec![("LEADS_ROUTES", route(r#""urgentAtOnce":false"#)), ("LEADS_URGENT_ACTIONS", "none".to_owned())],
+            Some(r#"route 1 has "urgentAtOnce""#),
+        ),
+        (
+            vec![("LEADS_ROUTES", route(r#""urgentAtOnce":false,"cadence":"immediately""#))],
+            Some(r#"route 1 has "urgentAtOnce""#),
+        ),
+        (vec![("LEADS_ROUTES", route(r#""urgentAtOnce":false"#))], None),
+        (
+            vec![("LEADS_ROUTES", route(r#""zone":"Europe/Berlin","cadence":"immediately""#))],
+            Some(r#"route 1 has a "zone""#),
+        ),
+        (
+            vec![("LEADS_ROUTES", route(r#""zone":"Europe/Berlin","cadence":"immediately","window":"08:00-18:00""#))],
+            None,
+        ),
+        (
+            vec![("LEADS_ROUTES", route(r#""cadence":"daily at 20:00","window":"08:00-18:00""#))],
+            Some(r#"route 1 has a time of the day outside its "window""#),
+        ),
+        (
+            vec![("LEADS_ROUTES", route(r#""cadence":"daily at 08:00 on sun","window":"08:00-18:00 on mon-fri""#))],
+            Some(r#"outside its "window""#),
+        ),
+        (vec![("LEADS_ROUTES", route(r#""cadence":"daily at 08:00","window":"08:00-18:00 on mon-fri""#))], None),
+    ] {
+        let pairs: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let found = notifier(&pairs).without_effect();
+        match said {
+            Some(said) => assert!(found.len() == 1 && found[0].contains(said), "{pairs:?}: {found:?}"),
+            None => assert!(found.is_empty(), "{pairs:?}: {found:?}"),
+        }
+        assert!(!found.concat().contains("hidden"), "{found:?}");
+    }
+}
+
+#[test]
+fn routes_are_in_a_variable_or_in_a_parameter_and_not_in_both() {
+    let parameter = notifier(&[("LEADS_ROUTES_PARAMETER", "/marketplace-leads/routes")]).mail;
+    assert_eq!((parameter.routes_parameter.as_deref(), parameter.routes.len()), (Some("/marketplace-leads/routes"), 0));
+    let both = with(&[("LEADS_ROUTES_PARAMETER", "/marketplace-leads/routes"), ("LEADS_ROUTES", "[]")]);
+    let error = NotifierSettings::from_pairs(both).unwrap_err();
+    assert!(error.to_string().contains("LEADS_ROUTES and LEADS_ROUTES_PARAMETER are both set"), "{error}");
 }
 
 #[test]
@@ -327,6 +424,24 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
+fn intake_starts_with_any_wrong_setting_but_that_of_its_queue() {
+    let queue = "https://sqs.eu-west-1.amazonaws.com/111122223333/leads";
+    let wrong = pairs(&[
+        ("LEADS_QUEUE_URL", queue),
+        ("LEADS_INTAKE_BUDGET_MS", "1"),
+        ("LEADS_TABLE", "?"),
+        ("LEADS_INTAKE_KEYS_PARAMETER", "no name"),
+        ("LEADS_MAIL_LANGAUGE", "en"),
+    ]);
+    let settings = IntakeSettings::from_pairs(wrong).unwrap();
+    assert_eq!((settings.queue_url.as_str(), settings.budget), (queue, Duration::from_secs(5)));
+    assert!(settings.storage.is_none() && settings.keys.is_none());
+    assert_eq!(settings.problems.len(), 5, "{:?}", settings.problems);
+    let malformed = IntakeSettings::from_pairs(with(&[("LEADS_STORAGE_CONNECTION_STRING", "x")])).unwrap();
+    assert!(malformed.storage.is_some() && malformed.problems.len() == 1);
+}
+
+#[test]
 fn no_error_and_no_debug_repeats_a_value() {
     let secret = "hidden@contoso.com;AccountKey=hidden";
     for variable in VARIABLES {
@@ -342,6 +457,9 @@ fn no_error_and_no_debug_repeats_a_value() {
         ];
         assert!(!shown.concat().contains("hidden"), "{}: {shown:?}", variable.name);
     }
+    // What has the form of a parameter's name, and is the secret itself.
+    let pasted = pairs(&[("LEADS_QUEUE_URL", "https://x"), ("LEADS_INTAKE_KEYS_PARAMETER", "hidden-0123456789abcdef")]);
+    assert!(!format!("{:?}", IntakeSettings::from_pairs(pasted)).contains("hidden"));
     let routes = r#"[{"name":"hidden","to":["hidden@contoso.com"]}]"#;
     let values = with(&[("LEADS_MAIL_TO", "hidden@contoso.com"), ("LEADS_ROUTES", routes)]);
     let settings = NotifierSettings::from_pairs(values.clone()).unwrap();

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod cloud;
+mod comfort;
 mod faults;
-mod table_service;
+mod reconcile;

@@ -3,6 +3,7 @@
 use crate::config::{Config, RouteNames};
 use crate::leads::{ACTIONS, OFFERS};
 use crate::tape::Tape;
+use marketplace_leads::lead::Lead;
 use marketplace_leads::settings::NotifierSettings;
 use serde_json::json;
 
@@ -77,6 +78,18 @@ impl Routing {
         if routed == 0 { set(&self.default) } else { routed }
     }
 
+    /// Who should get a lead that was read.
+    pub fn people_of(&self, lead: &Lead) -> People {
+        let matches = |route: &&Route| {
+            let offers = route.offers.iter().flat_map(|offer| [OFFERS[*offer].0, OFFERS[*offer].1]);
+            let offers: Vec<_> = offers.map(str::to_owned).collect();
+            let actions: Vec<_> = route.actions.iter().map(|action| (*action).to_owned()).collect();
+            lead.is_of(&offers, &actions)
+        };
+        let routed = self.routes.iter().filter(matches).fold(0, |people, route| people | set(&route.to));
+        if routed == 0 { set(&self.default) } else { routed }
+    }
+
     /// The operator changes something: somebody leaves, the routes change places, somebody comes.
     #[must_use]
     pub fn changed(&self, tape: &mut Tape) -> Self {
@@ -110,6 +123,8 @@ impl Routing {
             ("LEADS_MAIL_FROM", "leads@seller.example".to_owned()),
             ("LEADS_MAIL_TO", people(&self.default).join(";")),
             ("LEADS_ROUTES", routes.to_string()),
+            // Each run is expected to mail what it finds.
+            ("LEADS_CADENCE", "immediately".to_owned()),
             ("LEADS_INTERVAL_MINUTES", (config.interval.as_mins()).to_string()),
             // A lead that came before the first run wrote anything down is promised only as far as that.
             ("LEADS_FIRST_LOOKBACK_MINUTES", "1440".to_owned()),

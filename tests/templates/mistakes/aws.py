@@ -137,17 +137,17 @@ MISTAKES = [
     ("two functions share a role", "Role: !GetAtt LeadExportRole.Arn", "Role: !GetAtt LeadIntakeRole.Arn"),
     ("a function falls back on a managed policy", "      Role: !GetAtt LeadExportRole.Arn\n", ""),
     # Schedule
-    ("a rate in the singular for several", "Rate: rate(2 hours)", "Rate: rate(2 hour)"),
-    ("a unit that rates do not have", "Rate: rate(1 day)", "Rate: rate(1 week)"),
+    ("a rate in the singular for several", "Rate: rate(15 minutes)", "Rate: rate(15 minute)"),
+    ("a unit that rates do not have", "Rate: rate(1 hour)", "Rate: rate(1 week)"),
     (
         "an interval that is not what it says",
         "'15': {Seconds: 900, Rate: rate(15 minutes)}",
         "'15': {Seconds: 900, Rate: rate(50 minutes)}",
     ),
     (
-        "a pattern that lets a five-field cron through",
-        r"^$|^rate\([1-9][0-9]* (minute|minutes|hour|hours|day|days)\)$|^cron\(\S+( \S+){5}\)$",
-        r"^$|^rate\([1-9][0-9]* (minute|minutes|hour|hours|day|days)\)$|^cron\(\S+( \S+){3,5}\)$",
+        "a pattern that lets a cadence of no minutes through",
+        "every [1-9][0-9]{0,3} minutes",
+        "every [0-9]{1,4} minutes",
     ),
     ("the schedule sends another command", """Input: '{"command":"run"}'""", """Input: '{"command":"runs"}'"""),
     (
@@ -232,6 +232,28 @@ MISTAKES = [
         "an alarm that adds up the functions of all stacks",
         "      MetricName: LeadsLost\n      Dimensions: [{Name: Function, Value: !Ref LeadIntake}]",
         "      MetricName: LeadsLost\n      Dimensions: [{Name: Function, Value: lead-intake}]",
+    ),
+    (
+        "what waits in the queue is counted without what is being tried",
+        "          Expression: visible + inflight",
+        "          Expression: visible",
+    ),
+    (
+        "an alarm on the age that SQS gives, which leaves out what waits for long",
+        "              MetricName: ApproximateNumberOfMessagesNotVisible\n",
+        "              MetricName: ApproximateAgeOfOldestMessage\n",
+    ),
+    (
+        "an alarm that more periods must raise than it looks at",
+        "      DatapointsToAlarm: 3",
+        "      DatapointsToAlarm: 13",
+    ),
+    ("an age of what waits that never ends", "Nothing is measured once nothing waits any more.\n      TreatMissingData: notBreaching", "Nothing is measured once nothing waits any more.\n      TreatMissingData: ignore"),
+    ("wrong URLs of offers are not watched", "      MetricName: IntakeMisdirected", "      MetricName: IntakeUnauthorized"),
+    (
+        "redelivery cannot read the intake keys",
+        "                  - !Sub 'arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${IntakeKeysParameter}'\n              - Sid: TakeQueuedLeads",
+        "              - Sid: TakeQueuedLeads",
     ),
     (
         "a function without an alarm",

@@ -23,7 +23,7 @@ use super::language::{Language, Phrases, fill};
 use super::links::Address;
 use super::message::content_size;
 use super::{Attachment, MAX_RECIPIENTS, Message};
-use crate::lead::plausible;
+use crate::lead::{ShownTime, plausible};
 use crate::{columns, display};
 use detail::{CARDS, DETAIL, Detail};
 use jiff::Timestamp;
@@ -272,14 +272,15 @@ impl<'a> Writer<'a> {
     /// What a reader must know of the mail before its leads.
     fn notices(&self) -> Vec<String> {
         let notice = &self.phrases.notice;
-        match self.digest.occasion {
-            Occasion::New => Vec::new(),
-            Occasion::MaybeRepeated => vec![notice.maybe_repeated.clone()],
+        let occasion = match self.digest.occasion {
+            Occasion::New => None,
+            Occasion::MaybeRepeated => Some(notice.maybe_repeated.clone()),
             Occasion::Backfill { since, until } => {
                 let (since, until) = (self.time(Some(since)), self.time(Some(until)));
-                vec![fill(&notice.backfill, &[("since", &since), ("until", &until)])]
+                Some(fill(&notice.backfill, &[("since", &since), ("until", &until)]))
             }
-        }
+        };
+        occasion.into_iter().chain(self.digest.is_redirected.then(|| notice.redirected.clone())).collect()
     }
 
     fn footer(&self) -> Vec<String> {
@@ -287,6 +288,14 @@ impl<'a> Writer<'a> {
         let zone = self.settings.time_zone.iana_name().unwrap_or("UTC");
         let id = header_safe(&self.digest.id);
         vec![fill(&footer.zone, &[("zone", zone)]), fill(&footer.digest, &[("id", &id)])]
+    }
+
+    /// The time of a lead in words, without anything that came from outside.
+    fn known_time(&self, time: ShownTime<'_>) -> String {
+        self.time(match time {
+            ShownTime::Known(time) => Some(time),
+            ShownTime::AsItCame(_) | ShownTime::Unknown => None,
+        })
     }
 
     /// A time in words. A time that is not plausible is called unknown.

@@ -56,7 +56,10 @@ pub(super) struct LeadView {
     pub(super) time: String,
     pub(super) note: Vec<String>,
     pub(super) tables: Vec<TableView>,
-    pub(super) repeat: Option<String>,
+    /// What the same person did before.
+    pub(super) earlier_actions: Option<String>,
+    /// When the same request came at another time.
+    pub(super) same_request: Option<String>,
     pub(super) row: String,
     pub(super) shortened: bool,
 }

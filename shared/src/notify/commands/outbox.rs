@@ -31,6 +31,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 "destination": channel.target.destination.as_str(),
                 "owed": channel.owed,
                 "oldest": channel.oldest,
+                "due": self.due(channel),
                 "attempts": channel.attempts,
                 "next_attempt": channel.next_attempt,
                 "reason": channel.reason,

@@ -10,6 +10,7 @@ use super::collect::Item;
 use super::log::{Channel, ChannelId, Flight, Parked};
 use super::run::{Run, SEND, TABLE_CALL};
 use super::times::later;
+use super::timing::GROUPED_FOR;
 use super::{Notifier, NotifyError};
 use crate::mail::{Counts, MailError, Mailer};
 use crate::table::Table;
@@ -218,7 +219,12 @@ fn refuse(
             return channel.owes();
         }
         MailError::Destination { .. } => channel.failed(until, false, None, now, &reason),
-        MailError::Busy { retry_after, .. } => channel.failed(until, false, *retry_after, now, &reason),
+        MailError::Busy { retry_after, is_quota, .. } => {
+            channel.failed(until, false, *retry_after, now, &reason);
+            if *is_quota {
+                channel.grouped_until = Some(later(now, GROUPED_FOR));
+            }
+        }
         MailError::Unavailable { may_be_accepted, .. } => channel.failed(until, *may_be_accepted, None, now, &reason),
     }
     false

@@ -130,3 +130,79 @@ async fn leads_that_must_not_be_contacted_can_be_left_out_of_a_route_and_go_to_t
     assert!(crm.contains("Ada") && !crm.contains("Leave"));
     assert!(rest.contains("Leave") && !rest.contains("Ada"));
 }
+
+#[tokio::test]
+async fn where_the_quota_of_mails_is_used_up_mails_are_grouped_by_the_hour_for_a_day() {
+    let world = world_with("immediately");
+    minutes(&world, 1).await;
+    world.arrive(&["Ada"]).await;
+    world.mailer.fail_next(1, &SendFault::quota());
+    minutes(&world, 10).await;
+    assert_eq!(world.mails_with("Ada"), 0);
+    arrive_with(&world, "Trial", "PLT", "").await;
+    world.arrive(&["Grace"]).await;
+    minutes(&world, 48).await;
+    assert_eq!(world.mailer.accepted().len(), 0, "{}", world.now());
+    minutes(&world, 3).await;
+    assert_eq!(world.mailer.accepted().len(), 1, "one mail at the full hour, {}", world.now());
+    for name in ["Ada", "Trial", "Grace"] {
+        assert_eq!(world.mails_with(name), 1, "{name}");
+    }
+    world.advance(HOUR * 24);
+    minutes(&world, 1).await;
+    world.arrive(&["Joan"]).await;
+    minutes(&world, 1).await;
+    assert_eq!(world.mails_with("Joan"), 1, "after a day, as the settings say");
+}
+
+#[tokio::test]
+async fn a_made_up_digest_goes_through_a_route_to_one_address_and_is_recorded_nowhere() {
+    let routes =
+        json!([{"id": "sales-1", "name": "Sales", "to": ["sales-1@contoso.example"], "cadence": "daily at 08:00"}]);
+    let world = world_with("").with("LEADS_ROUTES", &routes.to_string());
+    let calls = world.leads.calls() + world.state.calls();
+    for (route, id, others_at) in [
+        (None, "default", "2026-11-03T14:00:00Z"),
+        (Some("Sales"), "sales-1", "2026-11-04T08:00:00Z"),
+        (Some("sales-1"), "sales-1", "2026-11-04T08:00:00Z"),
+    ] {
+        let mut event = json!({"command": "test", "to": "me@contoso.example"});
+        if let Some(route) = route {
+            event["route"] = route.into();
+        }
+        let answer = world.execute(event).await.unwrap();
+        assert_eq!(answer, json!({"route": id, "mails": 1, "urgent_at_once": true, "others_at": others_at}));
+        let mail = world.mailer.accepted().pop().unwrap();
+        assert_eq!(mail.to, ["me@contoso.example"]);
+        assert!(mail.subject.contains("est"), "it is seen to be a test: {}", mail.subject);
+        assert!(mail.text.contains("made up"), "{}", mail.text);
+    }
+    let error =
+        world.execute(json!({"command": "test", "to": "me@contoso.example", "route": "other"})).await.unwrap_err();
+    assert!(error.to_string().contains("`default`, `sales-1`"), "{error}");
+    assert_eq!(world.leads.calls() + world.state.calls(), calls);
+}
+
+#[tokio::test]
+async fn a_mail_for_a_route_or_a_destination_that_is_gone_says_so() {
+    let routes = json!([{"name": "VM", "offers": ["contoso.vm"], "to": ["vm@contoso.example", "crm"], "cadence": "daily at 08:00"}]);
+    let world = world_with("").with("LEADS_ROUTES", &routes.to_string());
+    world.run().await;
+    world.arrive_under(&world.today(), "Grace", "SPZA-INS|contoso.vm").await;
+    world.run().await;
+    assert_eq!(world.owed().await, 2);
+    world.advance(HOUR * 18);
+    world.run().await;
+    let to = |address: &str| world.texts_to(address);
+    let said = "a route or a destination that the settings no longer have";
+    assert!(to("vm@contoso.example").contains("Grace") && !to("vm@contoso.example").contains(said));
+    assert!(to("sales@contoso.example").contains("Grace") && to("sales@contoso.example").contains(said));
+    // A route that is given an id keeps what waits for it.
+    world.arrive_under(&world.today(), "Joan", "SPZA-INS|contoso.vm").await;
+    world.run().await;
+    let routes = json!([{"id": "vm", "name": "VM", "offers": ["contoso.vm"], "to": ["vm@contoso.example"]}]);
+    let world = world.with("LEADS_ROUTES", &routes.to_string());
+    world.advance(HOUR);
+    world.run().await;
+    assert!(world.texts_to("vm@contoso.example").contains("Joan"));
+}

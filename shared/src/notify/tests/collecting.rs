@@ -255,12 +255,13 @@ async fn what_comes_late_out_of_the_queue_is_mailed_by_the_next_run_without_a_se
     let received = world.now();
     world.advance(HOUR * 24 * 6);
     world.runs(2, MINUTE).await;
-    let redelivery =
-        Redelivery { leads: world.leads.clone(), state: world.state.clone(), chance: world.notifier().chance };
+    let keys = crate::intake_keys::KnownKeys::new(crate::secret::no_secret("none is needed here"));
+    let (leads, state) = (world.leads.clone(), world.state.clone());
+    let redelivery = Redelivery { leads, state, keys, chance: world.notifier().chance };
     let grace =
         br#"{"UserDetails":{"FirstName":"Grace"},"LeadSource":"SPZA-PLT|contoso.vm","OfferTitle":"Contoso VM"}"#;
     for body in [&grace[..], b"{\"a\" 1}"] {
-        let message = QueuedBody { received, body: body.to_vec() }.to_json();
+        let message = QueuedBody::new(received, body.to_vec()).to_json();
         redelivery.redeliver("1", &message, world.now()).await.unwrap();
     }
     world.advance(MINUTE);
@@ -271,6 +272,15 @@ async fn what_comes_late_out_of_the_queue_is_mailed_by_the_next_run_without_a_se
     world.runs(60, HOUR).await;
     assert_eq!((world.mails_with("Grace"), world.mails_with("{\"a\" 1}")), (1, 1));
     assert_eq!(world.status().await.extra_partitions, 0);
+    // A queue delivers at least once, and dead letters are sent back days later: both were mailed long ago.
+    for body in [&grace[..], b"{\"a\" 1}"] {
+        let message = QueuedBody::new(received, body.to_vec()).to_json();
+        redelivery.redeliver("1", &message, world.now()).await.unwrap();
+    }
+    assert_eq!(world.state_keys("cue-").len(), 2);
+    world.runs(3, HOUR).await;
+    assert_eq!((world.mails_with("Grace"), world.mails_with("{\"a\" 1}")), (1, 1));
+    assert_eq!(world.state_keys("cue-").len(), 0);
 }
 
 #[tokio::test]

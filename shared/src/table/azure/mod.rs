@@ -1,11 +1,15 @@
 //! The table in Azure Table storage: the only folder that names the `azure_*` crates.
 
+mod account;
 mod error;
 mod query;
 mod transport;
 
+pub use account::{Account, AccountTable};
+
 use super::checks::check_batch_size;
 use super::connection_string::Credential;
+use super::limits::MAX_ANSWER_BYTES;
 
 use super::wire::{Outgoing, read_row};
 use super::{
@@ -25,6 +29,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use transport::{Retries, RowAsText, Transport};
 
@@ -40,6 +45,9 @@ pub struct Limits {
     /// For one call with all its requests and the pauses between them. When this time is over the call ends, even in the
     /// middle of a request; what was asked may have been done.
     pub total: Duration,
+    /// For the answer with a page of several rows, in bytes. A larger page is asked for again with fewer rows. Callers that
+    /// hold many pages at the same time set less.
+    pub page_bytes: usize,
 }
 
 impl Default for Limits {
@@ -51,6 +59,7 @@ impl Default for Limits {
             request: Duration::from_secs(7),
             retries: 4,
             total: Duration::from_secs(10),
+            page_bytes: MAX_ANSWER_BYTES,
         }
     }
 }
@@ -76,8 +85,14 @@ impl AzureTables {
     /// # Errors
     /// Where the TLS client cannot be set up, or the shared access signature is malformed.
     pub fn new(connection: &ConnectionString, limits: Limits) -> Result<Self, TableError> {
+        Self::counted(connection, limits, Arc::default())
+    }
+
+    /// The same, with a counter of requests that others count with, too.
+    fn counted(connection: &ConnectionString, limits: Limits, requests: Arc<AtomicU64>) -> Result<Self, TableError> {
         let unavailable = |reason: &str| TableError::Unavailable { reason: reason.to_owned() };
-        let transport = Transport::new(limits.connect, limits.request).map_err(|failure| unavailable(failure.0))?;
+        let transport = Transport::new(limits, requests);
+        let transport = transport.map_err(|failure| unavailable(failure.0))?;
         let credentials = match &connection.credential {
             Credential::AccountKey(key) => {
                 let key = azure_core::auth::Secret::new(key.expose().to_owned());
