@@ -57,7 +57,7 @@ pub struct Counts {
     pub countries: Tally,
     /// Leads of customers who must not be contacted.
     pub do_not_contact: u64,
-    /// Leads of people from whom another lead was known.
+    /// Leads that are the same request again.
     pub repeats: u64,
     /// Test leads.
     pub tests: u64,
@@ -82,6 +82,7 @@ impl Counts {
         }
         self.leads += 1;
         self.do_not_contact += u64::from(lead.is_do_not_contact());
+        self.repeats += u64::from(stored.same_request.is_some());
         self.offers.add(&lead.offer(), 1);
         self.actions.add(lead.action().code(), 1);
         self.marketplaces.add(lead.source().marketplace.name(), 1);
