@@ -10,6 +10,9 @@ mod render;
 pub mod ses;
 mod silence;
 
+pub(crate) use language::Phrases;
+pub(crate) use render::{CHAT_STEPS, EntryView, GroupView, LeadView, TableView, View, chat, chat_reduced};
+
 pub use digest::{Digest, DigestLead, Occasion, PastAction, QuarantinedBody, UnreadableLead};
 pub use error::MailError;
 pub use language::{Language, LanguageError};
