@@ -22,7 +22,7 @@ mod upkeep;
 pub(crate) use collect::window_query;
 pub use commands::{Command, CommandError, Recipients};
 pub use contacts::PARTITION as CONTACTS_PARTITION;
-pub use log::{ChannelId, MAX_CHANNELS, Outcome, PARTITION, Position, RunRecord, runs};
+pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
 
 use crate::clock::{Chance, Clock};

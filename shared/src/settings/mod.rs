@@ -14,7 +14,7 @@ mod values;
 pub(crate) mod variables;
 
 pub use groups::{Mail, PartialMail, PartialSchedule, PartialStorage, Schedule, Storage};
-pub use routes::Route;
+pub use routes::{MAX_CHANNELS, Route};
 pub use values::MailOrDrop;
 pub use variables::{Expected, Fallback, VARIABLES, Variable};
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::address::{MailAddress, texts};
+use crate::address::{DestinationName, MailAddress, texts};
+use crate::cadence::{Cadence, Window};
 use crate::function::Function;
 use crate::mail::Language;
 use crate::secret::SecretSource;
@@ -84,7 +85,10 @@ fn routes_that_cannot_be_told_apart_are_refused() {
             vec![route("", "a"), route("", "b"), route("", "A")],
             "route 3 has no name and the offers and actions of route 1",
         ),
-        ((0..48).map(|number| route("", &number.to_string())).collect(), "48 routes, and 47 at most"),
+        (
+            (0..48).map(|number| route("", &number.to_string())).collect(),
+            "48 destinations in all routes together, and 47 at most",
+        ),
     ] {
         let error = NotifierSettings::from_pairs(with(&[("LEADS_ROUTES", &format!("[{}]", routes.join(",")))]))
             .unwrap_err()
@@ -92,7 +96,8 @@ fn routes_that_cannot_be_told_apart_are_refused() {
         assert!(error.contains(wrong), "{error}");
     }
     let told_apart = format!("[{},{}]", route(&named("route 2"), "a"), route("", "a"));
-    let ids: Vec<_> = notifier(&[("LEADS_ROUTES", &told_apart)]).mail.routes.iter().map(Route::id).collect();
+    let ids: Vec<_> =
+        notifier(&[("LEADS_ROUTES", &told_apart)]).mail.routes.iter().map(|route| route.id.clone()).collect();
     assert_ne!(ids[0], ids[1], "a name is never taken for a place in the list");
 }
 
@@ -100,16 +105,42 @@ fn routes_that_cannot_be_told_apart_are_refused() {
 fn routes_are_read() {
     let json = r#"[{"name":"VM team","offers":["Contoso VM"," contoso.vm "],"actions":["PLT"],"to":["vm@contoso.com","VM@contoso.com"]},
                    {"to":["all@contoso.com"]}]"#;
-    let route = |name: Option<&str>, offers: &[&str], actions: &[&str], to: &str| {
+    let route = |id: &str, name: Option<&str>, offers: &[&str], actions: &[&str], to: &str| {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let to = vec![MailAddress::parse(to).unwrap()];
-        Route { name: name.map(str::to_owned), offers: owned(offers), actions: owned(actions), to }
+        Route {
+            id: id.to_owned(),
+            name: name.map(str::to_owned),
+            offers: owned(offers),
+            actions: owned(actions),
+            to,
+            destinations: Vec::new(),
+            cadence: None,
+            window: None,
+            zone: None,
+            do_not_contact: MailOrDrop::Mail,
+        }
     };
     let expected = [
-        route(Some("VM team"), &["Contoso VM", "contoso.vm"], &["PLT"], "vm@contoso.com"),
-        route(None, &[], &[], "all@contoso.com"),
+        route("name vm team", Some("VM team"), &["Contoso VM", "contoso.vm"], &["PLT"], "vm@contoso.com"),
+        route("filter 643d5437104296e2", None, &[], &[], "all@contoso.com"),
     ];
     assert_eq!(notifier(&[("LEADS_ROUTES", json)]).mail.routes, expected);
+}
+
+#[test]
+fn a_route_has_an_id_destinations_and_times_of_its_own() {
+    let json = r#"[{"id":"sales-1","name":"Sales","to":["a@contoso.com","crm","teams-1","crm"],"cadence":"daily at 08:30 on mon-fri",
+                    "window":"08:00-18:00","zone":"Europe/Berlin","doNotContact":"drop"}]"#;
+    let routes = notifier(&[("LEADS_ROUTES", json)]).mail.routes;
+    let [route] = routes.as_slice() else { panic!("one route") };
+    assert_eq!((route.id.as_str(), texts(&route.to)), ("sales-1", vec!["a@contoso.com".to_owned()]));
+    assert_eq!(route.destinations.iter().map(DestinationName::as_str).collect::<Vec<_>>(), ["crm", "teams-1"]);
+    assert_eq!(route.cadence, Cadence::parse("daily at 08:30 on mon-fri").ok());
+    assert_eq!(route.window, Window::parse("08:00-18:00").ok());
+    assert_eq!(route.zone, TimeZone::get("Europe/Berlin").ok());
+    assert_eq!(route.do_not_contact, MailOrDrop::Drop);
+    assert!(route.answers_to("sales-1") && route.answers_to("name sales") && !route.answers_to("default"));
 }
 
 #[test]
@@ -144,11 +175,35 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
             r#"[{"to":["a@b.c"]},{"offer":["x"],"to":["a@b.c"]}]"#,
             r#"route 2 has an unknown field "offer""#,
         ),
-        ("LEADS_ROUTES", r#"[{"offers":["x"]}]"#, r#"route 1 has no mail address in "to""#),
-        ("LEADS_ROUTES", r#"[{"to":["a@b.c","x"]}]"#, "route 1 has no mail address at place 2"),
+        ("LEADS_ROUTES", r#"[{"offers":["x"]}]"#, r#"route 1 has no mail address and no destination in "to""#),
+        ("LEADS_ROUTES", r#"[{"to":["a@b.c","X"]}]"#, "route 1 has no mail address at place 2"),
         ("LEADS_ROUTES", r#"[{"to":"a@b.c"}]"#, "route 1 has something else in \"to\" than an array"),
         ("LEADS_ROUTES", r#"[{"offers":[""],"to":["a@b.c"]}]"#, "not empty"),
         ("LEADS_ROUTES", r#"[{"name":1,"to":["a@b.c"]}]"#, "a name that is not a text"),
+        ("LEADS_ROUTES", r#"[{"to":["mail"]}]"#, "no mail address at place 1"),
+        ("LEADS_ROUTES", r#"[{"to":["Teams"]}]"#, "no name of a destination"),
+        ("LEADS_ROUTES", r#"[{"id":"default","to":["a@b.c"]}]"#, r#""id" that stands for the default recipients"#),
+        ("LEADS_ROUTES", r#"[{"id":"name x","to":["a@b.c"]}]"#, "1 to 32 of a-z 0-9 -"),
+        (
+            "LEADS_ROUTES",
+            r#"[{"cadence":"hourly","to":["a@b.c"]}]"#,
+            r#"route 1 has a "cadence" that is none of the forms"#,
+        ),
+        (
+            "LEADS_ROUTES",
+            r#"[{"window":"8-18","to":["a@b.c"]}]"#,
+            r#"route 1 has a "window" that is none of the forms"#,
+        ),
+        (
+            "LEADS_ROUTES",
+            r#"[{"zone":"Berlin","to":["a@b.c"]}]"#,
+            r#"route 1 has a "zone" that is not in the time zone"#,
+        ),
+        (
+            "LEADS_ROUTES",
+            r#"[{"doNotContact":"no","to":["a@b.c"]}]"#,
+            r#"route 1 has a "doNotContact" that is neither"#,
+        ),
         ("LEADS_TEST_LEADS", "hide", "is neither"),
         ("LEADS_DO_NOT_CONTACT", "yes", "is neither"),
         ("LEADS_DIGEST_SIZE", "0", "is less than 1"),

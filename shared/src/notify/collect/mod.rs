@@ -302,7 +302,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
         }
         let found: Vec<_> =
-            items.iter().map(|item| Found { entry: item.entry(), routes: self.routes_of(item) }).collect();
+            items.iter().map(|item| Found { entry: item.entry(), targets: self.targets_of(item) }).collect();
         let answered: Vec<_> = cues.iter().map(|cue| cue.row_key.clone()).collect();
         // Where this fails, the batch stays as it is, and is in the next one: no progress is written without it.
         let row = run.log.record(&found, progress.clone(), &answered, self.settings.digest_size, &mut run.ids).await?;

@@ -261,6 +261,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::DestinationName;
 
     #[test]
     fn an_event_is_read_or_its_error_lists_what_is_valid() {
@@ -273,7 +274,7 @@ mod tests {
             Some(Recipients(["a@b.example", "c@d.example"].map(|text| MailAddress::parse(text).unwrap()).to_vec()));
         let (since, until) = ("2026-11-03T00:00:00Z".parse().unwrap(), "2026-11-04T11:00:00Z".parse().unwrap());
         assert_eq!(parse(backfill), Ok(Command::Backfill { since, until, to }));
-        let channel = ChannelId::of("default");
+        let channel = ChannelId::of("default", &DestinationName::mail());
         assert_eq!(parse(json!({"command": "retry"})), Ok(Command::Retry { channel: None }));
         let discard = json!({"command": "discard", "channel": channel.as_str()});
         assert_eq!(parse(discard), Ok(Command::Discard { channel }));

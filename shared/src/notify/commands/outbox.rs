@@ -1,7 +1,7 @@
 //! What is still owed, and what to do about it: `outbox`, `retry`, `discard`.
 
 use crate::mail::Mailer;
-use crate::notify::log::{self, Channel, ChannelId, Entry, Found, MAX_CUES, Parked};
+use crate::notify::log::{self, Channel, ChannelId, Entry, Found, MAX_CUES, Parked, Target};
 use crate::notify::routing::DEFAULT_ROUTE;
 use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
@@ -27,7 +27,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             let leads = self.owed_entries(&run, channel, NAMED).await?;
             channels.push(json!({
                 "channel": channel.id.as_str(),
-                "route": channel.route,
+                "route": channel.target.route,
+                "destination": channel.target.destination.as_str(),
                 "owed": channel.owed,
                 "oldest": channel.oldest,
                 "attempts": channel.attempts,
@@ -90,12 +91,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 break;
             }
             // What belonged to a route that is gone is the default recipients'.
-            let route = |id: &ChannelId| {
-                run.log.channel(id).map_or_else(|| DEFAULT_ROUTE.to_owned(), |channel| channel.route.clone())
+            let target = |id: &ChannelId| {
+                run.log.channel(id).map_or_else(|| Target::mail(DEFAULT_ROUTE), |channel| channel.target.clone())
             };
             let found: Vec<_> = parked
                 .iter()
-                .map(|parked| Found { entry: parked.entry.clone(), routes: vec![route(&parked.channel)] })
+                .map(|parked| Found { entry: parked.entry.clone(), targets: vec![target(&parked.channel)] })
                 .collect();
             let keys: Vec<_> = parked.iter().map(Parked::row_key).collect();
             let progress = run.log.progress().clone();

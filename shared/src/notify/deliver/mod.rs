@@ -146,7 +146,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 }
                 Some(error) => {
                     let reason = error.to_string();
-                    tracing::error!(run = run.id, channel = %channel.id, route = channel.route, error = reason, "a digest was not sent");
+                    tracing::error!(run = run.id, channel = %channel.id, route = channel.target.route, destination = %channel.target.destination, error = reason, "a digest was not sent");
                     if !sent.recipients.is_empty() {
                         channel.delivered_to(until, &id, sent.recipients);
                     }

@@ -64,7 +64,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let digest = Digest { id: id.clone(), occasion, ..self.with_history(run, &items).await };
         let (rendered, leads) = self.fit(digest, &channel, &mut selection);
         let done: &[String] = channel.flight.as_ref().map_or(&[], |flight| &flight.done);
-        let mut recipients = texts(self.recipients_of(&channel.route));
+        let mut recipients = texts(self.recipients_of(&channel.target));
         recipients.retain(|to| !done.contains(&recipient_hash(to)));
         let first = &recipients[..recipients.len().min(MAX_RECIPIENTS)];
         let message = rendered.messages(&self.settings.mail.from.header(), first).into_iter().next();

@@ -17,7 +17,7 @@ pub(crate) use history::{run_key_before, run_operation};
 pub(crate) use moving::LabelledRoutes;
 pub(crate) use open::set_paused;
 pub(crate) use queries::{log_before, page, page_of, parked_rows, previous_digests, rows_with_prefix};
-pub(crate) use rows::{Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, log_key};
+pub(crate) use rows::{Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, log_key};
 pub use rows::{ChannelId, PARTITION, Position};
 
 use super::NotifyError;
@@ -35,9 +35,6 @@ pub(crate) const MAX_KEY_UNITS: usize = 256 * 1024;
 
 /// The most cues that one batch deletes, beside core, collect, a row of the log and every channel.
 pub(crate) const MAX_CUES: usize = 45;
-
-/// The most channels: each may be in one batch with all others.
-pub const MAX_CHANNELS: usize = 48;
 
 /// The log as one run, or one command, sees it and changes it.
 pub(crate) struct Log<T> {
@@ -63,11 +60,12 @@ pub(crate) struct Log<T> {
     is_uncertain: bool,
 }
 
-/// What is new, with the routes that owe it to somebody.
+/// What is new, with those who are owed it.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) entry: Entry,
-    pub(crate) routes: Vec<String>,
+    /// None twice.
+    pub(crate) targets: Vec<Target>,
 }
 
 /// Makes the ids of a run's digests: they sort by time, and name their run.
@@ -175,10 +173,10 @@ impl<T: Table> Log<T> {
         let entries = found.iter().map(|found| found.entry.clone()).collect();
         let mut row = LogRow { key: key.clone(), entries, owed_by: BTreeMap::new() };
         let mut channels: BTreeMap<ChannelId, Channel> = BTreeMap::new();
-        for (index, Found { routes, .. }) in found.iter().enumerate() {
-            for route in routes {
-                let id = ChannelId::of(route);
-                let known = || self.channels.get(&id).cloned().unwrap_or_else(|| Channel::new(route));
+        for (index, Found { targets, .. }) in found.iter().enumerate() {
+            for target in targets {
+                let id = target.channel();
+                let known = || self.channels.get(&id).cloned().unwrap_or_else(|| Channel::new(target));
                 let channel = channels.entry(id.clone()).or_insert_with(known);
                 if channel.cursor >= channel.tail {
                     channel.owed = 0;
