@@ -50,6 +50,23 @@ pub async fn secrets<const N: usize>(
     if missing.is_empty() { Ok(secrets) } else { Err(SecretError::Missing(missing)) }
 }
 
+/// The values of those parameters that exist, decrypted.
+///
+/// # Errors
+/// Where SSM does not answer, or does not give one of them to this caller.
+pub async fn parameters_that_exist(
+    config: &SdkConfig,
+    names: Vec<String>,
+) -> Result<HashMap<String, Secret>, SecretError> {
+    /// The most names that one request takes.
+    const MOST: usize = 10;
+    let mut values = HashMap::new();
+    for names in names.chunks(MOST) {
+        values.extend(parameters(config, names.to_vec()).await?);
+    }
+    Ok(values)
+}
+
 async fn parameters(config: &SdkConfig, names: Vec<String>) -> Result<HashMap<String, Secret>, SecretError> {
     let client = aws_sdk_ssm::Client::new(config);
     let answer = client.get_parameters().set_names(Some(names.clone())).with_decryption(true).send().await;

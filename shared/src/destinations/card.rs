@@ -41,7 +41,9 @@ fn message(view: &View) -> String {
         body.push(json!({
             "type": "TextBlock", "text": section.heading, "weight": "Bolder", "wrap": true, "separator": true,
         }));
-        body.push(json!({ "type": "TextBlock", "text": section.why, "isSubtle": true, "wrap": true, "spacing": "None" }));
+        body.push(
+            json!({ "type": "TextBlock", "text": section.why, "isSubtle": true, "wrap": true, "spacing": "None" }),
+        );
         for entry in &section.entries {
             body.extend(entry_items(view.p, entry));
         }
@@ -128,9 +130,9 @@ fn lead_item(p: &Phrases, lead: &LeadView) -> Value {
     if let Some(repeat) = &lead.repeat {
         items.push(text(&[run(repeat, &[("color", "Accent")])], true));
     }
-    items.extend(lead.note.iter().filter(|line| !line.is_empty()).map(|line| {
-        text(&[run(line, &[("italic", "")])], true)
-    }));
+    items.extend(
+        lead.note.iter().filter(|line| !line.is_empty()).map(|line| text(&[run(line, &[("italic", "")])], true)),
+    );
     if let Some(email) = &lead.email {
         let domain = email.domain.iter().map(|domain| run(&format!("  {domain}"), &[("color", "Warning")]));
         let runs: Vec<_> = labelled(&p.lead.email, &email.text).into_iter().chain(domain).collect();

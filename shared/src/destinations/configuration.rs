@@ -163,9 +163,7 @@ mod tests {
     #[test]
     fn what_is_no_destination_is_refused_without_showing_any_of_it() {
         let url = "https://hidden.example.com/x";
-        let header = |name: &str, value: &str| {
-            json!({"kind": "webhook", "url": url, "secrets": [KEY], "header": {"name": name, "value": value}})
-        };
+        let header = |name: &str, value: &str| json!({"kind": "webhook", "url": url, "secrets": [KEY], "header": {"name": name, "value": value}});
         for (json, part) in [
             (json!([]), "not a JSON object"),
             (json!({"url": url}), "\"kind\""),

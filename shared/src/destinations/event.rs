@@ -200,7 +200,6 @@ fn action_kind(action: &Action) -> &'static str {
 /// The event of a row or a body that cannot be read as a lead.
 fn lead_unreadable([partition_key, row_key]: [&str; 2], time: Option<Timestamp>, reason: &str) -> Outgoing {
     let reason = &reason[..reason.floor_char_boundary(2_000)];
-    let data =
-        json!({ "version": VERSION, "partition_key": partition_key, "row_key": row_key, "reason": reason });
+    let data = json!({ "version": VERSION, "partition_key": partition_key, "row_key": row_key, "reason": reason });
     Outgoing { id: id("row", [partition_key, row_key]), body: envelope("lead.unreadable", time, &data) }
 }

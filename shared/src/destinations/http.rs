@@ -83,8 +83,7 @@ impl HttpPoster {
 
     async fn send(&self, post: &Post, limit: Duration) -> Result<(), PostError> {
         let limit = limit.min(MAX_POST);
-        let not_sent =
-            |code: &str, cure| PostError::Destination { code: code.to_owned(), cure };
+        let not_sent = |code: &str, cure| PostError::Destination { code: code.to_owned(), cure };
         // It was looked at when the destination was read. What is sent is looked at again.
         let url = Url::parse(post.url.expose()).ok().filter(|url| self.reach.check(url).is_ok());
         let url = url.ok_or_else(|| not_sent("its address is not allowed", "check its parameter"))?;
@@ -93,7 +92,8 @@ impl HttpPoster {
             may_be_accepted: false,
         })?;
         let waited = self.keep_pace(post, limit).await;
-        let waited = waited.ok_or_else(|| PostError::Busy { code: "its turn is later".to_owned(), retry_after: None })?;
+        let waited =
+            waited.ok_or_else(|| PostError::Busy { code: "its turn is later".to_owned(), retry_after: None })?;
         let mut request = client.post(url).timeout(limit.saturating_sub(waited));
         for (name, value) in &post.headers {
             request = request.header(name, value.expose());

@@ -26,6 +26,7 @@ pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
 
 use crate::clock::{Chance, Clock};
+use crate::destinations::Destinations;
 use crate::mail::{Language, MailError, Mailer, RenderSettings};
 use crate::settings::NotifierSettings;
 use crate::table::{Table, TableError};
@@ -90,6 +91,8 @@ pub struct Notifier<T, M> {
     pub state: T,
     /// The mail service.
     pub mailer: M,
+    /// Destinations beside mail.
+    pub destinations: Destinations,
     /// The settings.
     pub settings: NotifierSettings,
     /// The language of the mails.

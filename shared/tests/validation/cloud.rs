@@ -148,6 +148,7 @@ impl Cloud {
             leads: self.leads.clone(),
             state: self.state.clone(),
             mailer: self.mailer.clone(),
+            destinations: marketplace_leads::destinations::Destinations::none(),
             settings: NotifierSettings::from_pairs(settings).unwrap(),
             language: Language::find("en").unwrap(),
             clock: Arc::new(move || now),

@@ -108,6 +108,7 @@ impl World {
             leads,
             state,
             mailer,
+            destinations: crate::destinations::Destinations::none(),
             settings: NotifierSettings::from_pairs(self.settings.clone()).unwrap(),
             language: Language::find("en").unwrap(),
             clock: Arc::new(move || *now.lock().unwrap()),
