@@ -128,7 +128,7 @@ impl Column {
 
     /// What a lead has in this column, before it is made into a cell.
     pub(crate) fn value(self, stored: &StoredLead) -> String {
-        let StoredLead { lead, partition_key, row_key, timestamp, .. } = stored;
+        let StoredLead { lead, keys, timestamp, .. } = stored;
         let customer = &lead.customer;
         match self {
             Self::FirstName => customer.first_name.clone(),
@@ -164,8 +164,8 @@ impl Column {
                     .collect();
                 if fields.is_empty() { String::new() } else { format!("{{{}}}", fields.join(",")) }
             }
-            Self::PartitionKey => partition_key.clone(),
-            Self::RowKey => row_key.clone(),
+            Self::PartitionKey => keys.partition.clone(),
+            Self::RowKey => keys.row.clone(),
             Self::TableTime => timestamp.map(|time| time.to_string()).unwrap_or_default(),
         }
     }
@@ -347,7 +347,7 @@ mod tests {
              \"Ada, \"\"the\"\"\r\nfirst\",,ada@contoso.com,,,,,contoso.backup,contoso.backup,Asked to be contacted,PLT,\
              AppSource,SPZA-PLT|contoso.backup,2026-11-03T13:05:01Z,,false,false,\
              \"{{\"\"Fax\"\":\"\"1\"\",\"\"ProductId\"\":7}}\",11:2F3:2F2026,{},\r\n",
-            stored.row_key
+            stored.keys.row
         );
         assert_eq!(file, expected);
     }

@@ -5,7 +5,7 @@
 //! notifier fetches that row, records it and deletes the cue in one batch. A cue whose row never came is deleted after
 //! an hour: each attempt to store leaves a cue of its own.
 
-use crate::table::{Entity, Table, TableError};
+use crate::table::{Entity, Keys, Table, TableError};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -20,12 +20,7 @@ const PREFIX: &str = "cue-";
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cued {
     /// A row of the leads table.
-    Lead {
-        /// Its partition.
-        partition_key: String,
-        /// Its key.
-        row_key: String,
-    },
+    Lead(Keys),
     /// A row of the quarantine.
     Quarantined {
         /// Its key.
@@ -50,9 +45,7 @@ impl Cue {
         row.row_key.strip_prefix(PREFIX)?;
         let row_key = row.string("CuedRow").map(str::to_owned);
         let cued = match (row.string("CuedPartition"), row_key) {
-            (Some(partition_key), Some(row_key)) => {
-                Some(Cued::Lead { partition_key: partition_key.to_owned(), row_key })
-            }
+            (Some(partition), Some(row_key)) => Some(Cued::Lead(Keys::new(partition, row_key))),
             (None, Some(row_key)) => Some(Cued::Quarantined { row_key }),
             (_, None) => None,
         };
@@ -66,7 +59,7 @@ impl Cue {
 /// Where the state table does not take it.
 pub async fn leave<T: Table>(state: &T, cued: &Cued, random: u64) -> Result<(), TableError> {
     let (partition_key, row_key) = match cued {
-        Cued::Lead { partition_key, row_key } => (Some(partition_key), row_key),
+        Cued::Lead(keys) => (Some(&keys.partition), &keys.row),
         Cued::Quarantined { row_key } => (None, row_key),
     };
     let mut hash = Sha256::new();

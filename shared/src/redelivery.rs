@@ -75,11 +75,10 @@ impl<T: Table> Redelivery<T> {
                 let lead = StoredLead::received(lead, received);
                 // The notifier reads the days around now: it would not see the row under the day on which the lead came.
                 if Day::of(received) != Day::of(now) {
-                    let (partition_key, row_key) = (lead.partition_key.clone(), lead.row_key.clone());
-                    cue::leave(&self.state, &Cued::Lead { partition_key, row_key }, (self.chance)()).await?;
+                    cue::leave(&self.state, &Cued::Lead(lead.keys.clone()), (self.chance)()).await?;
                 }
                 let stored = store(&self.leads, &lead, now).await?;
-                Ok((Some(stored), lead.row_key))
+                Ok((Some(stored), lead.keys.row))
             }
             Err(unreadable) => {
                 quarantine::keep(&self.state, &body, &unreadable, received, (self.chance)()).await?;

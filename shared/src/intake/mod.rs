@@ -114,10 +114,10 @@ impl<T: Table> Intake<T> {
             Ok(lead) => {
                 let lead = StoredLead::received(lead, now);
                 match timeout_at(table_until, store(&self.leads, &lead, now)).await {
-                    Ok(Ok(Stored::New)) => return Outcome::Stored { id: lead.row_key },
-                    Ok(Ok(Stored::Before)) => return Outcome::Duplicate { id: lead.row_key },
-                    Ok(Err(error)) => (Ok(lead.row_key), Failure::Table(error)),
-                    Err(_) => (Ok(lead.row_key), Failure::Slow),
+                    Ok(Ok(Stored::New)) => return Outcome::Stored { id: lead.keys.row },
+                    Ok(Ok(Stored::Before)) => return Outcome::Duplicate { id: lead.keys.row },
+                    Ok(Err(error)) => (Ok(lead.keys.row), Failure::Table(error)),
+                    Err(_) => (Ok(lead.keys.row), Failure::Slow),
                 }
             }
             Err(unreadable) => {

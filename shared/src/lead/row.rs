@@ -55,10 +55,8 @@ impl Origin {
 pub struct StoredLead {
     /// The lead.
     pub lead: Lead,
-    /// The row's partition: mostly the day.
-    pub partition_key: String,
-    /// The row's key.
-    pub row_key: String,
+    /// The row's keys: the partition is mostly the day.
+    pub keys: Keys,
     /// When the table's service wrote the row last. `None` before it did.
     pub timestamp: Option<Timestamp>,
     /// When our intake received the lead. `None` for rows of others.
@@ -87,18 +85,12 @@ impl StoredLead {
     pub fn received(lead: Lead, received: Timestamp) -> Self {
         let received = to_millisecond(received);
         Self {
-            partition_key: Day::of(received).partition_key(),
-            row_key: lead.id(),
+            keys: Keys::new(Day::of(received).partition_key(), lead.id()),
             lead,
             timestamp: None,
             received: Some(received),
             origin: Origin::Https,
         }
-    }
-
-    /// The keys under which the lead is stored.
-    pub fn keys(&self) -> Keys {
-        Keys::new(&self.partition_key, &self.row_key)
     }
 
     /// When the lead came about: when it was received, or else Microsoft's `CreatedTime`, or else when the row was
@@ -112,7 +104,7 @@ impl StoredLead {
     /// `Name_3`, …
     pub fn to_entity(&self) -> Entity {
         let Lead { customer, lead_source, action_code, offer_title, description, created_time, unknown } = &self.lead;
-        let mut entity = Entity::new(&self.partition_key, &self.row_key);
+        let mut entity = Entity::new(&self.keys.partition, &self.keys.row);
         let received = self.received.map(format_received);
         let created_time = match (&received, created_time.as_str()) {
             (Some(received), "") => received,
@@ -191,8 +183,7 @@ impl StoredLead {
         }
         Ok(Self {
             lead,
-            partition_key: entity.partition_key.clone(),
-            row_key: entity.row_key.clone(),
+            keys: entity.keys(),
             timestamp: entity.timestamp,
             origin: if received.is_some() { Origin::Https } else { Origin::Table },
             received,

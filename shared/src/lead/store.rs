@@ -2,7 +2,7 @@
 
 use super::day::Day;
 use super::row::{StoredLead, column};
-use crate::table::{Table, TableError};
+use crate::table::{Keys, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
 
 /// How long after a lead the same lead counts as a retry, where the UTC day has changed in between.
@@ -30,7 +30,7 @@ pub(crate) async fn store<T: Table>(leads: &T, lead: &StoredLead, now: Timestamp
     let after =
         Some(day.after()).filter(|after| after.start().duration_since(received) <= RETRY_WINDOW && Day::of(now) > day);
     for neighbour in before.into_iter().chain(after) {
-        match leads.get(&neighbour.partition_key(), &lead.row_key).await {
+        match leads.get(&Keys::new(neighbour.partition_key(), &lead.keys.row)).await {
             Ok(row) => {
                 let other = row.time(column::RECEIVED_TIME);
                 if other.is_some_and(|other| received.duration_since(other).abs() <= RETRY_WINDOW) {

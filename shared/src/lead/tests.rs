@@ -82,7 +82,7 @@ proptest! {
             let row = StoredLead::received(lead.clone(), received()).to_entity();
             let stored = StoredLead::from_entity(&written(&row)).unwrap();
             prop_assert!(stored.lead == lead, "another lead");
-            prop_assert_eq!(stored.lead.id(), stored.row_key);
+            prop_assert_eq!(stored.lead.id(), stored.keys.row);
             prop_assert_eq!(stored.received, Some(received()));
             prop_assert_eq!(stored.origin, Origin::Https);
         }

@@ -1,6 +1,7 @@
 //! What goes into one mail.
 
 use crate::lead::StoredLead;
+use crate::table::Keys;
 use jiff::Timestamp;
 use std::fmt;
 
@@ -58,10 +59,8 @@ pub struct PastAction {
 /// A row that is no lead.
 #[derive(Clone, PartialEq)]
 pub struct UnreadableLead {
-    /// The row's partition.
-    pub partition_key: String,
-    /// The row's key.
-    pub row_key: String,
+    /// The row's keys.
+    pub keys: Keys,
     /// When the service wrote it.
     pub timestamp: Option<Timestamp>,
     /// Why it is no lead.
@@ -73,10 +72,8 @@ pub struct UnreadableLead {
 /// A body that intake kept because it could not read it.
 #[derive(Clone, PartialEq)]
 pub struct QuarantinedBody {
-    /// The partition of its row in the state table.
-    pub partition_key: String,
-    /// The key of its row in the state table.
-    pub row_key: String,
+    /// The keys of its row in the state table.
+    pub keys: Keys,
     /// When intake received it.
     pub received: Option<Timestamp>,
     /// What is wrong with it.

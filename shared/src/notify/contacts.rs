@@ -7,7 +7,7 @@ use super::NotifyError;
 use super::times::earlier;
 use crate::lead::StoredLead;
 use crate::mail::PastAction;
-use crate::table::{Continuation, Entity, MAX_BATCH_OPERATIONS, Operation, Query, Table, TableError};
+use crate::table::{Continuation, Entity, Keys, MAX_BATCH_OPERATIONS, Operation, Query, Table, TableError};
 use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// This holds as long as the lease does, since nobody else writes the index meanwhile. What has no lease (a dry run, a
 /// backfill) writes nothing to it, and may show a history without what a run notes at the same time.
 #[derive(Default)]
-struct Keys {
+struct KnownPeople {
     read: HashSet<u64>,
     end: End,
 }
@@ -59,7 +59,7 @@ enum End {
     Everything,
 }
 
-impl Keys {
+impl KnownPeople {
     /// Reads on, a page for every [`PEOPLE_A_PAGE`] of those who would have to be looked up.
     async fn read_on<T: Table>(
         &mut self,
@@ -109,7 +109,7 @@ fn short(key: &str) -> u64 {
 /// What is known about people, as far as this run had to do with them.
 #[derive(Default)]
 pub(super) struct People {
-    keys: Keys,
+    keys: KnownPeople,
     people: BTreeMap<String, Vec<KnownAction>>,
     /// Whether what is noted is only for this run: nothing is written.
     pub(super) is_read_only: bool,
@@ -163,7 +163,7 @@ impl People {
         let (known, new): (Vec<_>, Vec<_>) = people.into_iter().partition(|key| self.keys.may_have(key));
         let read = |key: String| async move {
             check_time(may_go_on)?;
-            let actions = match state.get(PARTITION, &key).await {
+            let actions = match state.get(&Keys::new(PARTITION, &key)).await {
                 Ok(row) => serde_json::from_str(&row.text("Actions").unwrap_or_default()).unwrap_or_default(),
                 Err(TableError::NotFound) => Vec::new(),
                 Err(error) => return Err(error),
@@ -272,5 +272,5 @@ pub(super) fn key(email: &str) -> String {
 }
 
 fn row(stored: &StoredLead) -> String {
-    hex::encode(&Sha256::digest(format!("{}\n{}", stored.partition_key, stored.row_key))[..8])
+    hex::encode(&Sha256::digest(format!("{}\n{}", stored.keys.partition, stored.keys.row))[..8])
 }

@@ -261,7 +261,7 @@ pub async fn recorded_since<T: Table>(
         let (rows, following) = log::page(state, &from, 16, next.as_ref()).await?;
         for row in &rows {
             for (index, entry) in row.entries.iter().enumerate() {
-                let Entry::Lead { partition_key, row_key } = entry else { continue };
+                let Entry::Lead(keys) = entry else { continue };
                 let at = Position::new(&row.key, index);
                 let owing: Vec<_> = row.owed_by.iter().filter(|(_, bits)| bits.has(index)).map(|(id, _)| id).collect();
                 let is_owed = |id: &&ChannelId| log.channel(id).is_some_and(|channel| at >= channel.cursor);
@@ -270,7 +270,7 @@ pub async fn recorded_since<T: Table>(
                     false if owing.iter().any(is_owed) => Recorded::Owed,
                     false => Recorded::Sent,
                 };
-                recorded.insert(Keys::new(partition_key, row_key), what);
+                recorded.insert(keys.clone(), what);
             }
         }
         next = following;
@@ -280,8 +280,8 @@ pub async fn recorded_since<T: Table>(
     }
     let parked = Query { page_size: Some(MOST_PARKED), ..log::parked_rows() };
     for row in log::page_of(state, &parked).await? {
-        if let Some(Parked { entry: Entry::Lead { partition_key, row_key }, .. }) = Parked::from_entity(&row) {
-            recorded.insert(Keys::new(partition_key, row_key), Recorded::Parked);
+        if let Some(Parked { entry: Entry::Lead(keys), .. }) = Parked::from_entity(&row) {
+            recorded.insert(keys, Recorded::Parked);
         }
     }
     Ok(recorded)

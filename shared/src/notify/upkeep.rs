@@ -9,7 +9,7 @@ use crate::address::texts;
 use crate::lead::Day;
 use crate::mail::{MailError, Mailer, Silence, render_silence};
 use crate::quarantine;
-use crate::table::{MAX_BATCH_OPERATIONS, Operation, Query, Table, TableError};
+use crate::table::{Keys, MAX_BATCH_OPERATIONS, Operation, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
 
 /// How often what is too old is deleted.
@@ -207,7 +207,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         // One of them is gone, as after an answer that was lost; nothing was deleted then.
         for row_key in row_keys {
-            match self.state.delete(partition_key, row_key).await {
+            match self.state.delete(&Keys::new(partition_key, row_key)).await {
                 Ok(()) | Err(TableError::NotFound) => {}
                 Err(error) => return Err(error),
             }

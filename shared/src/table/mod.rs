@@ -38,7 +38,7 @@ pub trait Table: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`TableError::NotFound`] where there is none.
-    fn get(&self, partition_key: &str, row_key: &str) -> impl Future<Output = Result<Entity, TableError>> + Send;
+    fn get(&self, keys: &Keys) -> impl Future<Output = Result<Entity, TableError>> + Send;
 
     /// Reads one page of the rows that a query finds, in the order of their keys. A page can be empty and still not be
     /// the last one: only [`Page::next`] tells. A row that is [damaged](Entity::damage) is in its page like any other.
@@ -63,7 +63,7 @@ pub trait Table: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`TableError::NotFound`] where there is none.
-    fn delete(&self, partition_key: &str, row_key: &str) -> impl Future<Output = Result<(), TableError>> + Send;
+    fn delete(&self, keys: &Keys) -> impl Future<Output = Result<(), TableError>> + Send;
 
     /// Creates the table.
     ///

@@ -7,7 +7,7 @@ use crate::aws::SecretError;
 use crate::lead::{Day, Lead, StoredLead};
 use crate::secret::Secret;
 use crate::settings::ValidationSettings;
-use crate::table::{Table as _, TableError};
+use crate::table::{Keys, Table as _, TableError};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::error::Error as _;
@@ -182,8 +182,8 @@ async fn row(findings: &mut Findings, lead: &Lead, tables: Option<&Tables>, leav
     };
     let today = Day::of(now);
     for day in [today, today.after(), today.before()] {
-        let partition_key = day.partition_key();
-        let entity = match tables.leads.get(&partition_key, &lead.id()).await {
+        let keys = Keys::new(day.partition_key(), lead.id());
+        let entity = match tables.leads.get(&keys).await {
             Ok(entity) => entity,
             Err(TableError::NotFound) => continue,
             Err(error) => {
@@ -198,7 +198,7 @@ async fn row(findings: &mut Findings, lead: &Lead, tables: Option<&Tables>, leav
         }
         if leave {
             findings.saw("left");
-        } else if let Err(error) = tables.leads.delete(&partition_key, &lead.id()).await {
+        } else if let Err(error) = tables.leads.delete(&keys).await {
             findings.fault(tables.account.explain(&error).of("its row could not be deleted; no mail ever holds it"));
         }
         return;

@@ -195,7 +195,7 @@ async fn send_test(
     };
     let stored = test_row(now);
     let digest = Digest {
-        id: format!("validation-{}", stored.row_key),
+        id: format!("validation-{}", stored.keys.row),
         occasion: Occasion::New,
         leads: vec![DigestLead { stored, history: Vec::new() }],
         unreadable: Vec::new(),

@@ -102,7 +102,7 @@ pub(super) async fn round_trip(
         findings.fault(explain(&error, "the test lead could not be written"));
         return (findings, None);
     }
-    let read = tables.leads.get(&row.partition_key, &row.row_key).await;
+    let read = tables.leads.get(&row.keys).await;
     match read.as_ref().map(StoredLead::from_entity) {
         Ok(Ok(back)) if (StoredLead { timestamp: None, ..back.clone() }) == row => {
             findings.saw("a test lead written, read, and the same in every field");
@@ -126,9 +126,9 @@ pub(super) async fn round_trip(
         }
     }
     if leave {
-        findings.saw(format!("left in {}", row.keys()));
+        findings.saw(format!("left in {}", row.keys));
     } else {
-        match tables.leads.delete(&row.partition_key, &row.row_key).await {
+        match tables.leads.delete(&row.keys).await {
             Ok(()) | Err(TableError::NotFound) => findings.saw("deleted"),
             Err(error) => {
                 findings.fault(explain(&error, "the test lead could not be deleted; no mail ever holds it"));
@@ -150,7 +150,7 @@ async fn is_found(
     let queries = days(from, now).iter().map(|day| window_query(&day.partition_key(), from)).collect();
     let mut pages = pin!(pages(&tables.leads, queries, QUERIES_AT_ONCE));
     while let Some(page) = pages.next().await {
-        if page?.iter().any(|found| found.partition_key == row.partition_key && found.row_key == row.row_key) {
+        if page?.iter().any(|found| found.keys() == row.keys) {
             return Ok(true);
         }
     }

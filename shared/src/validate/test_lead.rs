@@ -1,6 +1,7 @@
 //! Test leads in Microsoft's form, marked so that no mail and no export ever holds them.
 
 use crate::lead::{Customer, Day, Lead, Origin, StoredLead, VALIDATION_DESCRIPTION};
+use crate::table::Keys;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 /// 0001-01-01 in seconds since 1970, where .NET begins to count.
@@ -41,9 +42,8 @@ pub(super) fn test_row(now: Timestamp) -> StoredLead {
     let created = now.to_zoned(TimeZone::UTC);
     lead.created_time = created.strftime("%-m/%-d/%Y %-I:%M:%S %p").to_string();
     StoredLead {
-        row_key: lead.customer.first_name.clone(),
+        keys: Keys::new(Day::of(now).partition_key(), &lead.customer.first_name),
         lead,
-        partition_key: Day::of(now).partition_key(),
         timestamp: None,
         received: None,
         origin: Origin::Table,
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_test_lead_is_known_as_validations_own_after_a_round_trip() {
         let row = test_row("2026-11-22T10:00:00Z".parse().unwrap());
-        assert_eq!(row.partition_key, "11:2F22:2F2026");
+        assert_eq!(row.keys.partition, "11:2F22:2F2026");
         assert_eq!(row.lead.created_time, "11/22/2026 10:00:00 AM");
         let back = StoredLead::from_entity(&row.to_entity()).unwrap();
         assert!(back.lead.is_test() && back.lead.is_validation());

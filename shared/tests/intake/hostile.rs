@@ -16,7 +16,7 @@ use marketplace_leads::mail::{Digest, DigestLead, Language, Occasion, RenderSett
 use marketplace_leads::notify::Command;
 use marketplace_leads::table::azure::{AzureTables, Limits};
 use marketplace_leads::table::memory::MemoryTable;
-use marketplace_leads::table::{ConnectionString, Entity, Query, Table as _, Value};
+use marketplace_leads::table::{ConnectionString, Entity, Keys, Query, Table as _, Value};
 use serde_json::json;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -285,8 +285,8 @@ async fn a_key_is_one_literal_in_every_address_and_filter() {
             row_key_before: Some(key.into()),
             ..Query::default()
         };
-        let _ = table.get(key, key).await;
-        let _ = table.delete(key, key).await;
+        let _ = table.get(&Keys::new(key, key)).await;
+        let _ = table.delete(&Keys::new(key, key)).await;
         let _ = table.page(&query, None).await;
         let seen = seen.lock().unwrap();
         assert_eq!(seen.len(), 3, "{key:?}");

@@ -244,7 +244,7 @@ async fn what_is_answered_to_every_recorded_body_and_what_is_kept_of_it() {
                 assert_eq!(answer.json, serde_json::json!({"id": lead.id(), "status": "stored"}));
                 assert_eq!(leads.calls(), 1, "{name}: one request to the table");
                 let row = StoredLead::from_entity(&leads.rows()[0]).unwrap();
-                assert_eq!((row.partition_key.as_str(), row.row_key), ("11:2F22:2F2026", lead.id()));
+                assert_eq!(row.keys, marketplace_leads::table::Keys::new("11:2F22:2F2026", lead.id()));
                 assert_eq!(row.received, Some(at("2026-11-22T10:00:00.123Z")));
                 assert!(row.lead == lead, "{name}: the row gives another lead");
 

@@ -33,7 +33,7 @@ async fn a_queued_lead_becomes_the_row_that_intake_would_have_written() {
     assert_eq!((&row.partition_key, &row.row_key), (&expected.partition_key, &expected.row_key));
     assert!(row.properties == expected.properties, "other columns");
 
-    let cued = Cued::Lead { partition_key: row.partition_key.clone(), row_key: row.row_key.clone() };
+    let cued = Cued::Lead(row.keys());
     assert_eq!(
         held(&state).1,
         std::slice::from_ref(&cued),

@@ -16,7 +16,7 @@ use marketplace_leads::quarantine::{self, Quarantined};
 use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::secret::Secret;
 use marketplace_leads::table::memory::{FaultKind, MemoryTable};
-use marketplace_leads::table::{Continuation, Entity, Operation, Page, Query, Table, TableError};
+use marketplace_leads::table::{Continuation, Entity, Keys, Operation, Page, Query, Table, TableError};
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -95,7 +95,7 @@ impl Table for HangingTable {
         pending().await
     }
 
-    async fn get(&self, _: &str, _: &str) -> Result<Entity, TableError> {
+    async fn get(&self, _: &Keys) -> Result<Entity, TableError> {
         pending().await
     }
 
@@ -111,7 +111,7 @@ impl Table for HangingTable {
         pending().await
     }
 
-    async fn delete(&self, _: &str, _: &str) -> Result<(), TableError> {
+    async fn delete(&self, _: &Keys) -> Result<(), TableError> {
         pending().await
     }
 

@@ -14,7 +14,7 @@ use marketplace_leads::mail::{
 fn lead(description: &str, row_key: usize) -> DigestLead {
     let mut lead = ada();
     lead.stored.lead.description = description.to_owned();
-    lead.stored.row_key = format!("row-{row_key:04}");
+    lead.stored.keys.row = format!("row-{row_key:04}");
     lead
 }
 
@@ -56,7 +56,7 @@ fn a_lead_that_is_too_large_for_any_mail_goes_out_in_the_reduced_form() {
     assert_eq!(leads_that_fit(&[large.clone(), ada()]), 0);
     let mail = render_reduced(&digest(vec![large]), &english());
     assert!(mail.size() < MAX_MESSAGE_BYTES / 10);
-    assert!(mail.html.contains(&ada().stored.row_key));
+    assert!(mail.html.contains(&ada().stored.keys.row));
 }
 
 /// A mail as MIME has it, with its parts in the encoding that is given.
@@ -149,10 +149,10 @@ fn an_address_that_is_too_long_in_ascii_gets_no_answers_and_no_link() {
 fn times_beyond_all_calendars_are_mailed_like_others() {
     let person = |created: &str, timestamp: Option<&str>| {
         let mut lead = ada();
-        let StoredLead { lead: fields, received, timestamp: written, row_key, .. } = &mut lead.stored;
+        let StoredLead { lead: fields, received, timestamp: written, keys, .. } = &mut lead.stored;
         fields.created_time = created.to_owned();
         (*received, *written) = (None, timestamp.map(|time| time.parse().unwrap()));
-        *row_key = created.to_owned();
+        keys.row = created.to_owned();
         lead
     };
     for created in [
@@ -241,7 +241,9 @@ fn the_reduced_form_names_every_row_and_says_nothing_else_of_the_leads() {
     }
     assert_eq!(mail.reply_to, None);
     for part in [&mail.html, &mail.text] {
-        for key in [&ada().stored.partition_key, &ada().stored.row_key, &unreadable().row_key, &quarantined().row_key] {
+        for key in
+            [&ada().stored.keys.partition, &ada().stored.keys.row, &unreadable().keys.row, &quarantined().keys.row]
+        {
             assert!(part.contains(key.as_str()), "{key}: {part}");
         }
         assert!(part.contains("Thu 12 Nov 2026, 10:41 CET"), "{part}");
@@ -254,7 +256,7 @@ fn the_reduced_form_of_any_number_of_leads_has_all_keys_and_stays_short() {
         let leads: Vec<_> = (0..count)
             .map(|number| {
                 let mut lead = hostile();
-                lead.stored.row_key = format!("row-{number:04}-{}", "\u{ad}'".repeat(250));
+                lead.stored.keys.row = format!("row-{number:04}-{}", "\u{ad}'".repeat(250));
                 lead
             })
             .collect();

@@ -14,6 +14,7 @@ use marketplace_leads::mail::{
     QuarantinedBody, RenderSettings, Rendered, Silence, UnreadableLead, leads_that_fit, render, render_reduced,
     render_silence,
 };
+use marketplace_leads::table::Keys;
 use proptest::prelude::*;
 use samples::{ada, digest, do_not_contact, english, hostile, ordinary, repeated, test_lead, unreadable, withheld};
 
@@ -218,8 +219,7 @@ fn no_lead_vanishes_however_long_the_leads_are() {
         let leads: Vec<_> = (0..count)
             .map(|number| {
                 let mut lead = hostile();
-                let StoredLead { lead: Lead { customer, description, offer_title, .. }, row_key, .. } =
-                    &mut lead.stored;
+                let StoredLead { lead: Lead { customer, description, offer_title, .. }, keys, .. } = &mut lead.stored;
                 let long = "\"'<&>".repeat(200);
                 *description = "<&'\">\n".repeat(5_000);
                 *offer_title = format!("{number}{long}");
@@ -228,7 +228,7 @@ fn no_lead_vanishes_however_long_the_leads_are() {
                 {
                     text.push_str(&long);
                 }
-                *row_key = format!("row-{number:04}-{long}");
+                keys.row = format!("row-{number:04}-{long}");
                 lead
             })
             .collect();
@@ -250,13 +250,13 @@ fn no_lead_vanishes_however_long_the_leads_are() {
 fn no_unreadable_row_vanishes_however_long_the_rows_are() {
     let long = "<&'\">".repeat(2_000);
     let row = |number: usize| UnreadableLead {
-        row_key: format!("row-{number:04}-{long}"),
+        keys: Keys::new(unreadable().keys.partition, format!("row-{number:04}-{long}")),
         reason: long.clone(),
         columns: (0..200).map(|column| (format!("{column}{long}"), long.clone())).collect(),
         ..unreadable()
     };
     let body = |number: usize| QuarantinedBody {
-        row_key: format!("body-{number:04}-{long}"),
+        keys: Keys::new("quarantine", format!("body-{number:04}-{long}")),
         reason: long.clone(),
         excerpt: long.clone(),
         ..samples::quarantined()
@@ -388,8 +388,7 @@ fn any_lead() -> impl Strategy<Value = DigestLead> {
         };
         let stored = StoredLead {
             lead,
-            partition_key: text(),
-            row_key: text(),
+            keys: Keys::new(text(), text()),
             timestamp: times.0,
             received: times.1,
             origin: Origin::Table,
@@ -401,16 +400,14 @@ fn any_lead() -> impl Strategy<Value = DigestLead> {
 fn any_digest() -> impl Strategy<Value = Digest> {
     let row = (text(), text(), text(), prop::collection::vec((text(), text()), 0..4));
     let row = row.prop_map(|(partition_key, row_key, reason, columns)| UnreadableLead {
-        partition_key,
-        row_key,
+        keys: Keys::new(partition_key, row_key),
         timestamp: None,
         reason,
         columns,
     });
     let body = (text(), text(), text(), prop::option::of(time()), any::<usize>());
     let body = body.prop_map(|(row_key, reason, excerpt, received, size)| QuarantinedBody {
-        partition_key: "quarantine".into(),
-        row_key,
+        keys: Keys::new("quarantine", row_key),
         received,
         reason,
         size,

@@ -9,6 +9,7 @@ use marketplace_leads::lead::{Lead, Origin, StoredLead};
 use marketplace_leads::mail::{
     Digest, DigestLead, Language, Occasion, PastAction, QuarantinedBody, RenderSettings, UnreadableLead,
 };
+use marketplace_leads::table::Keys;
 use serde_json::json;
 
 /// When the newest lead of the samples came.
@@ -121,8 +122,7 @@ pub(crate) fn withheld() -> DigestLead {
 
 pub(crate) fn unreadable() -> UnreadableLead {
     UnreadableLead {
-        partition_key: "11:2F12:2F2026".into(),
-        row_key: "2f6b9c1e-7d3a-4b6e-9f3e-0c1b2a3d4e5f".into(),
+        keys: Keys::new("11:2F12:2F2026", "2f6b9c1e-7d3a-4b6e-9f3e-0c1b2a3d4e5f"),
         timestamp: Some(newest() - 70.minutes()),
         reason: "its CustomerInfo is not a JSON object".into(),
         columns: vec![
@@ -134,8 +134,7 @@ pub(crate) fn unreadable() -> UnreadableLead {
 
 pub(crate) fn quarantined() -> QuarantinedBody {
     QuarantinedBody {
-        partition_key: "quarantine".into(),
-        row_key: "2026-11-12-8f434346648f6b96df89dda901c5176b".into(),
+        keys: Keys::new("quarantine", "2026-11-12-8f434346648f6b96df89dda901c5176b"),
         received: Some(newest() - 75.minutes()),
         reason: "The body cannot be read as JSON: expected `,` or `}` at line 2 column 14.".into(),
         size: 412,
@@ -176,8 +175,7 @@ fn chinese() -> DigestLead {
     });
     let stored = StoredLead {
         lead: Lead::from_json(json.to_string().as_bytes()).unwrap(),
-        partition_key: "11:2F12:2F2026".into(),
-        row_key: "5d1c".into(),
+        keys: Keys::new("11:2F12:2F2026", "5d1c"),
         timestamp: Some(newest()),
         received: None,
         origin: Origin::Table,

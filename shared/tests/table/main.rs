@@ -4,7 +4,9 @@
 mod stub;
 
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
-use marketplace_leads::table::{ConnectionString, Damage, ETag, Entity, Operation, Query, Table as _, TableError};
+use marketplace_leads::table::{
+    ConnectionString, Damage, ETag, Entity, Keys, Operation, Query, Table as _, TableError,
+};
 use std::time::{Duration, Instant};
 use stub::{ETAG, KEY, Reply, Stub, TIMESTAMP};
 
@@ -115,10 +117,10 @@ async fn a_call_ends_within_its_total_wherever_it_is() {
         let operations = [Operation::Insert(row())];
         for (number, result) in [
             table.insert(&row()).await,
-            table.get("p", "r").await.map(drop),
+            table.get(&Keys::new("p", "r")).await.map(drop),
             table.page(&Query::default(), None).await.map(drop),
             table.submit("p", &operations).await.map(drop),
-            table.delete("p", "r").await,
+            table.delete(&Keys::new("p", "r")).await,
             table.create().await,
         ]
         .into_iter()
@@ -243,7 +245,7 @@ async fn a_row_that_cannot_be_read_costs_no_other_row_of_its_page() {
         let shown: Vec<_> = rows.iter().map(|row| (row.row_key.as_str(), row.damage, row.string("Text"))).collect();
         let expected = [("0", None, Some("good")), ("1", Some(damage), Some(text)), ("2", None, Some("good"))];
         assert_eq!(shown, expected, "{bad}");
-        let read = table.get("p", "0").await.unwrap();
+        let read = table.get(&Keys::new("p", "0")).await.unwrap();
         assert_eq!((read.damage, read.string("Text")), (Some(damage), Some(text)), "{bad}");
         assert_eq!(stub.requests().len(), 2);
     }
@@ -258,7 +260,7 @@ async fn only_a_row_without_readable_keys_is_left_out_of_its_page() {
         let (_stub, table) = stub([Reply::page_of(&[&good, &bad, &good]), Reply::entity_of(&bad)]).await;
         let rows = table.all(&Query::partition("p")).await.unwrap();
         assert_eq!(rows.iter().map(|row| row.row_key.as_str()).collect::<Vec<_>>(), ["0", "2"]);
-        let error = table.get("p", "0").await.unwrap_err();
+        let error = table.get(&Keys::new("p", "0")).await.unwrap_err();
         assert!(matches!(error, TableError::Unavailable { .. }), "{error}");
     }
 }
@@ -297,10 +299,10 @@ async fn a_page_that_fails_is_no_end_of_the_rows() {
 #[tokio::test]
 async fn a_version_goes_back_as_it_came_and_a_delete_takes_any() {
     let (stub, table) = stub([Reply::entity(), Reply::batch(&[(204, "")]), Reply::deleted()]).await;
-    let read = table.get("p", "r").await.unwrap();
+    let read = table.get(&Keys::new("p", "r")).await.unwrap();
     let etags = table.submit("p", &[Operation::Replace(row(), read.etag.clone().unwrap())]).await.unwrap();
     assert_eq!(etags, [read.etag]);
-    table.delete("p", "r").await.unwrap();
+    table.delete(&Keys::new("p", "r")).await.unwrap();
     let requests = stub.requests();
     assert!(requests[1].body.contains(&format!("if-match: {ETAG}\n")), "{}", requests[1].body);
     assert_eq!(requests[2].header("if-match"), Some("*"));
@@ -348,7 +350,7 @@ async fn a_conflict_or_absence_without_the_services_word_for_it_proves_nothing()
         Reply::error(409, "AccountBeingCreated"),
     ] {
         let (_stub, table) = stub([reply.clone(), reply.clone()]).await;
-        for result in [table.insert(&row()).await, table.get("p", "r").await.map(drop)] {
+        for result in [table.insert(&row()).await, table.get(&Keys::new("p", "r")).await.map(drop)] {
             assert!(matches!(&result, Err(TableError::Unavailable { .. })), "{result:?}");
         }
     }
@@ -453,10 +455,10 @@ async fn a_batch_with_fewer_answers_than_operations_may_not_have_been_done() {
 async fn only_an_answer_of_the_table_service_counts_as_done() {
     let (_stub, table) = stub([Reply::inserted().without("server"), Reply::entity().without("server")]).await;
     assert_eq!(table.insert(&row()).await, Ok(()), "a filter on the way takes `Server` out");
-    assert!(table.get("p", "r").await.is_ok());
+    assert!(table.get(&Keys::new("p", "r")).await.is_ok());
     for missing in ["x-ms-request-id", "x-ms-version", "etag"] {
         let (_stub, table) = stub([Reply::inserted().without(missing), Reply::entity().without(missing)]).await;
-        for result in [table.insert(&row()).await, table.get("p", "r").await.map(drop)] {
+        for result in [table.insert(&row()).await, table.get(&Keys::new("p", "r")).await.map(drop)] {
             assert!(matches!(result, Err(TableError::Unavailable { .. })), "{missing}: {result:?}");
         }
     }
@@ -475,9 +477,9 @@ async fn only_an_answer_of_the_table_service_counts_as_done() {
 async fn every_request_says_its_time_its_version_and_who_asks() {
     let (stub, table) = stub([Reply::inserted(), Reply::entity(), Reply::page(1), Reply::deleted()]).await;
     table.insert(&row()).await.unwrap();
-    table.get("p", "r").await.unwrap();
+    table.get(&Keys::new("p", "r")).await.unwrap();
     table.all(&Query::default()).await.unwrap();
-    table.delete("p", "r").await.unwrap();
+    table.delete(&Keys::new("p", "r")).await.unwrap();
     for request in stub.requests() {
         let date = jiff::fmt::rfc2822::parse(request.header("x-ms-date").unwrap()).unwrap();
         assert!(date.timestamp().duration_since(jiff::Timestamp::now()).abs() < jiff::SignedDuration::from_secs(60));

@@ -224,12 +224,8 @@ fn faults() -> Vec<Fault> {
         broken!("a suppressed recipient", "mail", Failed, |cloud| cloud.say(|say| say.suppressed = vec![RECIPIENT])),
         broken!("a notifier that never ran", "notifier", Warning, |cloud| {
             for row in cloud.state.rows() {
-                futures::executor::block_on(marketplace_leads::table::Table::delete(
-                    &cloud.state,
-                    &row.partition_key,
-                    &row.row_key,
-                ))
-                .unwrap();
+                futures::executor::block_on(marketplace_leads::table::Table::delete(&cloud.state, &row.keys()))
+                    .unwrap();
             }
         }),
         broken!("a notifier that runs no more", "notifier", Failed, |cloud| cloud

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use marketplace_leads::table::memory::MemoryTable;
-use marketplace_leads::table::{Continuation, Entity, Query, Table as _, TableError, Value};
+use marketplace_leads::table::{Continuation, Entity, Keys, Query, Table as _, TableError, Value};
 use serde_json::{Map, Value as Json, json};
 use std::collections::HashMap;
 
@@ -98,10 +98,10 @@ async fn act(
     let (partition_key, row_key) = keys.strip_prefix("PartitionKey='").unwrap().split_once("',RowKey='").unwrap();
     let row_key = row_key.strip_suffix("')").unwrap();
     if *method == Method::DELETE {
-        table.delete(partition_key, row_key).await?;
+        table.delete(&Keys::new(partition_key, row_key)).await?;
         return Ok((204, Json::Null));
     }
-    let mut entity = to_wire(&table.get(partition_key, row_key).await?);
+    let mut entity = to_wire(&table.get(&Keys::new(partition_key, row_key)).await?);
     entity.insert("odata.metadata".to_owned(), "".into());
     Ok((200, entity.into()))
 }

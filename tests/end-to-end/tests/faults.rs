@@ -13,7 +13,7 @@ use marketplace_leads::lead::{Lead, StoredLead};
 use marketplace_leads::quarantine::{self, Quarantined};
 use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
-use marketplace_leads::table::{ConnectionString, Entity, Operation, Table as _, TableError};
+use marketplace_leads::table::{ConnectionString, Entity, Keys, Operation, Table as _, TableError};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -366,7 +366,7 @@ mod intake {
             match (status, sent) {
                 (200 | 201, Sent::Lead) => {
                     let day = marketplace_leads::lead::Day::of(jiff::Timestamp::now()).partition_key();
-                    assert!(self.leads.get(&day, &id).await.is_ok(), "{scenario}: {status} without a row");
+                    assert!(self.leads.get(&Keys::new(&day, &id)).await.is_ok(), "{scenario}: {status} without a row");
                     self.acknowledged.leads.insert(id);
                 }
                 (202, Sent::Lead) => {
@@ -485,8 +485,7 @@ mod redelivery {
     struct Message {
         id: String,
         text: String,
-        partition_key: String,
-        row_key: String,
+        keys: Keys,
         is_lead: bool,
     }
 
@@ -499,14 +498,13 @@ mod redelivery {
                 2 => (format!("unreadable {number}"), false),
                 _ => (json!({ "LeadSource": "A", "Description": format!("{number}-{place}") }).to_string(), true),
             };
-            let (partition_key, row_key) = if is_lead {
-                let lead = StoredLead::received(Lead::from_json(body.as_bytes()).unwrap(), received);
-                (lead.partition_key, lead.row_key)
+            let keys = if is_lead {
+                StoredLead::received(Lead::from_json(body.as_bytes()).unwrap(), received).keys
             } else {
-                (quarantine::PARTITION.to_owned(), quarantine_key(&body))
+                Keys::new(quarantine::PARTITION, quarantine_key(&body))
             };
             let text = QueuedBody { received, body: body.into_bytes() }.to_json();
-            Message { id: format!("m{place}"), text, partition_key, row_key, is_lead }
+            Message { id: format!("m{place}"), text, keys, is_lead }
         })
     }
 
@@ -537,7 +535,7 @@ mod redelivery {
         let (leads, state) = (table(&cloud, cloud.leads_table()), table(&cloud, cloud.state_table()));
         let is_kept = async |message: &Message| {
             let table = if message.is_lead { &leads } else { &state };
-            match table.get(&message.partition_key, &message.row_key).await {
+            match table.get(&message.keys).await {
                 Ok(_) => true,
                 Err(TableError::NotFound) => false,
                 Err(error) => panic!("{error}"),

@@ -6,7 +6,7 @@ use local_cloud::LocalTable;
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
 use marketplace_leads::table::memory::MemoryTable;
 use marketplace_leads::table::{
-    ConnectionString, ETag, Entity, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_KEY_UNITS,
+    ConnectionString, ETag, Entity, Keys, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_KEY_UNITS,
     MAX_PROPERTIES, MAX_STRING_UNITS, Operation, Query, Table, TableError, Value,
 };
 use support::strict_table::{Clock, Settings, StrictTable};
@@ -190,7 +190,7 @@ async fn what_is_just_at_a_limit_is_taken_and_what_is_beyond_it_is_refused_with_
             [Operation::Insert(self::row(&row.partition_key, "other")), Operation::InsertOrReplace(row.clone())];
         assert_eq!(table.submit(&row.partition_key, &batch).await.map(drop), wanted, "{shown} in a batch");
         if code.is_empty() {
-            table.delete(&row.partition_key, "other").await.unwrap();
+            table.delete(&Keys::new(&row.partition_key, "other")).await.unwrap();
         }
     }
 }
@@ -249,11 +249,11 @@ async fn a_row_may_be_seen_later_than_its_timestamp_says<S: Service>() {
     let (service, table) = S::start(1_000, now()).await;
     let visible = now() + SignedDuration::from_secs(60);
     service.put_late(row("p", "r"), visible);
-    assert_eq!(table.get("p", "r").await, Err(TableError::NotFound));
+    assert_eq!(table.get(&Keys::new("p", "r")).await, Err(TableError::NotFound));
     assert_eq!(table.all(&Query::default()).await.unwrap().len(), 0);
     assert_eq!(table.insert(&row("p", "r")).await, Err(TableError::Exists));
     service.set_now(visible);
-    assert_eq!(table.get("p", "r").await.unwrap().timestamp, Some(now()));
+    assert_eq!(table.get(&Keys::new("p", "r")).await.unwrap().timestamp, Some(now()));
     let query = Query { written_before: Some(visible), ..Query::partition("p") };
     assert_eq!(table.all(&query).await.unwrap().len(), 1);
 }
@@ -269,10 +269,10 @@ fn row(partition_key: &str, row_key: &str) -> Entity {
 
 async fn a_table_is_created_once_and_missing_before(table: impl Table) {
     assert_eq!(table.insert(&row("p", "r")).await, Err(TableError::TableNotFound));
-    assert_eq!(table.get("p", "r").await, Err(TableError::TableNotFound));
+    assert_eq!(table.get(&Keys::new("p", "r")).await, Err(TableError::TableNotFound));
     assert_eq!(table.create().await, Ok(()));
     assert_eq!(table.create().await, Err(TableError::Exists));
-    assert_eq!(table.get("p", "r").await, Err(TableError::NotFound));
+    assert_eq!(table.get(&Keys::new("p", "r")).await, Err(TableError::NotFound));
 }
 
 async fn a_row_comes_back_as_it_was_written_in_every_type_and_script(table: impl Table) {
@@ -295,7 +295,7 @@ async fn a_row_comes_back_as_it_was_written_in_every_type_and_script(table: impl
         .with("Guid", Value::Guid("c9da6455-213d-42c9-9a79-3e9149a57833".to_owned()))
         .with("Binary", (0..=255).collect::<Vec<u8>>());
     table.insert(&written).await.unwrap();
-    let read = table.get("9:2F28:2F2018", "r").await.unwrap();
+    let read = table.get(&Keys::new("9:2F28:2F2018", "r")).await.unwrap();
     for (name, value) in &written.properties {
         assert!(read.properties.get(name) == Some(value), "{name}");
     }
@@ -309,7 +309,7 @@ async fn a_second_insert_of_the_same_keys_conflicts_and_changes_nothing(table: i
     let table = created(table).await;
     table.insert(&row("p", "r")).await.unwrap();
     assert_eq!(table.insert(&Entity::new("p", "r").with("Text", "other")).await, Err(TableError::Exists));
-    assert_eq!(table.get("p", "r").await.unwrap().string("Text"), Some("text"));
+    assert_eq!(table.get(&Keys::new("p", "r")).await.unwrap().string("Text"), Some("text"));
 }
 
 async fn of_many_inserts_at_once_exactly_one_succeeds(table: impl Table) {
@@ -324,15 +324,15 @@ async fn keys_with_quotes_and_colons_are_found_again(table: impl Table) {
     let table = created(table).await;
     for key in ["it's", "''", "a' or PartitionKey ne '", "1:2F2:2F2026", "ключ", "a b&c=d+e%20"] {
         table.insert(&row(key, key)).await.unwrap();
-        assert_eq!(table.get(key, key).await.unwrap().row_key, key);
+        assert_eq!(table.get(&Keys::new(key, key)).await.unwrap().row_key, key);
         let query = Query { row_key_from: Some(key.to_owned()), ..Query::partition(key) };
         let found = table.all(&query).await.unwrap();
         assert_eq!(found.iter().map(|row| row.row_key.as_str()).collect::<Vec<_>>(), [key]);
-        let read = table.get(key, key).await.unwrap();
+        let read = table.get(&Keys::new(key, key)).await.unwrap();
         let again = Operation::Replace(row(key, key), read.etag.unwrap());
         table.submit(key, &[again]).await.unwrap();
-        table.delete(key, key).await.unwrap();
-        assert_eq!(table.get(key, key).await, Err(TableError::NotFound));
+        table.delete(&Keys::new(key, key)).await.unwrap();
+        assert_eq!(table.get(&Keys::new(key, key)).await, Err(TableError::NotFound));
     }
 }
 
@@ -346,7 +346,7 @@ async fn queries_find_by_partition_row_key_range_and_time(table: impl Table) {
         let rows = table.all(&query).await.unwrap();
         rows.iter().map(|row| format!("{}{}", row.partition_key, row.row_key)).collect::<Vec<_>>().join(" ")
     };
-    let time = table.get("a", "3").await.unwrap().timestamp;
+    let time = table.get(&Keys::new("a", "3")).await.unwrap().timestamp;
     let from = |key: &str| Some(key.to_owned());
     assert_eq!(keys(Query::default()).await, "a1 a2 a3 b2");
     assert_eq!(keys(Query::partition("a")).await, "a1 a2 a3");
@@ -361,7 +361,7 @@ async fn queries_find_by_partition_row_key_range_and_time(table: impl Table) {
 async fn the_time_of_a_row_is_compared_to_all_its_digits(table: impl Table) {
     let table = created(table).await;
     table.insert(&row("p", "r")).await.unwrap();
-    let time = table.get("p", "r").await.unwrap().timestamp.unwrap();
+    let time = table.get(&Keys::new("p", "r")).await.unwrap().timestamp.unwrap();
     let step = SignedDuration::from_millis(1);
     for (from, count) in [(time - step, 1), (time, 1), (time + step, 0)] {
         let query = Query { written_from: Some(from), ..Query::partition("p") };
@@ -440,7 +440,7 @@ async fn a_batch_is_written_as_a_whole_or_not_at_all(table: impl Table) {
     let table = created(table).await;
     table.insert(&row("p", "old")).await.unwrap();
     table.insert(&row("p", "gone")).await.unwrap();
-    let etag = table.get("p", "old").await.unwrap().etag.unwrap();
+    let etag = table.get(&Keys::new("p", "old")).await.unwrap().etag.unwrap();
     let batch = [
         Operation::Insert(row("p", "new")),
         Operation::InsertOrReplace(row("p", "any").with("Text", "it's 'ours'")),
@@ -463,16 +463,16 @@ async fn a_batch_is_written_as_a_whole_or_not_at_all(table: impl Table) {
 async fn a_replacement_needs_the_version_that_is_there(table: impl Table) {
     let table = created(table).await;
     table.insert(&row("p", "r")).await.unwrap();
-    let etag = table.get("p", "r").await.unwrap().etag.unwrap();
+    let etag = table.get(&Keys::new("p", "r")).await.unwrap().etag.unwrap();
     let replace = |text: &str, etag: &ETag| {
         [Operation::Replace(Entity::new("p", "r").with("Text", text), etag.clone()), Operation::Insert(row("p", text))]
     };
     let etags = table.submit("p", &replace("first", &etag)).await.unwrap();
     assert_eq!(table.submit("p", &replace("second", &etag)).await, Err(TableError::Precondition));
-    let read = async |key: &str| table.get("p", key).await.unwrap().etag;
+    let read = async |key: &str| table.get(&Keys::new("p", key)).await.unwrap().etag;
     assert_eq!(etags, [read("r").await, read("first").await], "a batch gives the new versions");
-    assert_eq!(table.get("p", "r").await.unwrap().string("Text"), Some("first"));
-    assert_eq!(table.get("p", "second").await, Err(TableError::NotFound));
+    assert_eq!(table.get(&Keys::new("p", "r")).await.unwrap().string("Text"), Some("first"));
+    assert_eq!(table.get(&Keys::new("p", "second")).await, Err(TableError::NotFound));
     let delete = [Operation::Delete { row_key: "first".to_owned() }];
     assert_eq!(table.submit("p", &delete).await, Ok(vec![None]));
 }
@@ -490,9 +490,9 @@ async fn a_batch_of_too_many_operations_is_rejected(table: impl Table) {
 async fn a_deleted_row_is_gone(table: impl Table) {
     let table = created(table).await;
     table.insert(&row("p", "r")).await.unwrap();
-    assert_eq!(table.delete("p", "r").await, Ok(()));
-    assert_eq!(table.delete("p", "r").await, Err(TableError::NotFound));
-    assert_eq!(table.get("p", "r").await, Err(TableError::NotFound));
+    assert_eq!(table.delete(&Keys::new("p", "r")).await, Ok(()));
+    assert_eq!(table.delete(&Keys::new("p", "r")).await, Err(TableError::NotFound));
+    assert_eq!(table.get(&Keys::new("p", "r")).await, Err(TableError::NotFound));
 }
 
 async fn a_column_holds_the_longest_text_and_long_texts_go_on(table: impl Table) {
@@ -504,7 +504,7 @@ async fn a_column_holds_the_longest_text_and_long_texts_go_on(table: impl Table)
     written.set_text("Note", &text);
     assert_eq!(written.properties.len(), 3);
     table.insert(&written).await.unwrap();
-    let read = table.get("p", "r").await.unwrap();
+    let read = table.get(&Keys::new("p", "r")).await.unwrap();
     assert_eq!(read.text("Note"), Some(text));
     assert!(read.string("Note").unwrap().encode_utf16().count() <= MAX_STRING_UNITS);
 }

@@ -33,7 +33,7 @@ pub fn lead_body(body: &[u8]) {
     let Ok(lead) = Lead::from_json(body) else { return };
     assert!(!format!("{lead:?}").contains(PLANTED));
     let stored = StoredLead::received(lead, now());
-    assert!(stored.row_key.len() == 32 && stored.row_key.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert!(stored.keys.row.len() == 32 && stored.keys.row.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let row = stored.to_entity();
     for (name, value) in &row.properties {
         let Value::String(text) = value else { panic!("{name} is no text") };
@@ -61,8 +61,7 @@ pub fn customer_info(bytes: &[u8]) {
         }
         Err(error) => {
             let unreadable = UnreadableLead {
-                partition_key: row.partition_key.clone(),
-                row_key: row.row_key.clone(),
+                keys: row.keys(),
                 timestamp: None,
                 reason: error.to_string(),
                 columns: row.properties.iter().map(|(name, value)| (name.clone(), value.text())).collect(),

@@ -7,7 +7,7 @@ use crate::tape::hash;
 use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::table::memory::MemoryTable;
-use marketplace_leads::table::{Continuation, ETag, Entity, Operation, Page, Query, Table, TableError};
+use marketplace_leads::table::{Continuation, ETag, Entity, Keys, Operation, Page, Query, Table, TableError};
 use std::panic::Location;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -178,10 +178,10 @@ impl Table for SimTable {
     }
 
     #[track_caller]
-    fn get(&self, partition_key: &str, row_key: &str) -> impl Future<Output = Result<Entity, TableError>> + Send {
+    fn get(&self, keys: &Keys) -> impl Future<Output = Result<Entity, TableError>> + Send {
         let site = Location::caller();
-        let what = format!("get {partition_key} {row_key}");
-        self.call(Kind::Read, site, (partition_key, what), self.service.rows.get(partition_key, row_key))
+        let what = format!("get {} {}", keys.partition, keys.row);
+        self.call(Kind::Read, site, (&keys.partition, what), self.service.rows.get(keys))
     }
 
     #[track_caller]
@@ -214,10 +214,10 @@ impl Table for SimTable {
     }
 
     #[track_caller]
-    fn delete(&self, partition_key: &str, row_key: &str) -> impl Future<Output = Result<(), TableError>> + Send {
+    fn delete(&self, keys: &Keys) -> impl Future<Output = Result<(), TableError>> + Send {
         let site = Location::caller();
-        let what = format!("delete {partition_key} {row_key}");
-        self.call(Kind::Write, site, (partition_key, what), self.service.rows.delete(partition_key, row_key))
+        let what = format!("delete {} {}", keys.partition, keys.row);
+        self.call(Kind::Write, site, (&keys.partition, what), self.service.rows.delete(keys))
     }
 
     #[track_caller]

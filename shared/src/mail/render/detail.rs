@@ -1,6 +1,7 @@
 //! How much of each lead a mail shows, and how texts are shortened to that measure.
 
 use crate::display;
+use crate::table::Keys;
 
 /// How much of each lead is shown.
 #[derive(Clone, Copy)]
@@ -126,8 +127,8 @@ impl Cut {
     }
 
     /// The keys of a row.
-    pub(super) fn row(&mut self, partition_key: &str, row_key: &str) -> String {
-        let [partition_key, row_key] = [partition_key, row_key].map(|key| self.line(key, self.detail.key));
+    pub(super) fn row(&mut self, keys: &Keys) -> String {
+        let [partition_key, row_key] = [&keys.partition, &keys.row].map(|key| self.line(key, self.detail.key));
         format!("{partition_key} / {row_key}")
     }
 }

@@ -74,7 +74,7 @@ impl Writer<'_> {
             note,
             tables,
             repeat: (!history.is_empty()).then(|| self.repeat(history, stored.time(), offer, detail)),
-            row: cut.row(&stored.partition_key, &stored.row_key),
+            row: cut.row(&stored.keys),
             shortened: cut.shortened,
         }
     }

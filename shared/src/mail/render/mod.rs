@@ -150,9 +150,7 @@ impl<'a> Writer<'a> {
     /// The leads by offer. The offer with the newest lead comes first, and so does the newest lead of each offer.
     fn groups(&self) -> Vec<Group<'a>> {
         let mut leads: Vec<_> = self.digest.leads.iter().collect();
-        leads.sort_by_cached_key(|DigestLead { stored, .. }| {
-            (Reverse(stored.time()), stored.partition_key.clone(), stored.row_key.clone())
-        });
+        leads.sort_by_cached_key(|DigestLead { stored, .. }| (Reverse(stored.time()), stored.keys.clone()));
         let mut groups: Vec<Group<'a>> = Vec::new();
         let mut places = HashMap::new();
         for lead in leads {

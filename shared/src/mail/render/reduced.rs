@@ -4,6 +4,7 @@ use super::detail::{Cut, Detail, KEYS};
 use super::view::{EntryView, SectionView, TextDigest, View};
 use super::{RenderSettings, Rendered, Writer, headers};
 use crate::mail::digest::{Digest, DigestLead};
+use crate::table::Keys;
 use jiff::Timestamp;
 
 /// Writes a mail for a digest whose texts the mail service does not take, or which is too large. It has the keys and
@@ -28,8 +29,8 @@ impl Writer<'_> {
     pub(super) fn reduced_view(&self, heading: &str, subject: &str, detail: Detail) -> View {
         let Digest { leads, unreadable, quarantined, .. } = self.digest;
         let (reduced, unread) = (&self.phrases.reduced, &self.phrases.unreadable);
-        let entry = |partition_key: &str, row_key: &str, time: Option<Timestamp>, badges: &[&str]| EntryView {
-            row: Cut::to_detail(detail).row(partition_key, row_key),
+        let entry = |keys: &Keys, time: Option<Timestamp>, badges: &[&str]| EntryView {
+            row: Cut::to_detail(detail).row(keys),
             reason: String::new(),
             about: [&[self.time(time).as_str()], badges].concat().join(" · "),
             columns: Vec::new(),
@@ -41,7 +42,7 @@ impl Writer<'_> {
             let badges =
                 [(stored.lead.is_do_not_contact(), &words.do_not_contact), (stored.lead.is_test(), &words.test)];
             let badges: Vec<_> = badges.into_iter().filter(|(is, _)| *is).map(|(_, badge)| badge.as_str()).collect();
-            entry(&stored.partition_key, &stored.row_key, stored.time(), &badges)
+            entry(&stored.keys, stored.time(), &badges)
         };
         let groups = self.groups();
         let newest_first = groups.iter().flat_map(|group| &group.leads);
@@ -56,21 +57,13 @@ impl Writer<'_> {
             self.section(
                 language.counted(&unread.rows, unreadable.len()),
                 &unread.rows_why,
-                unreadable
-                    .iter()
-                    .take(detail.entries)
-                    .map(|row| entry(&row.partition_key, &row.row_key, row.timestamp, &[]))
-                    .collect(),
+                unreadable.iter().take(detail.entries).map(|row| entry(&row.keys, row.timestamp, &[])).collect(),
                 unreadable.len(),
             ),
             self.section(
                 language.counted(&unread.bodies, quarantined.len()),
                 &unread.bodies_why,
-                quarantined
-                    .iter()
-                    .take(detail.entries)
-                    .map(|body| entry(&body.partition_key, &body.row_key, body.received, &[]))
-                    .collect(),
+                quarantined.iter().take(detail.entries).map(|body| entry(&body.keys, body.received, &[])).collect(),
                 quarantined.len(),
             ),
         ];

@@ -11,7 +11,7 @@ impl Writer<'_> {
         let entries = rows.iter().take(detail.entries).map(|row| {
             let mut cut = Cut::to_detail(detail);
             EntryView {
-                row: cut.row(&row.partition_key, &row.row_key),
+                row: cut.row(&row.keys),
                 reason: cut.field(&row.reason),
                 about: row.timestamp.map(|time| self.time(Some(time))).unwrap_or_default(),
                 columns: cut.columns(&row.columns),
@@ -35,7 +35,7 @@ impl Writer<'_> {
             let size = self.settings.language.counted(&phrases.size, body.size);
             let received = body.received.map(|time| format!(" · {}", self.time(Some(time)))).unwrap_or_default();
             EntryView {
-                row: cut.row(&body.partition_key, &body.row_key),
+                row: cut.row(&body.keys),
                 reason: cut.field(&body.reason),
                 about: format!("{size}{received}"),
                 columns: Vec::new(),

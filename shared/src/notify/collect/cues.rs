@@ -8,7 +8,7 @@ use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::times::{earlier, later};
 use crate::notify::{Notifier, NotifyError};
 use crate::quarantine;
-use crate::table::{Table, TableError};
+use crate::table::{Keys, Table, TableError};
 use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
@@ -95,11 +95,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     async fn cued(&self, cue: &Cue) -> Result<Option<Item>, NotifyError> {
         let row = match &cue.cued {
             None => return Ok(None),
-            Some(Cued::Lead { partition_key, row_key }) => {
-                self.leads.get(partition_key, row_key).await.map(|row| Item::of_row(&row))
-            }
+            Some(Cued::Lead(keys)) => self.leads.get(keys).await.map(|row| Item::of_row(&row)),
             Some(Cued::Quarantined { row_key }) => {
-                self.state.get(quarantine::PARTITION, row_key).await.map(|row| Item::of_body(&row))
+                self.state.get(&Keys::new(quarantine::PARTITION, row_key)).await.map(|row| Item::of_body(&row))
             }
         };
         match row {

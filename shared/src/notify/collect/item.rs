@@ -4,7 +4,7 @@ use crate::lead::StoredLead;
 use crate::mail::{QuarantinedBody, UnreadableLead};
 use crate::notify::log::Entry;
 use crate::quarantine::{self, Quarantined};
-use crate::table::{Entity, Value};
+use crate::table::{Entity, Keys, Value};
 
 /// How much of a quarantined body stands in a digest.
 const EXCERPT_CHARACTERS: usize = 500;
@@ -32,8 +32,7 @@ impl Item {
         match StoredLead::from_entity(row) {
             Ok(stored) => Self::Lead(Box::new(stored)),
             Err(reason) => Self::Unreadable(UnreadableLead {
-                partition_key: row.partition_key.clone(),
-                row_key: row.row_key.clone(),
+                keys: row.keys(),
                 timestamp: row.timestamp,
                 reason: reason.to_string(),
                 columns: row.properties.iter().take(COLUMNS).map(|(name, value)| (name.clone(), cut(value))).collect(),
@@ -46,8 +45,7 @@ impl Item {
         let quarantined = Quarantined::from_entity(row);
         let beginning = &quarantined.body[..quarantined.body.len().min(4 * EXCERPT_CHARACTERS)];
         Self::Quarantined(QuarantinedBody {
-            partition_key: row.partition_key.clone(),
-            row_key: quarantined.row_key,
+            keys: row.keys(),
             received: quarantined.received,
             reason: quarantined.reason,
             size: quarantined.body.len(),
@@ -57,13 +55,13 @@ impl Item {
 
     /// A row that was deleted since it was recorded. `None` for what was erased: nobody is told of it.
     pub(crate) fn gone(entry: &Entry) -> Option<Self> {
-        let (partition_key, row_key) = match entry {
-            Entry::Lead { partition_key, row_key } => (partition_key.clone(), row_key.clone()),
-            Entry::Quarantined(row_key) => (quarantine::PARTITION.to_owned(), row_key.clone()),
+        let keys = match entry {
+            Entry::Lead(keys) => keys.clone(),
+            Entry::Quarantined(row_key) => Keys::new(quarantine::PARTITION, row_key),
             Entry::Erased => return None,
         };
         let reason = "it was deleted after this digest was recorded".to_owned();
-        Some(Self::Unreadable(UnreadableLead { partition_key, row_key, timestamp: None, reason, columns: Vec::new() }))
+        Some(Self::Unreadable(UnreadableLead { keys, timestamp: None, reason, columns: Vec::new() }))
     }
 
     /// The lead, if it is one.
@@ -77,13 +75,9 @@ impl Item {
     /// Its keys, as the log holds them.
     pub(crate) fn entry(&self) -> Entry {
         match self {
-            Self::Lead(stored) => {
-                Entry::Lead { partition_key: stored.partition_key.clone(), row_key: stored.row_key.clone() }
-            }
-            Self::Unreadable(row) => {
-                Entry::Lead { partition_key: row.partition_key.clone(), row_key: row.row_key.clone() }
-            }
-            Self::Quarantined(body) => Entry::Quarantined(body.row_key.clone()),
+            Self::Lead(stored) => Entry::Lead(stored.keys.clone()),
+            Self::Unreadable(row) => Entry::Lead(row.keys.clone()),
+            Self::Quarantined(body) => Entry::Quarantined(body.keys.row.clone()),
         }
     }
 
@@ -101,15 +95,15 @@ impl Item {
                     &lead.offer_title,
                     &lead.description,
                     &lead.created_time,
-                    &stored.partition_key,
-                    &stored.row_key,
+                    &stored.keys.partition,
+                    &stored.keys.row,
                 ];
                 customer + unknown + texts.iter().map(|text| text.len()).sum::<usize>() + 256
             }
             Self::Unreadable(row) => {
                 row.columns.iter().map(|(name, text)| name.len() + text.len()).sum::<usize>()
-                    + row.partition_key.len()
-                    + row.row_key.len()
+                    + row.keys.partition.len()
+                    + row.keys.row.len()
                     + 256
             }
             Self::Quarantined(body) => body.excerpt.len() + body.reason.len() + 256,

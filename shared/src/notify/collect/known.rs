@@ -46,7 +46,7 @@ impl KnownRows {
 /// `None` for what was erased: nobody can find it again.
 fn key(entry: &Entry) -> Option<[u8; 16]> {
     let (partition_key, row_key) = match entry {
-        Entry::Lead { partition_key, row_key } => (partition_key.as_str(), row_key),
+        Entry::Lead(keys) => (keys.partition.as_str(), &keys.row),
         // No partition of a table has an empty key and such a row: Azure's own rows have a day.
         Entry::Quarantined(row_key) => ("\u{0}quarantine", row_key),
         Entry::Erased => return None,

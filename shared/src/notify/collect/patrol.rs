@@ -10,7 +10,7 @@ use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::times::{earlier, later, span};
 use crate::notify::{Notifier, NotifyError};
 use crate::quarantine;
-use crate::table::{Continuation, Query, Table, TableError};
+use crate::table::{Continuation, Keys, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
@@ -233,7 +233,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             if !run.has_time(self.now(), TABLE_CALL * 2) {
                 return Ok(());
             }
-            match self.state.get(quarantine::PARTITION, &row_key).await {
+            match self.state.get(&Keys::new(quarantine::PARTITION, &row_key)).await {
                 Ok(row) => batch.push(Item::of_body(&row)),
                 Err(TableError::NotFound) => {}
                 Err(error) => return Err(error.into()),

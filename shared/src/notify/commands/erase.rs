@@ -10,7 +10,7 @@ use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::times::later;
 use crate::notify::{Notifier, NotifyError, contacts};
 use crate::quarantine::{self, Quarantined};
-use crate::table::{Continuation, Entity, Query, Table, TableError};
+use crate::table::{Continuation, Entity, Keys, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,8 +158,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         erasure.rows_read += page.entities.len();
         let theirs: Vec<&Entity> = page.entities.iter().filter(|row| person.is_in_row(row)).collect();
         if erasure.is_to_delete && !theirs.is_empty() {
-            let entry =
-                |row: &&Entity| Entry::Lead { partition_key: row.partition_key.clone(), row_key: row.row_key.clone() };
+            let entry = |row: &&Entity| Entry::Lead(row.keys());
             self.erase_from_log(run, &theirs.iter().map(entry).collect::<Vec<_>>()).await?;
         }
         let mut contacts = BTreeSet::new();
@@ -170,7 +169,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     break;
                 }
                 self.renew(run, erasure).await?;
-                remove(&self.leads, &row.partition_key, &row.row_key).await?;
+                remove(&self.leads, &row.keys()).await?;
             }
             *erasure.leads.entry(row.partition_key.clone()).or_default() += 1;
             // A name may stand around the address, and then the index knows both together. Whoever only names the address is
@@ -208,7 +207,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 }
                 self.renew(run, erasure).await?;
                 self.erase_from_log(run, &[Entry::Quarantined(row.row_key.clone())]).await?;
-                remove(&self.state, &row.partition_key, &row.row_key).await?;
+                remove(&self.state, &row.keys()).await?;
             }
             *erasure.state.entry(quarantine::PARTITION).or_default() += 1;
         }
@@ -216,7 +215,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     async fn erase_contact(&self, key: &str, erasure: &mut Erasure) -> Result<(), NotifyError> {
-        match self.state.get(contacts::PARTITION, key).await {
+        match self.state.get(&Keys::new(contacts::PARTITION, key)).await {
             Ok(_) => {}
             Err(TableError::NotFound) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -224,7 +223,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         erasure.rows_read += 1;
         *erasure.state.entry(contacts::PARTITION).or_default() += 1;
         if erasure.is_to_delete {
-            remove(&self.state, contacts::PARTITION, key).await?;
+            remove(&self.state, &Keys::new(contacts::PARTITION, key)).await?;
         }
         Ok(())
     }
@@ -257,8 +256,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 }
 
 /// Deletes a row that may be gone already.
-async fn remove<T: Table>(table: &T, partition_key: &str, row_key: &str) -> Result<(), TableError> {
-    match table.delete(partition_key, row_key).await {
+async fn remove<T: Table>(table: &T, keys: &Keys) -> Result<(), TableError> {
+    match table.delete(keys).await {
         Ok(()) | Err(TableError::NotFound) => Ok(()),
         Err(error) => Err(error),
     }

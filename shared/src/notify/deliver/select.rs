@@ -6,7 +6,7 @@ use crate::notify::log::{self, Channel, Entry, LogRow, Position};
 use crate::notify::run::{Run, SEND, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
 use crate::quarantine;
-use crate::table::{Table, TableError};
+use crate::table::{Keys, Table, TableError};
 use futures::stream::{self, StreamExt as _};
 
 /// How many rows of the log are read at a time: each may hold half a megabyte.
@@ -121,11 +121,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     async fn read_entry(&self, entry: &Entry) -> Result<Option<Item>, NotifyError> {
         let row = match entry {
-            Entry::Lead { partition_key, row_key } => {
-                self.leads.get(partition_key, row_key).await.map(|row| Item::of_row(&row))
-            }
+            Entry::Lead(keys) => self.leads.get(keys).await.map(|row| Item::of_row(&row)),
             Entry::Quarantined(row_key) => {
-                self.state.get(quarantine::PARTITION, row_key).await.map(|row| Item::of_body(&row))
+                self.state.get(&Keys::new(quarantine::PARTITION, row_key)).await.map(|row| Item::of_body(&row))
             }
             Entry::Erased => return Ok(None),
         };

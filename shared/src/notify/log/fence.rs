@@ -6,7 +6,7 @@ use super::rows::{self, Core, PARTITION};
 use crate::notify::NotifyError;
 use crate::notify::run::{DEADLINE_MARGIN, TABLE_CALL};
 use crate::notify::times;
-use crate::table::{Operation, Table, TableError};
+use crate::table::{Keys, Operation, Table, TableError};
 use jiff::SignedDuration;
 
 /// How long the lease is held after a batch. A run's own end cuts it short.
@@ -76,7 +76,7 @@ impl<T: Table> Log<T> {
                 last = Some(error);
                 break;
             }
-            let there = match self.table.get(PARTITION, rows::CORE).await {
+            let there = match self.table.get(&Keys::new(PARTITION, rows::CORE)).await {
                 Ok(row) => Core::from_entity(&row),
                 Err(TableError::NotFound) => Core::default(),
                 Err(again) if again.is_transient() => {
@@ -120,7 +120,7 @@ impl<T: Table> Log<T> {
         for operation in operations.drain(..) {
             if let Operation::Delete { row_key } = &operation
                 && self.has_time()
-                && matches!(self.table.get(PARTITION, row_key).await, Err(TableError::NotFound))
+                && matches!(self.table.get(&Keys::new(PARTITION, row_key)).await, Err(TableError::NotFound))
             {
                 continue;
             }

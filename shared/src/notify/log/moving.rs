@@ -8,7 +8,7 @@
 use super::rows::{self, Channel, Entry, LogRow, PARTITION, Position, Progress, Target};
 use super::{Log, page_of};
 use crate::notify::NotifyError;
-use crate::table::{ETag, Entity, Operation, Query, Table, TableError};
+use crate::table::{ETag, Entity, Keys, Operation, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 
@@ -111,7 +111,7 @@ impl<T: Table> Log<T> {
                 break;
             }
             moved += 1;
-            let digest = match self.table.get(PARTITION, &format!("{DIGEST}{id}")).await {
+            let digest = match self.table.get(&Keys::new(PARTITION, format!("{DIGEST}{id}"))).await {
                 Ok(digest) => digest,
                 Err(TableError::NotFound) => continue,
                 Err(error) => return Err(error.into()),
@@ -186,7 +186,7 @@ impl<T: Table> Log<T> {
         operations.push(Operation::Replace(checkpoint, etag));
         operations.push(Operation::InsertOrReplace(progress.to_entity(&last_log)));
         self.commit(operations, true).await?;
-        let moved = self.table.get(PARTITION, CHECKPOINT).await?;
+        let moved = self.table.get(&Keys::new(PARTITION, CHECKPOINT)).await?;
         self.previous = Some(moved);
         (self.last_log, self.progress) = (last_log, progress);
         Ok(())

@@ -8,7 +8,7 @@ use crate::mail::{Language, Message};
 use crate::notify::{Command, Notifier, NotifyError, Outcome, RunRecord};
 use crate::settings::NotifierSettings;
 use crate::table::memory::{FaultKind, MemoryTable};
-use crate::table::{Entity, TableError};
+use crate::table::{Entity, Keys, TableError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -278,7 +278,7 @@ async fn a_pause_of_the_version_before_this_one_ends_with_resume() {
 async fn a_cued_row_that_cannot_be_read_keeps_no_other_lead_from_being_mailed() {
     let world = World::new();
     world.run().await;
-    let cued = Cued::Lead { partition_key: "1:2F1:2F2026".to_owned(), row_key: "row-Old".to_owned() };
+    let cued = Cued::Lead(Keys::new("1:2F1:2F2026", "row-Old"));
     cue::leave(&world.state, &cued, 1).await.unwrap();
     world.leads.put(row("1:2F1:2F2026", "Old"));
     world.arrive("Ada");
@@ -360,7 +360,7 @@ async fn a_slow_table_or_a_failing_one_makes_no_run_outlive_its_deadline() {
             world.run().await;
             for number in 0..300 {
                 world.leads.put(row(&world.today(), &format!("lead{number:03}")));
-                let cued = Cued::Lead { partition_key: world.today(), row_key: format!("row-lead{number:03}") };
+                let cued = Cued::Lead(Keys::new(world.today(), format!("row-lead{number:03}")));
                 cue::leave(&world.state, &cued, number).await.unwrap();
             }
             // Found, and not sent: what is read again later.
@@ -370,7 +370,7 @@ async fn a_slow_table_or_a_failing_one_makes_no_run_outlive_its_deadline() {
             world.mailer.set_fault(None);
             world.advance(HOUR);
             for number in 0..300 {
-                let cued = Cued::Lead { partition_key: world.today(), row_key: format!("row-late{number:03}") };
+                let cued = Cued::Lead(Keys::new(world.today(), format!("row-late{number:03}")));
                 world.leads.put(row(&world.today(), &format!("late{number:03}")));
                 cue::leave(&world.state, &cued, 1000 + number).await.unwrap();
             }

@@ -277,8 +277,7 @@ async fn what_comes_late_out_of_the_queue_is_mailed_by_the_next_run_without_a_se
 async fn a_cue_waits_an_hour_for_its_row_and_no_longer() {
     let world = World::new();
     world.runs(2, MINUTE).await;
-    let cued =
-        |row: &str| crate::cue::Cued::Lead { partition_key: "10:2F1:2F2026".to_owned(), row_key: row.to_owned() };
+    let cued = |row: &str| crate::cue::Cued::Lead(Keys::new("10:2F1:2F2026", row));
     crate::cue::leave(&world.state, &cued("row-Slow"), 1).await.unwrap();
     crate::cue::leave(&world.state, &cued("row-Never"), 2).await.unwrap();
     world.runs(10, MINUTE).await;
@@ -295,7 +294,7 @@ async fn a_cue_waits_an_hour_for_its_row_and_no_longer() {
 async fn a_cue_whose_row_cannot_be_read_keeps_no_new_lead_waiting() {
     let world = World::new();
     world.runs(2, MINUTE).await;
-    let cued = crate::cue::Cued::Lead { partition_key: "10:2F1:2F2026".to_owned(), row_key: "row-Old".to_owned() };
+    let cued = crate::cue::Cued::Lead(Keys::new("10:2F1:2F2026", "row-Old"));
     crate::cue::leave(&world.state, &cued, 1).await.unwrap();
     world.arrive_under("10:2F1:2F2026", "Old", BACKUP).await;
     world.arrive(&["Ada"]).await;
@@ -313,7 +312,7 @@ async fn a_lead_that_the_window_found_does_not_come_again_by_a_cue_that_is_follo
     let world = World::new();
     world.runs(2, MINUTE).await;
     world.arrive(&["Ada"]).await;
-    let cued = crate::cue::Cued::Lead { partition_key: world.today(), row_key: "row-Ada".to_owned() };
+    let cued = crate::cue::Cued::Lead(Keys::new(world.today(), "row-Ada"));
     crate::cue::leave(&world.state, &cued, 1).await.unwrap();
     let mut requests = Vec::new();
     for number in 0..24 * 6 {

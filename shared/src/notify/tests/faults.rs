@@ -166,7 +166,7 @@ async fn eventful_world() -> World {
     world.leads.put(large);
     world.arrive_under("another", "Number8x", BACKUP).await;
     world.quarantine(b"Number9x").await;
-    let cued = crate::cue::Cued::Lead { partition_key: "10:2F1:2F2026".to_owned(), row_key: "row-Cued".to_owned() };
+    let cued = crate::cue::Cued::Lead(Keys::new("10:2F1:2F2026", "row-Cued"));
     crate::cue::leave(&world.state, &cued, 9).await.unwrap();
     world.arrive_under("10:2F1:2F2026", "Cued", BACKUP).await;
     world.advance(MINUTE);

@@ -1,7 +1,7 @@
 //! Tables and a mail service whose calls take time, at the same time where they are made at the same time.
 
 use super::*;
-use crate::table::{Continuation, ETag, Operation, Page, Query};
+use crate::table::{Continuation, ETag, Keys, Operation, Page, Query};
 use futures::task::noop_waker;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -40,9 +40,9 @@ impl Table for Slow<MemoryTable> {
         self.service.insert(entity).await
     }
 
-    async fn get(&self, partition_key: &str, row_key: &str) -> Result<Entity, TableError> {
+    async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
         self.wait().await;
-        self.service.get(partition_key, row_key).await
+        self.service.get(keys).await
     }
 
     async fn page(&self, query: &Query, from: Option<&Continuation>) -> Result<Page, TableError> {
@@ -55,9 +55,9 @@ impl Table for Slow<MemoryTable> {
         self.service.submit(partition_key, operations).await
     }
 
-    async fn delete(&self, partition_key: &str, row_key: &str) -> Result<(), TableError> {
+    async fn delete(&self, keys: &Keys) -> Result<(), TableError> {
         self.wait().await;
-        self.service.delete(partition_key, row_key).await
+        self.service.delete(keys).await
     }
 
     async fn create(&self) -> Result<(), TableError> {

@@ -8,7 +8,9 @@ use super::checks::check_batch_size;
 use super::connection_string::Credential;
 
 use super::wire::{Outgoing, read_row};
-use super::{ConnectionString, Continuation, ETag, Entity, MAX_PAGE_ROWS, Operation, Page, Query, Table, TableError};
+use super::{
+    ConnectionString, Continuation, ETag, Entity, Keys, MAX_PAGE_ROWS, Operation, Page, Query, Table, TableError,
+};
 use crate::telemetry::metric;
 use azure_core::{Continuable, RetryOptions, TransportOptions};
 use azure_data_tables::IfMatchCondition;
@@ -114,8 +116,8 @@ impl AzureTables {
 
 impl AzureTable {
     /// The client of one row. The crate writes keys into the address without escaping quotes.
-    fn row(&self, partition_key: &str, row_key: &str) -> EntityClient {
-        self.client.partition_key_client(escape(partition_key)).entity_client(escape(row_key))
+    fn row(&self, keys: &Keys) -> EntityClient {
+        self.client.partition_key_client(escape(&keys.partition)).entity_client(escape(&keys.row))
     }
 
     /// Ends a call when its time is over: the one place that bounds it with all its retries and pauses.
@@ -184,8 +186,8 @@ impl AzureTable {
         }
     }
 
-    async fn get_row(&self, partition_key: &str, row_key: &str) -> Result<Entity, TableError> {
-        let answer = self.row(partition_key, row_key).get::<RowAsText>().await.map_err(error)?;
+    async fn get_row(&self, keys: &Keys) -> Result<Entity, TableError> {
+        let answer = self.row(keys).get::<RowAsText>().await.map_err(error)?;
         let mut entity = read_row(&answer.entity.row).ok_or_else(unreadable)?;
         entity.etag = Some(ETag(answer.etag.to_string()));
         Ok(entity)
@@ -221,8 +223,8 @@ impl Table for AzureTable {
         self.in_time(async { request.await.map_err(error).map(drop) }).await
     }
 
-    async fn get(&self, partition_key: &str, row_key: &str) -> Result<Entity, TableError> {
-        self.in_time(self.get_row(partition_key, row_key)).await
+    async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
+        self.in_time(self.get_row(keys)).await
     }
 
     async fn page(&self, query: &Query, from: Option<&Continuation>) -> Result<Page, TableError> {
@@ -233,8 +235,8 @@ impl Table for AzureTable {
         self.in_time(self.submit_all(partition_key, operations)).await
     }
 
-    async fn delete(&self, partition_key: &str, row_key: &str) -> Result<(), TableError> {
-        let request = self.row(partition_key, row_key).delete();
+    async fn delete(&self, keys: &Keys) -> Result<(), TableError> {
+        let request = self.row(keys).delete();
         self.in_time(async { request.await.map_err(error).map(drop) }).await
     }
 

@@ -6,7 +6,7 @@ mod rows;
 mod tests;
 
 use super::checks::{check_batch, rejected};
-use super::{Continuation, ETag, Entity, MAX_PAGE_ROWS, Operation, Page, Query, Table, TableError};
+use super::{Continuation, ETag, Entity, Keys, MAX_PAGE_ROWS, Operation, Page, Query, Table, TableError};
 use jiff::Timestamp;
 use rows::{Paging, Rows};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -200,10 +200,10 @@ impl Table for MemoryTable {
         })
     }
 
-    async fn get(&self, partition_key: &str, row_key: &str) -> Result<Entity, TableError> {
+    async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
         self.call(|state| {
             let now = state.clock();
-            let row = state.rows.find(partition_key, row_key).filter(|row| row.is_visible(now));
+            let row = state.rows.find(&keys.partition, &keys.row).filter(|row| row.is_visible(now));
             let entity = row.ok_or(TableError::NotFound)?.read(&[]);
             state.rows_read += 1;
             Ok(entity)
@@ -232,9 +232,9 @@ impl Table for MemoryTable {
         })
     }
 
-    async fn delete(&self, partition_key: &str, row_key: &str) -> Result<(), TableError> {
+    async fn delete(&self, keys: &Keys) -> Result<(), TableError> {
         self.call(|state| {
-            let removed = state.rows.remove(partition_key, row_key);
+            let removed = state.rows.remove(&keys.partition, &keys.row);
             if removed { Ok(()) } else { Err(TableError::NotFound) }
         })
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::table::{
-    Damage, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS, MAX_PROPERTIES,
-    MAX_PROPERTY_NAME_UNITS, MAX_STRING_UNITS, Value,
+    Damage, Keys, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS,
+    MAX_PROPERTIES, MAX_PROPERTY_NAME_UNITS, MAX_STRING_UNITS, Value,
 };
 
 fn row(partition_key: &str, row_key: &str) -> Entity {
@@ -185,11 +185,11 @@ async fn tokens_hold_their_place_while_rows_come_and_go() {
         }
         let query = Query { page_size: Some(1), ..Query::default() };
         let first = table.page(&query, None).await.unwrap();
-        table.delete("a", "2").await.unwrap();
+        table.delete(&Keys::new("a", "2")).await.unwrap();
         table.put(row("a", "0"));
         let second = table.page(&query, first.next.as_ref()).await.unwrap();
         assert_eq!(keys(&second.entities), "", "the partition ends where its row is gone");
-        table.delete("b", "1").await.unwrap();
+        table.delete(&Keys::new("b", "1")).await.unwrap();
         let third = table.page(&query, second.next.as_ref()).await.unwrap();
         assert_eq!((keys(&third.entities).as_str(), third.next), ("c1", None));
     }
@@ -218,13 +218,13 @@ async fn a_late_row_is_older_than_the_moment_from_which_it_is_seen() {
     let (written, seen) = (time("2026-11-22T10:00:00Z"), time("2026-11-22T10:00:05Z"));
     table.set_now(written);
     table.put_late(row("p", "r"), seen);
-    assert_eq!(table.get("p", "r").await, Err(TableError::NotFound));
+    assert_eq!(table.get(&Keys::new("p", "r")).await, Err(TableError::NotFound));
     assert!(table.all(&Query::partition("p")).await.unwrap().is_empty());
     assert_eq!(table.insert(&row("p", "r")).await, Err(TableError::Exists), "a write meets it at once");
     table.set_now(seen);
     let rows = table.all(&Query { written_before: Some(seen), ..Query::partition("p") }).await.unwrap();
     assert_eq!(rows[0].timestamp, Some(written));
-    assert!(table.get("p", "r").await.is_ok());
+    assert!(table.get(&Keys::new("p", "r")).await.is_ok());
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn a_row_from_json_is_read_as_the_service_would_send_it() {
     let rows = table.all(&Query::partition("p")).await.unwrap();
     assert_eq!(shown(&rows), [half(Some(Damage::ReplacedCharacters)), list.clone()]);
     assert_eq!(rows[1].string("Text"), Some("[1]"));
-    assert_eq!(shown(&[table.get("p", "half").await.unwrap()]), [half(Some(Damage::ReplacedCharacters))]);
+    assert_eq!(shown(&[table.get(&Keys::new("p", "half")).await.unwrap()]), [half(Some(Damage::ReplacedCharacters))]);
     // What was not asked for is not sent, and so cannot be damaged.
     let other = Query { select: vec!["Other"], ..Query::partition("p") };
     let rows = table.all(&other).await.unwrap();
@@ -257,7 +257,7 @@ async fn a_row_from_json_is_read_as_the_service_would_send_it() {
     // A row can be replaced by its version, however damaged it was.
     let etag = rows[1].etag.clone().unwrap();
     table.submit("p", &[Operation::Replace(row("p", "list"), etag)]).await.unwrap();
-    assert_eq!(table.get("p", "list").await.unwrap().damage, None);
+    assert_eq!(table.get(&Keys::new("p", "list")).await.unwrap().damage, None);
 }
 
 #[test]

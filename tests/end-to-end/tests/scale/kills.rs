@@ -193,7 +193,7 @@ async fn arrive(world: Arc<World>, first: usize, is_over: Arc<AtomicBool>) -> us
             // As redelivery stores what came days ago.
             5 => {
                 let row = lead(number, &day(usize::try_from(2 + random.below(8)).unwrap(), now));
-                let cued = Cued::Lead { partition_key: row.partition_key.clone(), row_key: row.row_key.clone() };
+                let cued = Cued::Lead(row.keys());
                 cue::leave(&state, &cued, random.next()).await.unwrap();
                 leads.insert(&row).await.unwrap();
             }

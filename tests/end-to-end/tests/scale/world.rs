@@ -7,7 +7,7 @@ use local_cloud::partition_of;
 use marketplace_leads::lead::Lead;
 use marketplace_leads::quarantine::Quarantined;
 use marketplace_leads::table::azure::AzureTable;
-use marketplace_leads::table::{Entity, Operation as TableOperation, Table as _, TableError};
+use marketplace_leads::table::{Entity, Keys, Operation as TableOperation, Table as _, TableError};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -104,7 +104,7 @@ impl World {
     pub(crate) async fn end_lease(&self) {
         let state = self.open(STATE);
         loop {
-            let mut core = match state.get("notifier", "core").await {
+            let mut core = match state.get(&Keys::new("notifier", "core")).await {
                 Err(TableError::NotFound) => return,
                 core => core.unwrap(),
             };

@@ -3,7 +3,7 @@
 use super::*;
 use crate::development_account::ACCOUNT;
 use axum::http::{HeaderMap, Method};
-use marketplace_leads::table::{Query, Table as _};
+use marketplace_leads::table::{Keys, Query, Table as _};
 
 const NOW: &str = "2026-11-22T10:00:00Z";
 
@@ -64,14 +64,14 @@ async fn faults_strike_before_or_after_the_act() {
         service.queue_fault(fault.clone());
         let error = once.insert(&row("p", &key)).await.unwrap_err();
         assert!(matches!(error, TableError::Unavailable { .. }), "{fault:?}: {error}");
-        assert_eq!(table.get("p", &key).await.is_ok(), is_done, "{fault:?}");
+        assert_eq!(table.get(&Keys::new("p", &key)).await.is_ok(), is_done, "{fault:?}");
     }
     service.set_faults(Some(Box::new(|asked| {
         let is_delete = asked.operation == Operation::Delete && asked.partition_key.as_deref() == Some("p");
         is_delete.then(|| Fault::Before(Refusal::authentication_failed()))
     })));
-    assert!(matches!(table.delete("p", "1").await, Err(TableError::Refused { status: 403, .. })));
-    table.get("p", "1").await.unwrap();
+    assert!(matches!(table.delete(&Keys::new("p", "1")).await, Err(TableError::Refused { status: 403, .. })));
+    table.get(&Keys::new("p", "1")).await.unwrap();
 }
 
 #[tokio::test]
@@ -79,10 +79,10 @@ async fn a_stopped_service_is_not_there_and_comes_back_with_its_rows() {
     let (service, table) = started(Settings::default()).await;
     table.insert(&row("p", "r")).await.unwrap();
     service.stop().await;
-    let error = table.get("p", "r").await.unwrap_err();
+    let error = table.get(&Keys::new("p", "r")).await.unwrap_err();
     assert!(matches!(error, TableError::Unavailable { .. }), "{error}");
     service.resume().unwrap();
-    table.get("p", "r").await.unwrap();
+    table.get(&Keys::new("p", "r")).await.unwrap();
 }
 
 #[tokio::test]

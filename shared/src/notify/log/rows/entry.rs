@@ -2,7 +2,7 @@
 
 use super::{ChannelId, PARKED, PARTITION, Position};
 use crate::notify::log::bits::Bits;
-use crate::table::{Entity, Value};
+use crate::table::{Entity, Keys, Value};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const OWED_BY: &str = "OwedBy_";
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Entry {
     /// A row of the leads table.
-    Lead { partition_key: String, row_key: String },
+    Lead(Keys),
     /// A quarantined body: its row key.
     Quarantined(String),
     /// What was erased: nothing is known of it any more.
@@ -23,7 +23,7 @@ impl Entry {
     /// The entry as JSON: `["partition","row"]`, `["row"]`, or `null`.
     pub(crate) fn json(&self) -> Json {
         match self {
-            Self::Lead { partition_key, row_key } => json!([partition_key, row_key]),
+            Self::Lead(Keys { partition, row }) => json!([partition, row]),
             Self::Quarantined(row_key) => json!([row_key]),
             Self::Erased => Json::Null,
         }
@@ -32,7 +32,7 @@ impl Entry {
     pub(crate) fn from_json(json: &Json) -> Self {
         let text = |at: usize| json.get(at).and_then(Json::as_str).map(str::to_owned);
         match (text(0), text(1)) {
-            (Some(partition_key), Some(row_key)) => Self::Lead { partition_key, row_key },
+            (Some(partition), Some(row)) => Self::Lead(Keys { partition, row }),
             (Some(row_key), None) => Self::Quarantined(row_key),
             (None, _) => Self::Erased,
         }
