@@ -3,7 +3,7 @@
 use super::configuration::{Destination, Malformed};
 use super::message::Outgoing;
 use super::reach::Reach;
-use super::{PostError, Poster};
+use super::{HttpPoster, PostError, Poster};
 use crate::address::DestinationName;
 use crate::aws::{self, SdkConfig, SecretError};
 use crate::secret::Secret;
@@ -91,6 +91,12 @@ impl Destinations {
     /// The destinations of a source, to which a poster sends. `reach` says which addresses they may have.
     pub fn new(source: Arc<dyn Source>, poster: Arc<dyn Poster>, reach: Reach) -> Self {
         Self { source, poster, reach, known: Arc::default() }
+    }
+
+    /// The destinations that SSM keeps below a prefix, to which requests go over HTTPS.
+    pub fn over_https(config: &SdkConfig, prefix: &str, reach: Reach) -> Self {
+        let source = SsmParameters::new(config.clone(), prefix);
+        Self::new(Arc::new(source), Arc::new(HttpPoster::new(reach)), reach)
     }
 
     /// What these destinations are, in the order of their names here. What was asked for within [`READ_AGAIN`] is not asked

@@ -4,6 +4,7 @@
 use super::message::Outgoing;
 use crate::lead::{Action, StoredLead, UnknownField};
 use crate::mail::{Digest, DigestLead, Occasion};
+use crate::table::Keys;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -35,24 +36,18 @@ pub(super) fn event(digest: &Digest, is_reduced: bool) -> Option<Outgoing> {
     let Digest { leads, unreadable, quarantined, occasion, .. } = digest;
     match (leads.as_slice(), unreadable.as_slice(), quarantined.as_slice()) {
         ([lead], [], []) => Some(lead_created(lead, occasion, is_reduced)),
-        ([], [row], []) => {
-            let keys = [row.partition_key.as_str(), &row.row_key];
-            Some(lead_unreadable(keys, row.timestamp, &row.reason))
-        }
-        ([], [], [body]) => {
-            let keys = [body.partition_key.as_str(), &body.row_key];
-            Some(lead_unreadable(keys, body.received, &body.reason))
-        }
+        ([], [row], []) => Some(lead_unreadable(&row.keys, row.timestamp, &row.reason)),
+        ([], [], [body]) => Some(lead_unreadable(&body.keys, body.received, &body.reason)),
         _ => None,
     }
 }
 
 /// The id of an event, which stays the same however often it is sent, so that receivers can drop repeats.
-fn id(kind: &str, [partition_key, row_key]: [&str; 2]) -> String {
+fn id(kind: &str, Keys { partition, row }: &Keys) -> String {
     let mut hash = Sha256::new();
-    hash.update((partition_key.len() as u64).to_be_bytes());
-    hash.update(partition_key);
-    hash.update(row_key);
+    hash.update((partition.len() as u64).to_be_bytes());
+    hash.update(partition);
+    hash.update(row);
     format!("{kind}_{}", hex::encode(&hash.finalize()[..16]))
 }
 
@@ -62,7 +57,7 @@ fn envelope(kind: &str, time: Option<Timestamp>, data: &Value) -> String {
 
 fn lead_created(lead: &DigestLead, occasion: &Occasion, is_reduced: bool) -> Outgoing {
     let stored = &lead.stored;
-    let id = id("lead", [&stored.partition_key, &stored.row_key]);
+    let id = id("lead", &stored.keys);
     let steps = if is_reduced { &[NOTHING][..] } else { &STEPS };
     let mut body = String::new();
     for step in steps {
@@ -121,7 +116,7 @@ fn data(
     (bytes, entries): (usize, usize),
 ) -> Value {
     let mut cut = Cutter { bytes, entries, shortened: Vec::new() };
-    let StoredLead { lead, partition_key, row_key, timestamp, received, origin } = stored;
+    let StoredLead { lead, keys, timestamp, received, origin } = stored;
     let source = lead.source();
     let customer = &lead.customer;
     let campaign = lead.campaign().map(|parameters| {
@@ -130,8 +125,8 @@ fn data(
         })
     });
     let lead_json = json!({
-        "partition_key": partition_key,
-        "row_key": row_key,
+        "partition_key": keys.partition,
+        "row_key": keys.row,
         "time": stored.time(),
         "received": received,
         "written": timestamp,
@@ -198,8 +193,9 @@ fn action_kind(action: &Action) -> &'static str {
 }
 
 /// The event of a row or a body that cannot be read as a lead.
-fn lead_unreadable([partition_key, row_key]: [&str; 2], time: Option<Timestamp>, reason: &str) -> Outgoing {
+fn lead_unreadable(keys: &Keys, time: Option<Timestamp>, reason: &str) -> Outgoing {
+    let Keys { partition, row } = keys;
     let reason = &reason[..reason.floor_char_boundary(2_000)];
-    let data = json!({ "version": VERSION, "partition_key": partition_key, "row_key": row_key, "reason": reason });
-    Outgoing { id: id("row", [partition_key, row_key]), body: envelope("lead.unreadable", time, &data) }
+    let data = json!({ "version": VERSION, "partition_key": partition, "row_key": row, "reason": reason });
+    Outgoing { id: id("row", keys), body: envelope("lead.unreadable", time, &data) }
 }

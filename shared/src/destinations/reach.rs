@@ -15,6 +15,11 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// Public addresses, and this machine where it is allowed.
+    pub fn with_loopback(is_allowed: bool) -> Self {
+        if is_allowed { Self::PublicAndLoopback } else { Self::Public }
+    }
+
     /// Whether requests may go to a URL, as far as the URL tells it. A name's addresses are looked at when it is resolved.
     ///
     /// # Errors

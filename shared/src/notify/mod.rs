@@ -184,6 +184,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             recent: Recent::default(),
             people: People::default(),
             is_stopped: false,
+            failed_channels: Vec::new(),
         })
     }
 

@@ -4,9 +4,10 @@ use super::reader::Reader;
 use super::routes::{Route, routes};
 use super::values::{self, MailOrDrop};
 use super::variables::{
-    DO_NOT_CONTACT, FIRST_LOOKBACK_MINUTES, INTAKE_KEYS, INTAKE_KEYS_PARAMETER, INTERVAL_MINUTES,
-    MAIL_CONFIGURATION_SET, MAIL_FROM, MAIL_LANGUAGE, MAIL_TO, OVERLAP_MINUTES, ROUTES, SILENCE_DAYS, STATE_TABLE,
-    STORAGE_CONNECTION_STRING, STORAGE_CONNECTION_STRING_PARAMETER, SWEEP_HOURS, TABLE, TEST_LEADS, TIME_ZONE,
+    DESTINATIONS_PREFIX, DO_NOT_CONTACT, FIRST_LOOKBACK_MINUTES, INTAKE_KEYS, INTAKE_KEYS_PARAMETER, INTERVAL_MINUTES,
+    MAIL_CONFIGURATION_SET, MAIL_FROM, MAIL_LANGUAGE, MAIL_TO, OPERATOR, OVERLAP_MINUTES, ROUTES, SILENCE_DAYS,
+    STATE_TABLE, STORAGE_CONNECTION_STRING, STORAGE_CONNECTION_STRING_PARAMETER, SWEEP_HOURS, TABLE, TEST_LEADS,
+    TIME_ZONE,
 };
 use crate::address::{MailAddress, Sender};
 use crate::intake_keys::IntakeKeys;
@@ -94,6 +95,10 @@ group! {
         time_zone: TimeZone = get(TIME_ZONE, values::time_zone),
         /// Who gets which leads.
         routes: Vec<Route> = get(ROUTES, routes),
+        /// The beginning of the names of the parameters that hold destinations beside mail.
+        destinations_prefix: String = get(DESTINATIONS_PREFIX, values::parameter_prefix),
+        /// Who is told what a person has to do about a destination.
+        operator: Option<MailAddress> = optional(OPERATOR, values::address),
         /// What becomes of test leads.
         test_leads: MailOrDrop = get(TEST_LEADS, values::mail_or_drop),
         /// What becomes of leads that must not be contacted.

@@ -200,6 +200,20 @@ variables! {
         meaning: "who gets the leads of which offers and actions; LEADS_MAIL_TO gets the rest",
         expected: Phrase(r#"a JSON array of routes, such as [{"name":"sales","offers":["Contoso VM"],"actions":["PLT"],"to":["sales@example.com"]}]"#),
     }
+    DESTINATIONS_PREFIX {
+        name: "LEADS_DESTINATIONS_PREFIX",
+        functions: &[Notifier, Validation],
+        default: Value("/marketplace-leads/destinations/"),
+        meaning: "where SSM keeps the destinations beside mail: the beginning of their parameters' names",
+        expected: Phrase("the beginning of the names of SSM parameters, with a slash first and last"),
+    }
+    OPERATOR {
+        name: "LEADS_OPERATOR",
+        functions: &[Notifier, Validation],
+        default: Nothing,
+        meaning: "who is told by mail, once, that a destination refuses everything or has waited long",
+        expected: Phrase("an ASCII mail address"),
+    }
     TEST_LEADS {
         name: "LEADS_TEST_LEADS",
         functions: &[Notifier, Validation],

@@ -25,7 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("columns", &["lead", "table"]),
     ("mail", &["columns", "lead", "quarantine", "table"]),
     ("mail::ses", &["aws", "mail"]),
-    ("destinations", &["aws", "lead", "mail"]),
+    ("destinations", &["aws", "lead", "mail", "table"]),
     ("settings", &["mail", "table"]),
     ("export", BELOW_USE_CASES),
     ("intake", BELOW_USE_CASES),

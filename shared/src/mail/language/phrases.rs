@@ -114,6 +114,7 @@ phrases! {
         reduced: ReducedPhrases,
         footer: FooterPhrases,
         chat: ChatPhrases,
+        operator: OperatorPhrases,
         silence: SilencePhrases,
     }
     SubjectPhrases {
@@ -177,5 +178,14 @@ phrases! {
     ReducedPhrases { leads: Plural, rows: Plural, why: String }
     FooterPhrases { attached: Plural, zone: String, digest: String }
     ChatPhrases { maybe_repeated: String, write: String, call: String, shortened: String, reduced_why: String }
+    OperatorPhrases {
+        refused: String,
+        refused_why: String,
+        waiting: String,
+        waiting_why: String,
+        facts: String,
+        commands: String,
+        once: String,
+    }
     SilencePhrases { subject: Plural, last: String, never: String, maybe: String, checks: Vec<String>, once: String }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Failure {
 
 /// What a failure means for a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     /// The message is refused for what is in it: another one may go through.
     Message,
     /// The destination is refused, and every message to it, until a person changes something.

@@ -4,6 +4,7 @@
 mod channel;
 mod failure;
 mod letters;
+mod operator;
 mod pack;
 mod select;
 mod send;
@@ -13,8 +14,10 @@ use super::run::{Run, SEND, TABLE_CALL};
 use super::times::{later, span};
 use super::{Notifier, NotifyError};
 use crate::mail::Mailer;
+use crate::settings::MAX_CHANNELS;
 use crate::table::Table;
-use failure::{Effect, Failure};
+pub(crate) use failure::Effect;
+use failure::Failure;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use letters::{Posted, with_jitter};
@@ -28,6 +31,9 @@ const CHANNELS_AT_ONCE: usize = 4;
 
 /// How long a run spends at most on channels that failed the last time.
 const FAILING_SHARE: SignedDuration = SignedDuration::from_secs(60);
+
+/// The most leads that one channel gives up at a time: a batch has room for so many of each channel in a round.
+const MOST_EXPIRED: usize = MAX_CHANNELS / CHANNELS_AT_ONCE;
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
     /// Sends what was just recorded and is still in memory, where a channel has nothing older to send first. Then lets go
@@ -60,6 +66,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         // The next run is to find the lease free.
         let share = FAILING_SHARE.min(span(self.settings.schedule.interval) / 2);
         self.send_all(run, failing, later(self.now(), share), false).await?;
+        let failed = std::mem::take(&mut run.failed_channels);
+        self.tell_operator(run, failed).await?;
         run.recent.clear();
         Ok(())
     }
@@ -153,7 +161,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     digests += usize::from(posted.posts > 0);
                     mailed += posted.leads;
                     if let Some((failure, _)) = &posted.error {
-                        log_failure(run, &channel, failure);
+                        note_failure(run, &channel, failure);
                     }
                     if self.note_posted(&mut channel, &selection, posted, (now, spread), &mut parked) {
                         again.push(channel.id.clone());
@@ -170,7 +178,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     again.extend(channel.owes().then(|| channel.id.clone()));
                 }
                 Some(failure) => {
-                    log_failure(run, &channel, &failure);
+                    note_failure(run, &channel, &failure);
                     if !sent.recipients.is_empty() {
                         channel.delivered_to(until, &id, sent.recipients);
                     }
@@ -182,6 +190,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                         run.record.error.get_or_insert(failure.reason);
                     }
                 }
+            }
+            if channel.attempts > 0 && !channel.target.destination.is_mail() {
+                // What a dead destination is owed is kept as long as everything else. Mail waits for ever.
+                let reason = channel.reason.clone().unwrap_or_default();
+                let left = entries.iter().position(|(at, _)| *at >= channel.cursor).unwrap_or(entries.len());
+                parked.extend(channel.expire(&entries[left..], self.kept_from(now), MOST_EXPIRED, &reason));
             }
             self.plan(run, &mut channel, &again);
             channels.push(channel);
@@ -246,9 +260,13 @@ fn ids(channels: Vec<&Channel>) -> VecDeque<ChannelId> {
     channels.into_iter().map(|channel| channel.id.clone()).collect()
 }
 
-fn log_failure<T>(run: &Run<T>, channel: &Channel, failure: &Failure) {
+/// Logs a failure, and remembers whose it was until the operator is told.
+fn note_failure<T>(run: &mut Run<T>, channel: &Channel, failure: &Failure) {
     let Target { route, destination } = &channel.target;
     tracing::error!(run = run.id, channel = %channel.id, route, destination = %destination, error = failure.reason, "a digest was not sent");
+    if failure.effect != Effect::Message {
+        run.failed_channels.push((channel.id.clone(), failure.effect));
+    }
 }
 
 /// What a failure means for a channel: what was to go out until this place holds these entries. Says whether the channel may

@@ -17,7 +17,9 @@ pub(crate) use history::{run_key_before, run_operation};
 pub(crate) use moving::LabelledRoutes;
 pub(crate) use open::set_paused;
 pub(crate) use queries::{log_before, page, page_of, parked_rows, previous_digests, rows_with_prefix};
-pub(crate) use rows::{Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, log_key};
+pub(crate) use rows::{
+    Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, Told, log_key,
+};
 pub use rows::{ChannelId, PARTITION, Position};
 
 use super::NotifyError;
