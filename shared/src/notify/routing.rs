@@ -1,7 +1,7 @@
 //! Who gets which lead.
 
 use super::collect::Item;
-use super::log::{LabelledRoutes, Target};
+use super::log::{LabelledRoutes, Owed, Target};
 use super::{Notifier, NotifierSettings};
 use crate::address::{DestinationName, MailAddress};
 use crate::lead::Lead;
@@ -19,11 +19,23 @@ impl<T, M> Notifier<T, M> {
         }
     }
 
+    /// The same, each with whether it is to go out at once.
+    pub(super) fn owed_to(&self, item: &Item) -> Vec<Owed> {
+        let is_urgent = |target: &Target| item.lead().is_some_and(|stored| self.is_urgent(&stored.lead, target));
+        self.targets_of(item).into_iter().map(|target| Owed { is_urgent: is_urgent(&target), target }).collect()
+    }
+
     /// The recipients of mails to a target, as the settings are now. Where its route or its destination is gone, they are the
     /// default ones.
     pub(super) fn recipients_of(&self, target: &Target) -> &[MailAddress] {
-        let route = self.route(&target.route).filter(|route| target.destination.is_mail() && !route.to.is_empty());
+        let route = self.route(&target.route).filter(|_| !self.is_gone(target));
         route.map_or(&self.settings.mail.to, |route| &route.to)
+    }
+
+    /// Whether a target's route or destination is gone, so that the default recipients get what it is owed.
+    pub(super) fn is_gone(&self, target: &Target) -> bool {
+        target.route != DEFAULT_ROUTE
+            && self.route(&target.route).is_none_or(|route| route.to.is_empty() || !target.destination.is_mail())
     }
 
     /// Whether a target is one of those that the settings have now.
@@ -35,7 +47,7 @@ impl<T, M> Notifier<T, M> {
     }
 
     /// A route of the settings, by its stable id, or else the one that had this id before it was given one.
-    fn route(&self, id: &str) -> Option<&Route> {
+    pub(super) fn route(&self, id: &str) -> Option<&Route> {
         let routes = &self.settings.mail.routes;
         routes.iter().find(|route| route.id == id).or_else(|| routes.iter().find(|route| route.answers_to(id)))
     }

@@ -1,5 +1,6 @@
 //! Routes: who gets the leads of which offers and actions, where and when.
 
+use super::effect::takes_only_do_not_contact;
 use super::values::{self, MailOrDrop};
 use crate::address::{DestinationName, MailAddress};
 use crate::cadence::{Cadence, Window};
@@ -37,12 +38,14 @@ pub struct Route {
     pub window: Option<Window>,
     /// Whose clock cadence and window mean; `None`: that of the mails.
     pub zone: Option<TimeZone>,
+    /// Whether urgent leads go to it at once, whatever its cadence is.
+    pub urgent_at_once: bool,
     /// Whether it takes leads that must not be contacted. What no route takes is the default recipients'.
     pub do_not_contact: MailOrDrop,
 }
 
-/// Reads a JSON array of routes.
-pub(super) fn routes(text: &str) -> Result<Vec<Route>, String> {
+/// Reads a JSON array of routes. The error says what is wrong as the rest of a sentence that begins with its name.
+fn parse_all(text: &str) -> Result<Vec<Route>, String> {
     let routes: Vec<Value> = serde_json::from_str(text).map_err(|error| {
         if error.is_data() {
             "is JSON, but not an array".to_owned()
@@ -57,8 +60,28 @@ pub(super) fn routes(text: &str) -> Result<Vec<Route>, String> {
         .collect();
     for (number, route) in (1..).zip(&routes) {
         if let Some(same) = routes[..number - 1].iter().position(|other| other.id == route.id) {
-            let what = if route.name.is_some() { "the name" } else { "no name and the offers and actions" };
+            let what = match (&routes[same].name, &route.name) {
+                _ if routes[same].is_named_by_id() => "the id",
+                (_, Some(_)) => "the name",
+                (_, None) => "no name and the offers and actions",
+            };
             problems.push(format!("route {number} has {what} of route {}", same + 1));
+        }
+        // Messages to people name a route without a name by its place.
+        let place =
+            route.name.as_ref().and_then(|name| name.to_lowercase().strip_prefix("route ")?.parse::<usize>().ok());
+        let is_anothers = |place: &usize| {
+            *place != number && routes.get(place.wrapping_sub(1)).is_some_and(|other| other.name.is_none())
+        };
+        if let Some(place) = place.filter(is_anothers) {
+            problems.push(format!("route {number} has a name that is the place of route {place}"));
+        }
+        if route.do_not_contact == MailOrDrop::Drop && takes_only_do_not_contact(route) {
+            problems.push(format!("route {number} can never get anything: it takes no other leads than it leaves out"));
+        }
+        if let Some(at) = route.actions.iter().position(|action| !is_code(action)) {
+            let wrong = "is no code such as PLT, so that no lead would ever match it";
+            problems.push(format!("route {number} has an action at place {} that {wrong}", at + 1));
         }
     }
     let channels: usize = routes.iter().map(Route::channels).sum();
@@ -70,9 +93,23 @@ pub(super) fn routes(text: &str) -> Result<Vec<Route>, String> {
 }
 
 impl Route {
+    /// Reads a JSON array of routes.
+    ///
+    /// # Errors
+    /// What is wrong with them, as the rest of a sentence that begins with where they are kept. Holds nothing of their text
+    /// but the names of fields.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, String> {
+        parse_all(text)
+    }
+
     /// Whether what waits under an id is this route's: also what waits since before it was given one.
     pub fn answers_to(&self, id: &str) -> bool {
         self.id == id || derived_id(self.name.as_deref(), &self.offers, &self.actions) == id
+    }
+
+    /// Whether its id was given to it.
+    fn is_named_by_id(&self) -> bool {
+        !self.id.contains(' ')
     }
 
     /// How many channels it has: all mail addresses together are one.
@@ -82,7 +119,8 @@ impl Route {
 }
 
 fn route(json: &Value) -> Result<Route, String> {
-    const FIELDS: [&str; 9] = ["id", "name", "offers", "actions", "to", "cadence", "window", "zone", "doNotContact"];
+    const FIELDS: [&str; 10] =
+        ["id", "name", "offers", "actions", "to", "cadence", "window", "zone", "urgentAtOnce", "doNotContact"];
     let fields = Fields(json.as_object().ok_or("is not an object")?);
     if let Some(unknown) = fields.0.keys().find(|name| !FIELDS.contains(&name.as_str())) {
         // The name of a field may be an address that was put in the wrong place. It is shown only where it cannot be one.
@@ -108,8 +146,17 @@ fn route(json: &Value) -> Result<Route, String> {
         window: fields
             .parsed("window", |text| Window::parse(text).map_err(|error| format!("{error} ({})", Window::EXPECTED)))?,
         zone: fields.parsed("zone", values::time_zone)?,
+        urgent_at_once: match fields.0.get("urgentAtOnce") {
+            None | Some(Value::Null) => true,
+            Some(value) => value.as_bool().ok_or("has a \"urgentAtOnce\" that is neither true nor false")?,
+        },
         do_not_contact: fields.parsed("doNotContact", values::mail_or_drop)?.unwrap_or(MailOrDrop::Mail),
     })
+}
+
+/// Whether a text can be the code of an action. The set of codes is open.
+fn is_code(text: &str) -> bool {
+    text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter))
 }
 
 /// The id of a route that was given none.

@@ -422,6 +422,7 @@ fn any_digest() -> impl Strategy<Value = Digest> {
     lists.prop_map(|(leads, unreadable, quarantined, id)| Digest {
         id,
         occasion: Occasion::MaybeRepeated,
+        is_redirected: false,
         leads,
         unreadable,
         quarantined,

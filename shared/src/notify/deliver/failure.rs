@@ -26,6 +26,8 @@ pub(crate) enum Effect {
         asked: Option<Duration>,
         /// Whether the message may have been accepted.
         may_be_accepted: bool,
+        /// Whether it is the mail service's quota that is used up.
+        is_quota: bool,
     },
 }
 
@@ -34,9 +36,11 @@ impl From<&MailError> for Failure {
         let effect = match error {
             MailError::Message { .. } => Effect::Message,
             MailError::Destination { .. } => Effect::Destination,
-            MailError::Busy { retry_after, .. } => Effect::Later { asked: *retry_after, may_be_accepted: false },
+            MailError::Busy { retry_after, is_quota, .. } => {
+                Effect::Later { asked: *retry_after, may_be_accepted: false, is_quota: *is_quota }
+            }
             MailError::Unavailable { may_be_accepted, .. } => {
-                Effect::Later { asked: None, may_be_accepted: *may_be_accepted }
+                Effect::Later { asked: None, may_be_accepted: *may_be_accepted, is_quota: false }
             }
         };
         Self { effect, reason: error.to_string() }
@@ -48,9 +52,11 @@ impl From<&PostError> for Failure {
         let effect = match error {
             PostError::Message { .. } => Effect::Message,
             PostError::Destination { .. } => Effect::Destination,
-            PostError::Busy { retry_after, .. } => Effect::Later { asked: *retry_after, may_be_accepted: false },
+            PostError::Busy { retry_after, .. } => {
+                Effect::Later { asked: *retry_after, may_be_accepted: false, is_quota: false }
+            }
             PostError::Unavailable { may_be_accepted, .. } => {
-                Effect::Later { asked: None, may_be_accepted: *may_be_accepted }
+                Effect::Later { asked: None, may_be_accepted: *may_be_accepted, is_quota: false }
             }
         };
         Self { effect, reason: error.to_string() }
@@ -66,7 +72,7 @@ impl From<Malformed> for Failure {
 impl Failure {
     /// The parameter of a destination could not be read.
     pub(super) fn unread(code: &str) -> Self {
-        let effect = Effect::Later { asked: None, may_be_accepted: false };
+        let effect = Effect::Later { asked: None, may_be_accepted: false, is_quota: false };
         Self { effect, reason: format!("the destination's parameter could not be read ({code})") }
     }
 }

@@ -112,8 +112,8 @@ pub(in crate::notify) fn letters(
 
 /// A digest in parts, one for each item.
 fn parts(digest: Digest, items: &[Option<Item>]) -> Vec<Digest> {
-    let Digest { id, occasion, leads, unreadable, quarantined, .. } = digest;
-    let empty = Digest { id, occasion, leads: Vec::new(), unreadable: Vec::new(), quarantined: Vec::new() };
+    let Digest { leads, unreadable, quarantined, .. } = digest;
+    let empty = Digest { leads: Vec::new(), unreadable: Vec::new(), quarantined: Vec::new(), ..digest };
     let (mut leads, mut unreadable, mut quarantined) =
         (leads.into_iter(), unreadable.into_iter(), quarantined.into_iter());
     items

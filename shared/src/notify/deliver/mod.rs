@@ -12,6 +12,7 @@ mod send;
 use super::log::{Channel, ChannelId, Entry, Flight, Parked, Position, Target};
 use super::run::{Run, SEND, TABLE_CALL};
 use super::times::{later, span};
+use super::timing::GROUPED_FOR;
 use super::{Notifier, NotifyError};
 use crate::mail::Mailer;
 use crate::settings::MAX_CHANNELS;
@@ -40,7 +41,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// of it. In the middle of a reading, only mail is sent: no other destination slows the reading down.
     pub(super) async fn deliver_recent(&self, run: &mut Run<T>, is_reading: bool) -> Result<(), NotifyError> {
         let now = self.now();
-        let due = run.log.channels().filter(|channel| channel.is_due(now) && channel.attempts == 0);
+        let due = run.log.channels().filter(|channel| self.is_due(channel, now) && channel.attempts == 0);
         let (mail, others): (Vec<_>, Vec<_>) = due.partition(|channel| channel.target.destination.is_mail());
         let (mail, others) = (ids(mail), ids(others));
         self.send_all(run, mail, Timestamp::MAX, true).await?;
@@ -55,7 +56,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// last time.
     pub(super) async fn deliver(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
         let now = self.now();
-        let due = run.log.channels().filter(|channel| channel.is_due(now));
+        let due = run.log.channels().filter(|channel| self.is_due(channel, now));
         let (healthy, failing): (Vec<_>, Vec<_>) = due.partition(|channel| channel.attempts == 0);
         // A mail waits for no other destination: a slow one holds up the round that it is in.
         let (mail, others): (Vec<_>, Vec<_>) =
@@ -284,7 +285,12 @@ fn refuse(
             return channel.owes();
         }
         Effect::Destination => channel.failed(until, false, None, now, reason),
-        Effect::Later { asked, may_be_accepted } => channel.failed(until, *may_be_accepted, *asked, now, reason),
+        Effect::Later { asked, may_be_accepted, is_quota } => {
+            channel.failed(until, *may_be_accepted, *asked, now, reason);
+            if *is_quota {
+                channel.grouped_until = Some(later(now, GROUPED_FOR));
+            }
+        }
     }
     if !channel.target.destination.is_mail() {
         channel.next_attempt = channel.next_attempt.map(|next| with_jitter(next, now, spread));

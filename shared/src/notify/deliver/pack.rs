@@ -86,7 +86,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if let Route::Blocked(failure) = route {
             return Ok(Some(Parcel { channel, selection, leads: 0, id, cargo: Cargo::Blocked(failure), remaining: 0 }));
         }
-        let digest = Digest { id: id.clone(), occasion, ..self.with_history(run, &items).await };
+        let digest = Digest {
+            id: id.clone(),
+            occasion,
+            is_redirected: self.is_gone(&channel.target),
+            ..self.with_history(run, &items).await
+        };
         if let Route::Elsewhere(destination) = route {
             let leads = digest.leads.len();
             let settings = self.render_settings();
@@ -156,7 +161,8 @@ pub(in crate::notify) fn digest_of<'a>(
     mut history: impl FnMut(&crate::lead::StoredLead) -> Vec<crate::mail::PastAction>,
 ) -> Digest {
     let (leads, unreadable, quarantined) = (Vec::new(), Vec::new(), Vec::new());
-    let mut digest = Digest { id: String::new(), occasion: Occasion::New, leads, unreadable, quarantined };
+    let mut digest =
+        Digest { id: String::new(), occasion: Occasion::New, is_redirected: false, leads, unreadable, quarantined };
     for item in items {
         match item {
             Item::Lead(stored) => {

@@ -101,6 +101,10 @@ pub(crate) struct Channel {
     pub(crate) owed: usize,
     /// When the oldest of them was recorded.
     pub(crate) oldest: Option<Timestamp>,
+    /// The urgent leads among them, if there are any.
+    pub(crate) urgent: Option<Urgent>,
+    /// Until when its mails are grouped, because the mail service has no quota left for more.
+    pub(crate) grouped_until: Option<Timestamp>,
     /// What may be on its way.
     pub(crate) flight: Option<Flight>,
     /// Leads before this place may have been sent already.
@@ -143,6 +147,15 @@ impl Told {
     }
 }
 
+/// Urgent leads that a channel owes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Urgent {
+    /// The last of them is before this place.
+    pub(crate) until: Position,
+    /// When the first of them was recorded.
+    pub(crate) since: Timestamp,
+}
+
 /// What may be on its way to a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flight {
@@ -164,6 +177,8 @@ impl Channel {
             tail: Position::default(),
             owed: 0,
             oldest: None,
+            urgent: None,
+            grouped_until: None,
             flight: None,
             maybe: Position::default(),
             limit: None,
@@ -187,6 +202,11 @@ impl Channel {
             .with("Attempts", i64::from(self.attempts));
         set_time(&mut row, "Oldest", self.oldest);
         set_time(&mut row, "NextAttempt", self.next_attempt);
+        set_time(&mut row, "GroupedUntil", self.grouped_until);
+        if let Some(Urgent { until, since }) = &self.urgent {
+            row.set("UrgentUntil", until.text());
+            set_time(&mut row, "UrgentSince", Some(*since));
+        }
         if let Some(limit) = self.limit {
             row.set("Limit", i64::try_from(limit).unwrap_or(i64::MAX));
         }
@@ -221,6 +241,8 @@ impl Channel {
             tail: position("Tail"),
             owed: number("Owed").unwrap_or_default(),
             oldest: row.time("Oldest"),
+            urgent: row.time("UrgentSince").map(|since| Urgent { until: position("UrgentUntil"), since }),
+            grouped_until: row.time("GroupedUntil"),
             flight: row.string("FlightUntil").map(|until| Flight {
                 until: Position::parse(until),
                 id: row.string("FlightId").unwrap_or_default().to_owned(),
@@ -252,7 +274,12 @@ mod tests {
     #[test]
     fn a_channel_is_read_as_it_was_written_and_one_without_a_destination_is_for_mail() {
         let target = Target { route: "sales".to_owned(), destination: DestinationName::parse("crm").unwrap() };
-        let channel = Channel::new(&target);
+        let now = "2026-11-03T14:00:00Z".parse().unwrap();
+        let channel = Channel {
+            urgent: Some(Urgent { until: Position::new("log-1", 3), since: now }),
+            grouped_until: Some(now),
+            ..Channel::new(&target)
+        };
         assert_eq!(Channel::from_entity(&channel.to_entity()), Some(channel));
         let before =
             Entity::new(PARTITION, format!("{CHANNEL}{}", Target::mail("default").channel())).with("Route", "default");
