@@ -22,7 +22,7 @@ mod timing;
 mod upkeep;
 
 pub(crate) use collect::window_query;
-pub use commands::{Command, CommandError, Recipients};
+pub use commands::{Command, CommandError, Receivers, Recipients};
 pub use contacts::PARTITION as CONTACTS_PARTITION;
 pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
 pub use routes_parameter::{RoutesError, RoutesParameter, read_routes};
@@ -72,6 +72,16 @@ pub enum NotifyError {
         digests: usize,
         /// Leads in them.
         leads: usize,
+    },
+    /// Some destinations did not take what was to be sent again.
+    #[error("{digests} digests with {leads} leads were sent; these destinations did not take theirs: {}", .failed.join("; "))]
+    Undelivered {
+        /// Digests sent.
+        digests: usize,
+        /// Leads in them.
+        leads: usize,
+        /// The destinations, each with what it answered.
+        failed: Vec<String>,
     },
     /// What the state table holds makes no sense, or what a command names is not in it.
     #[error("the state table: {0}")]

@@ -8,9 +8,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// What it means for the channel.
-    pub(super) effect: Effect,
+    pub(crate) effect: Effect,
     /// What happened, in words that hold no address and nothing of a lead.
-    pub(super) reason: String,
+    pub(crate) reason: String,
 }
 
 /// What a failure means for a channel.

@@ -57,7 +57,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// What a target's destination is now, whether or not its route is one of the settings.
-    async fn destination_of(&self, target: &Target) -> Route {
+    pub(in crate::notify) async fn destination_of(&self, target: &Target) -> Route {
         let found = self.destinations.find(std::slice::from_ref(&target.destination), self.now()).await;
         match found.into_iter().next() {
             Some(Found::Destination(destination)) => Route::Elsewhere(Box::new(destination)),

@@ -319,3 +319,40 @@ async fn what_a_destination_is_owed_can_be_discarded() {
     world.runs(3, HOUR).await;
     assert_eq!((world.owed().await, world.poster.accepted().len()), (0, 0));
 }
+
+#[tokio::test]
+async fn leads_of_a_time_are_sent_again_to_one_destination_and_those_of_routes_to_theirs() {
+    for kind in KINDS {
+        let world = world(kind);
+        world.run().await;
+        world.arrive(&["ann", "bob"]).await;
+        world.run().await;
+        let before = (world.poster.accepted().len(), world.mailer.accepted().len());
+        let mut backfill = json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04", "to": "crm"});
+        world.execute(backfill.clone()).await.unwrap();
+        let posted = world.poster.accepted();
+        assert_eq!((posted.len(), world.mailer.accepted().len()), (2 * before.0, before.1), "{kind}");
+        if kind == WEBHOOK {
+            assert_eq!(event_id(&posted[0]), event_id(&posted[2]), "receivers know it again");
+            assert!(posted[2].body.contains(r#""sent_again":true"#));
+        }
+        backfill.as_object_mut().unwrap().remove("to");
+        world.execute(backfill.clone()).await.unwrap();
+        assert_eq!((world.poster.accepted().len(), world.mailer.accepted().len()), (3 * before.0, 2 * before.1));
+        // One that is refused goes by itself, then without its texts; and a dead destination keeps nothing from the mail.
+        world.poster.set_answer(Some(Box::new(|post| {
+            answer(if post.body.contains("ann@fabrikam") { "message" } else { "accepted" })
+        })));
+        backfill["to"] = json!("crm");
+        let done = world.execute(backfill.clone()).await.unwrap();
+        assert_eq!((&done["leads"], &done["refused"]), (&json!(2), &json!(0)), "{kind}");
+        world.answers("gone");
+        backfill["to"] = json!("crm;boss@contoso.example");
+        let error = world.execute(backfill.clone()).await.unwrap_err().to_string();
+        assert!(error.contains("crm: the destination refused the request (gone)"), "{error}");
+        assert_eq!(world.mails_to("boss@contoso.example"), 1);
+        backfill["to"] = json!("nowhere");
+        let error = world.execute(backfill).await.unwrap_err().to_string();
+        assert!(error.contains("no parameter for the destination nowhere"), "{error}");
+    }
+}
