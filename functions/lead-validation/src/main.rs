@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
+use marketplace_leads::destinations::Reach;
 use marketplace_leads::function::Function;
-use marketplace_leads::settings::{ValidationSettings, environment};
+use marketplace_leads::settings::{ValidationSettings, allows_loopback, environment};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use marketplace_leads::validate::{Report, Request, Validation};
 use serde_json::Value;
@@ -18,7 +19,8 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Validation)?;
     let settings = ValidationSettings::from_pairs(environment());
-    let validation = Validation { settings, aws: aws::sdk_config().await };
+    let reach = Reach::with_loopback(allows_loopback(environment()));
+    let validation = Validation { settings, aws: aws::sdk_config().await, reach };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let (telemetry, validation) = (&telemetry, &validation);
         async move { telemetry.invocation(&event.context.request_id, handle(validation, &event.payload)).await }

@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::http::{Method, Response};
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::aws::Queue;
+use marketplace_leads::destinations::Reach;
 use marketplace_leads::intake::Intake;
 use marketplace_leads::intake_keys::IntakeKeys;
 use marketplace_leads::mail::Language;
@@ -191,7 +192,7 @@ impl Cloud {
 
     pub(crate) async fn validate(&self, event: Value) -> Report {
         let settings = ValidationSettings::from_pairs(self.settings.clone());
-        let validation = Validation { settings, aws: self.aws.clone() };
+        let validation = Validation { settings, aws: self.aws.clone(), reach: Reach::Public };
         validation.run(&Asked::parse(&event).unwrap(), self.now).await
     }
 
