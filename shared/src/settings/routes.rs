@@ -67,15 +67,6 @@ fn parse_all(text: &str) -> Result<Vec<Route>, String> {
             };
             problems.push(format!("route {number} has {what} of route {}", same + 1));
         }
-        // Messages to people name a route without a name by its place.
-        let place =
-            route.name.as_ref().and_then(|name| name.to_lowercase().strip_prefix("route ")?.parse::<usize>().ok());
-        let is_anothers = |place: &usize| {
-            *place != number && routes.get(place.wrapping_sub(1)).is_some_and(|other| other.name.is_none())
-        };
-        if let Some(place) = place.filter(is_anothers) {
-            problems.push(format!("route {number} has a name that is the place of route {place}"));
-        }
         if route.do_not_contact == MailOrDrop::Drop && takes_only_do_not_contact(route) {
             problems.push(format!("route {number} can never get anything: it takes no other leads than it leaves out"));
         }

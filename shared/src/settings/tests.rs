@@ -85,7 +85,6 @@ fn routes_that_cannot_be_told_apart_are_refused() {
     let named = |name: &str| format!(r#""name":"{name}","#);
     for (routes, wrong) in [
         (vec![route(&named("sales"), "a"), route(&named("Sales"), "b")], "route 2 has the name of route 1"),
-        (vec![route(&named("route 2"), "a"), route("", "a")], "route 1 has a name that is the place of route 2"),
         (vec![route(r#""id":"a","#, "a"), route(r#""id":"a","#, "b")], "route 2 has the id of route 1"),
         (
             vec![route("", "a"), route("", "b"), route("", "A")],
@@ -101,19 +100,12 @@ fn routes_that_cannot_be_told_apart_are_refused() {
             .to_string();
         assert!(error.contains(wrong), "{error}");
     }
-    let ids = [route(&named("route 2"), "a"), route("", "a")]
-        .map(|route| notifier(&[("LEADS_ROUTES", &format!("[{route}]"))]).mail.routes[0].id.clone());
+    let told_apart = format!("[{},{}]", route(&named("route 2"), "a"), route("", "a"));
+    let ids: Vec<_> =
+        notifier(&[("LEADS_ROUTES", &told_apart)]).mail.routes.iter().map(|route| route.id.clone()).collect();
     assert_ne!(ids[0], ids[1], "a name is never taken for a place in the list");
-    // What cannot be mistaken is right.
-    for routes in [
-        vec![route(&named("route 1"), "a"), route("", "a")],
-        vec![route(&named("route 3"), "a"), route("", "a")],
-        vec![route(&named("route 2"), "a"), route(&named("b"), "a")],
-        vec![route(r#""id":"a","#, "a"), route(r#""id":"b","#, "a")],
-    ] {
-        let routes = format!("[{}]", routes.join(","));
-        assert_eq!(notifier(&[("LEADS_ROUTES", &routes)]).mail.routes.len(), 2, "{routes}");
-    }
+    let ids = format!("[{},{}]", route(r#""id":"a","#, "a"), route(r#""id":"b","#, "a"));
+    assert_eq!(notifier(&[("LEADS_ROUTES", &ids)]).mail.routes.len(), 2);
 }
 
 #[test]
