@@ -17,7 +17,7 @@
 //! originals.
 
 use crate::display;
-use crate::lead::{Action, StoredLead, UnreadableRow};
+use crate::lead::{Action, ShownTime, StoredLead, UnreadableRow};
 use crate::table::Entity;
 use serde::Serialize;
 use std::io::Write;
@@ -55,7 +55,8 @@ pub enum Column {
     Marketplace,
     /// Microsoft's `LeadSource` as it came.
     LeadSource,
-    /// When the lead came about: RFC 3339 in UTC. It is empty where the time is unknown or implausible.
+    /// When the lead came about: RFC 3339 in UTC. A time that cannot be read stands there as it came, and the cell is
+    /// empty where the time is unknown.
     LeadTime,
     /// The note, or the campaign parameters as JSON.
     Description,
@@ -71,11 +72,13 @@ pub enum Column {
     RowKey,
     /// When the table's service wrote the row: RFC 3339 in UTC.
     TableTime,
+    /// When the same request came at another time: RFC 3339 in UTC. It is empty where it did not, as far as intake knew.
+    SameRequestTime,
 }
 
 impl Column {
     /// All columns in the order in which they stand in a file.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::FirstName,
         Self::LastName,
         Self::Email,
@@ -97,6 +100,7 @@ impl Column {
         Self::PartitionKey,
         Self::RowKey,
         Self::TableTime,
+        Self::SameRequestTime,
     ];
 
     /// The column's own heading.
@@ -123,6 +127,7 @@ impl Column {
             Self::PartitionKey => "Partition Key",
             Self::RowKey => "Row Key",
             Self::TableTime => "Table Time",
+            Self::SameRequestTime => "Same Request Time",
         }
     }
 
@@ -151,7 +156,11 @@ impl Column {
             Self::ActionCode => lead.action().code().to_owned(),
             Self::Marketplace => lead.source().marketplace.name().to_owned(),
             Self::LeadSource => lead.lead_source.clone(),
-            Self::LeadTime => stored.time().map(|time| format!("{time:.0}")).unwrap_or_default(),
+            Self::LeadTime => match stored.shown_time() {
+                ShownTime::Known(time) => format!("{time:.0}"),
+                ShownTime::AsItCame(text) => text.to_owned(),
+                ShownTime::Unknown => String::new(),
+            },
             Self::Description => lead.description.clone(),
             Self::DoNotContact => lead.is_do_not_contact().to_string(),
             Self::TestLead => lead.is_test().to_string(),
@@ -167,6 +176,7 @@ impl Column {
             Self::PartitionKey => keys.partition.clone(),
             Self::RowKey => keys.row.clone(),
             Self::TableTime => timestamp.map(|time| time.to_string()).unwrap_or_default(),
+            Self::SameRequestTime => stored.same_request.map(|time| format!("{time:.0}")).unwrap_or_default(),
         }
     }
 }
@@ -343,10 +353,11 @@ mod tests {
         let file = String::from_utf8(writer.into_inner().unwrap()).unwrap();
         let expected = format!(
             "First Name,Last Name,Email,Phone,Company,Job Title,Country,Offer,Offer ID,Action,Action Code,Marketplace,\
-             Lead Source,Lead Time,Description,Do Not Contact,Test Lead,Further Fields,Partition Key,Row Key,Table Time\r\n\
+             Lead Source,Lead Time,Description,Do Not Contact,Test Lead,Further Fields,Partition Key,Row Key,Table Time,\
+             Same Request Time\r\n\
              \"Ada, \"\"the\"\"\r\nfirst\",,ada@contoso.com,,,,,contoso.backup,contoso.backup,Asked to be contacted,PLT,\
              AppSource,SPZA-PLT|contoso.backup,2026-11-03T13:05:01Z,,false,false,\
-             \"{{\"\"Fax\"\":\"\"1\"\",\"\"ProductId\"\":7}}\",11:2F3:2F2026,{},\r\n",
+             \"{{\"\"Fax\"\":\"\"1\"\",\"\"ProductId\"\":7}}\",11:2F3:2F2026,{},,\r\n",
             stored.keys.row
         );
         assert_eq!(file, expected);
@@ -368,7 +379,7 @@ mod tests {
         write_unreadable(&mut writer, &entity, UnreadableRow::NotALead).unwrap();
         let file = String::from_utf8(writer.into_inner().unwrap()).unwrap();
         let expected = ",,,,,,,,,,,,,,Could not be read: none of a lead's columns has a value,,,\
-                        \"{\"\"Number\"\":7,\"\"Text\"\":\"\"=2\"\"}\",other,'=1,2026-11-03T13:05:01.5Z\r\n";
+                        \"{\"\"Number\"\":7,\"\"Text\"\":\"\"=2\"\"}\",other,'=1,2026-11-03T13:05:01.5Z,\r\n";
         assert_eq!(file, expected);
     }
 

@@ -1,8 +1,9 @@
-//! The quarantine: bodies that came with a valid key and that could not be read as a lead. They are rows of the state
+//! The quarantine: bodies that came with a valid key and are in no row of the leads table, because they could not be read
+//! as a lead or because the table will never take their row. They are rows of the state
 //! table. The notifier names them in a digest, and deletes them when they are too old.
 
 use crate::cue::{self, Cued};
-use crate::lead::{Day, Unreadable, to_millisecond};
+use crate::lead::{Day, to_millisecond};
 use crate::table::{Entity, MAX_BINARY_BYTES, Table, TableError, Value, part_name};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -31,13 +32,13 @@ pub struct Quarantined {
 }
 
 impl Quarantined {
-    /// A body that cannot be read, with the row under which it belongs.
-    pub fn new(body: &[u8], unreadable: &Unreadable, received: Timestamp) -> Self {
+    /// A body with what is wrong with it, in words that hold nothing of it, and with the row under which it belongs.
+    pub fn new(body: &[u8], reason: &(impl fmt::Display + ?Sized), received: Timestamp) -> Self {
         let digest = hex::encode(&Sha256::digest(body)[..16]);
         Self {
             row_key: format!("{}-{digest}", Day::of(received)),
             received: Some(to_millisecond(received)),
-            reason: unreadable.message.clone(),
+            reason: reason.to_string(),
             body: body.to_vec(),
         }
     }
@@ -78,11 +79,11 @@ impl Quarantined {
 pub async fn keep<T: Table>(
     state: &T,
     body: &[u8],
-    unreadable: &Unreadable,
+    reason: &(impl fmt::Display + Sync + ?Sized),
     received: Timestamp,
     random: u64,
 ) -> Result<(), TableError> {
-    let quarantined = Quarantined::new(body, unreadable, received);
+    let quarantined = Quarantined::new(body, reason, received);
     cue::leave(state, &Cued::Quarantined { row_key: quarantined.row_key.clone() }, random).await?;
     match state.insert(&quarantined.to_entity()).await {
         Ok(()) | Err(TableError::Exists) => Ok(()),

@@ -5,10 +5,11 @@ use crate::cue::{self, Cued};
 use crate::lead::{Day, Lead, Stored, StoredLead, store};
 use crate::quarantine;
 use crate::queued_body::{ForeignMessage, QueuedBody};
-use crate::table::{Table, TableError};
+use crate::table::{Keys, Table, TableError};
 use crate::telemetry::metric;
 use jiff::Timestamp;
 use metrics::counter;
+use tokio::time::{Instant, timeout_at};
 
 /// The use case.
 #[derive(Clone)]
@@ -30,32 +31,43 @@ pub enum RedeliveryError {
     /// The table does not take it.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// It was not done when the time of the invocation was over.
+    #[error("the time of the invocation was over")]
+    OutOfTime,
+}
+
+/// What became of a message that is done.
+enum Delivered {
+    /// Its lead's row was written. The same request may have come at another time, too.
+    Stored { id: String, is_same_request: bool },
+    /// The sender has sent its lead before, and the table had the row already.
+    Duplicate { id: String },
+    /// Its body is in quarantine, for this reason.
+    Quarantined { reason: String },
 }
 
 impl<T: Table> Redelivery<T> {
     /// Handles one message, with one event in the logs. The lead's row is the same that intake would have written, in
-    /// the partition of the day on which intake received it; a body that is no lead goes into quarantine.
+    /// the partition of the day on which intake received it; a body that is no lead, or whose row the table will never
+    /// take, goes into quarantine. It may be stopped at any time: the same message again does what is left to do.
     ///
     /// # Errors
     /// Where the message must be tried again.
     pub async fn redeliver(&self, message_id: &str, message: &str, now: Timestamp) -> Result<(), RedeliveryError> {
         match self.deliver(message, now).await {
-            Ok((Some(stored), id)) => {
+            Ok(Delivered::Stored { id, is_same_request }) => {
                 counter!(metric::LEADS_REDELIVERED).increment(1);
-                let outcome = match stored {
-                    Stored::New => {
-                        counter!(metric::LEADS_STORED).increment(1);
-                        "stored"
-                    }
-                    Stored::Before => {
-                        counter!(metric::LEADS_DUPLICATE).increment(1);
-                        "duplicate"
-                    }
-                };
-                tracing::info!(outcome, message_id, id, "redelivered");
+                counter!(metric::LEADS_STORED).increment(1);
+                tracing::info!(outcome = "stored", message_id, id, is_same_request, "redelivered");
                 Ok(())
             }
-            Ok((None, reason)) => {
+            Ok(Delivered::Duplicate { id }) => {
+                counter!(metric::LEADS_REDELIVERED).increment(1);
+                counter!(metric::LEADS_DUPLICATE).increment(1);
+                tracing::info!(outcome = "duplicate", message_id, id, "redelivered");
+                Ok(())
+            }
+            Ok(Delivered::Quarantined { reason }) => {
                 counter!(metric::LEADS_QUARANTINED).increment(1);
                 tracing::warn!(outcome = "quarantined", message_id, reason, "redelivered");
                 Ok(())
@@ -67,23 +79,47 @@ impl<T: Table> Redelivery<T> {
         }
     }
 
-    /// What was done with the lead, and its id; for a body that is no lead, `None` and what is wrong with it.
-    async fn deliver(&self, message: &str, now: Timestamp) -> Result<(Option<Stored>, String), RedeliveryError> {
+    /// The same, but not beyond a time: what is not done by then stays on the queue.
+    ///
+    /// # Errors
+    /// Where the message must be tried again.
+    pub async fn redeliver_until(
+        &self,
+        message_id: &str,
+        message: &str,
+        now: Timestamp,
+        until: Instant,
+    ) -> Result<(), RedeliveryError> {
+        timeout_at(until, self.redeliver(message_id, message, now)).await.unwrap_or_else(|_| {
+            let error = RedeliveryError::OutOfTime;
+            tracing::error!(outcome = "failed", message_id, %error, "not redelivered");
+            Err(error)
+        })
+    }
+
+    async fn deliver(&self, message: &str, now: Timestamp) -> Result<Delivered, RedeliveryError> {
         let QueuedBody { received, body } = QueuedBody::from_json(message)?;
-        match Lead::from_json(&body) {
+        let reason = match Lead::from_json(&body) {
             Ok(lead) => {
-                let lead = StoredLead::received(lead, received);
-                // The notifier reads the days around now: it would not see the row under the day on which the lead came.
-                if Day::of(received) != Day::of(now) {
-                    cue::leave(&self.state, &Cued::Lead(lead.keys.clone()), (self.chance)()).await?;
+                // The notifier reads the days around now: it would not see a row under the day on which the lead came.
+                let is_late = Day::of(received) != Day::of(now);
+                let announce = |keys: Keys| async move {
+                    if !is_late {
+                        return Ok(());
+                    }
+                    cue::leave(&self.state, &Cued::Lead(keys), (self.chance)()).await
+                };
+                match store(&self.leads, StoredLead::received(lead, received), now, announce).await? {
+                    Stored::New { row_key: id, is_same_request } => {
+                        return Ok(Delivered::Stored { id, is_same_request });
+                    }
+                    Stored::Retry { row_key: id } => return Ok(Delivered::Duplicate { id }),
+                    Stored::Refused { reason } => reason,
                 }
-                let stored = store(&self.leads, &lead, now).await?;
-                Ok((Some(stored), lead.keys.row))
             }
-            Err(unreadable) => {
-                quarantine::keep(&self.state, &body, &unreadable, received, (self.chance)()).await?;
-                Ok((None, unreadable.message))
-            }
-        }
+            Err(unreadable) => unreadable.message,
+        };
+        quarantine::keep(&self.state, &body, &reason, received, (self.chance)()).await?;
+        Ok(Delivered::Quarantined { reason })
     }
 }

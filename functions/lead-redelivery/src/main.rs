@@ -13,7 +13,11 @@ use marketplace_leads::table::{ConnectionString, Table};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use std::convert::Infallible;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// How much of an invocation's time is left for the answer that names the messages that failed.
+const FOR_THE_ANSWER: Duration = Duration::from_secs(2);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -25,8 +29,7 @@ async fn run() -> Result<(), Error> {
     let settings = RedeliverySettings::from_pairs(environment())?;
     let config = aws::sdk_config().await;
     let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
-    // The queue delivers again what fails here. Each attempt is given up early enough for an answer that names the messages
-    // that failed.
+    // The queue delivers again what fails here.
     let limits = Limits { request: Duration::from_secs(4), retries: 1, ..Limits::default() };
     let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, limits)?;
     let redelivery = Redelivery {
@@ -37,20 +40,22 @@ async fn run() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
         let (telemetry, redelivery) = (&telemetry, &redelivery);
         async move {
-            let work = handle(redelivery, event.payload);
+            let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+            let work = handle(redelivery, event.payload, Instant::now() + left.saturating_sub(FOR_THE_ANSWER));
             Ok::<_, Infallible>(telemetry.invocation(&event.context.request_id, work).await)
         }
     }))
     .await
 }
 
-/// Redelivers the messages side by side; says which of them SQS must deliver again.
-async fn handle<T: Table>(redelivery: &Redelivery<T>, event: SqsEvent) -> SqsBatchResponse {
+/// Redelivers the messages side by side, until the time is over; says which of them SQS must deliver again. A message that
+/// is stopped in the middle can be delivered again like any other.
+async fn handle<T: Table>(redelivery: &Redelivery<T>, event: SqsEvent, until: Instant) -> SqsBatchResponse {
     let now = jiff::Timestamp::now();
     let failed = join_all(event.records.iter().map(|message| async move {
         let id = message.message_id.as_deref().unwrap_or_default();
         let body = message.body.as_deref().unwrap_or_default();
-        redelivery.redeliver(id, body, now).await.is_err().then(|| id.to_owned())
+        redelivery.redeliver_until(id, body, now, until).await.is_err().then(|| id.to_owned())
     }))
     .await;
     let mut response = SqsBatchResponse::default();
@@ -71,6 +76,7 @@ mod tests {
     use super::*;
     use marketplace_leads::queued_body::QueuedBody;
     use marketplace_leads::table::memory::MemoryTable;
+    use marketplace_leads::table::{Continuation, ETag, Entity, Keys, Operation, Page, Query, TableError};
 
     fn event(bodies: &[&str]) -> SqsEvent {
         let records: Vec<_> = (1..)
@@ -89,11 +95,65 @@ mod tests {
         QueuedBody { received, body: body.as_bytes().to_vec() }.to_json()
     }
 
+    /// A table that answers every request but those for leads of this source.
+    #[derive(Clone)]
+    struct SlowFor(&'static str, MemoryTable);
+
+    impl Table for SlowFor {
+        async fn insert(&self, entity: &Entity) -> Result<(), TableError> {
+            if entity.string("LeadSource") == Some(self.0) {
+                std::future::pending().await
+            }
+            self.1.insert(entity).await
+        }
+
+        async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
+            self.1.get(keys).await
+        }
+
+        async fn page(&self, query: &Query, from: Option<&Continuation>) -> Result<Page, TableError> {
+            self.1.page(query, from).await
+        }
+
+        async fn submit(&self, partition_key: &str, operations: &[Operation]) -> Result<Vec<Option<ETag>>, TableError> {
+            self.1.submit(partition_key, operations).await
+        }
+
+        async fn delete(&self, keys: &Keys) -> Result<(), TableError> {
+            self.1.delete(keys).await
+        }
+
+        async fn create(&self) -> Result<(), TableError> {
+            self.1.create().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_do_not_fit_into_the_time_go_back_to_the_queue_and_the_others_are_done() {
+        let (leads, state) = (SlowFor("C", MemoryTable::new()), SlowFor("", MemoryTable::new()));
+        let redelivery = Redelivery { leads, state, chance: chance() };
+        let messages: Vec<_> = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"]
+            .iter()
+            .map(|source| queued(&format!(r#"{{"LeadSource":"{source}"}}"#)))
+            .collect();
+        let messages: Vec<_> = messages.iter().map(String::as_str).collect();
+        let response = handle(&redelivery, event(&messages), in_a_minute()).await;
+        assert_eq!(
+            serde_json::to_value(&response).unwrap(),
+            serde_json::json!({"batchItemFailures": [{"itemIdentifier": "m3"}]})
+        );
+        assert_eq!(redelivery.leads.1.rows().len(), 9);
+    }
+
+    fn in_a_minute() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
     #[tokio::test]
     async fn a_message_that_cannot_be_read_fails_alone() {
         let redelivery = Redelivery { leads: MemoryTable::new(), state: MemoryTable::new(), chance: chance() };
         let messages = [queued(r#"{"LeadSource":"A"}"#), "no message".to_owned(), queued(r#"{"LeadSource":"B"}"#)];
-        let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str))).await;
+        let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str)), in_a_minute()).await;
         assert_eq!(
             serde_json::to_value(&response).unwrap(),
             serde_json::json!({"batchItemFailures": [{"itemIdentifier": "m2"}]})
@@ -105,7 +165,7 @@ mod tests {
     async fn every_message_fails_while_the_table_is_down() {
         let redelivery = Redelivery { leads: MemoryTable::missing(), state: MemoryTable::new(), chance: chance() };
         let messages = [queued(r#"{"LeadSource":"A"}"#), queued(r#"{"LeadSource":"B"}"#)];
-        let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str))).await;
+        let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str)), in_a_minute()).await;
         assert_eq!(
             serde_json::to_value(&response).unwrap(),
             serde_json::json!({"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m2"}]})

@@ -81,7 +81,8 @@ fn lead_blocks(p: &Phrases, lead: &LeadView) -> Vec<Value> {
     let who = std::iter::once(lead.name.clone()).chain((!lead.about.is_empty()).then(|| lead.about.join(" · ")));
     let what = [lead.action.as_str(), &lead.marketplace, &lead.time];
     let what: Vec<_> = what.into_iter().filter(|part| !part.is_empty()).collect();
-    let lines: Vec<_> = who.chain([what.join(" · ")]).chain(lead.repeat.clone()).collect();
+    let lines: Vec<_> =
+        who.chain([what.join(" · ")]).chain(lead.same_request.clone()).chain(lead.earlier_actions.clone()).collect();
     let mut section = section(&lines.join("\n"));
     let email = lead.email.iter().map(|email| {
         let domain = email.domain.iter().map(|domain| format!(" ({domain})")).collect::<String>();

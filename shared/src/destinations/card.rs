@@ -127,7 +127,7 @@ fn lead_item(p: &Phrases, lead: &LeadView) -> Value {
     let what = [lead.action.as_str(), &lead.marketplace, &lead.time];
     let what: Vec<_> = what.into_iter().filter(|part| !part.is_empty()).collect();
     items.push(text(&[run(&what.join(" · "), &[])], true));
-    if let Some(repeat) = &lead.repeat {
+    for repeat in [&lead.same_request, &lead.earlier_actions].into_iter().flatten() {
         items.push(text(&[run(repeat, &[("color", "Accent")])], true));
     }
     items.extend(

@@ -116,7 +116,7 @@ fn data(
     (bytes, entries): (usize, usize),
 ) -> Value {
     let mut cut = Cutter { bytes, entries, shortened: Vec::new() };
-    let StoredLead { lead, keys, timestamp, received, origin } = stored;
+    let StoredLead { lead, keys, timestamp, received, same_request, origin } = stored;
     let source = lead.source();
     let customer = &lead.customer;
     let campaign = lead.campaign().map(|parameters| {
@@ -173,6 +173,7 @@ fn data(
         "version": VERSION,
         "lead": lead_json,
         "earlier_actions": earlier,
+        "same_request": same_request,
         "maybe_repeated": *occasion == Occasion::MaybeRepeated,
         "sent_again": matches!(occasion, Occasion::Backfill { .. }),
         "reduced": is_reduced,

@@ -172,12 +172,28 @@ async fn ndjson_carries_every_column_in_its_type_and_texts_as_they_are() {
             "actionCode": "DNC", "marketplace": "AppSource", "leadSource": "SPZA-DNC|a.b",
             "leadTime": "2026-11-03T13:05:00Z", "description": "", "doNotContact": true, "testLead": false,
             "partitionKey": "11:2F3:2F2026", "rowKey": "r'1", "tableTime": "2026-11-03T13:05:01.5Z",
-            "columns": {
+            "sameRequestTime": "", "columns": {
                 "CustomerInfo": info, "LeadSource": "SPZA-DNC|a.b", "CreatedTime": "2026-11-03T13:05:00.1234567Z",
                 "Count": 7, "Big": i64::MAX, "Share": 0.5, "Nothing": "NaN", "Flag": true, "Bytes": "AP8="
             }
         })]
     );
+}
+
+#[tokio::test]
+async fn a_created_time_that_cannot_be_read_is_in_the_file_as_it_came() {
+    for (created, expected) in [
+        ("11/15/2025 20:02:52", "2025-11-15T20:02:52Z"),
+        ("13/11/2025 20:02:52", "13/11/2025 20:02:52"),
+        ("01/01/0001 00:00:00", ""),
+        ("", "2026-11-03T12:00:00Z"),
+    ] {
+        let table = MemoryTable::new();
+        table.set_now(time("2026-11-03T12:00:00Z"));
+        table.put(Entity::new("11:2F3:2F2026", "1").with("LeadSource", "SPZA-PLT|a.b").with("CreatedTime", created));
+        assert_eq!(python_csv(&file(&table, "").await)[1][13], expected, "{created}");
+        assert_eq!(lines(&table, "").await[0]["leadTime"], expected, "{created}");
+    }
 }
 
 #[tokio::test]

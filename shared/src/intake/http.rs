@@ -1,6 +1,6 @@
 //! Intake's side of HTTP: what it reads of a request, and how it answers.
 
-use super::Outcome;
+use super::{Outcome, Quarantining};
 use crate::function_url::{Answer, Body, Request};
 use crate::lead::MAX_BODY_BYTES;
 use base64::Engine as _;
@@ -50,10 +50,14 @@ pub(super) fn answer(outcome: &Outcome, request_id: &str) -> Answer {
     let receipt = |code, id: &str, status| Answer::json(code, &Receipt { id, status });
     let problem = |status, title, detail: &str| Answer::problem(status, title, detail, request_id);
     match outcome {
-        Outcome::Stored { id } => receipt(201, id, "stored"),
+        Outcome::Stored { id, .. } => receipt(201, id, "stored"),
         Outcome::Duplicate { id } => receipt(200, id, "duplicate"),
         Outcome::Queued { id, .. } => receipt(202, id, "queued"),
-        Outcome::Quarantined { unreadable, .. } => {
+        // The sender did nothing wrong, and sending it again would change nothing.
+        Outcome::Quarantined { why: Quarantining::Refused { id, .. }, table } => {
+            receipt(202, id, if table.is_none() { "quarantined" } else { "queued" })
+        }
+        Outcome::Quarantined { why: Quarantining::Unreadable(unreadable), .. } => {
             problem(400, "Bad Request", &format!("{} It is kept for a person to look at.", unreadable.message))
         }
         Outcome::Unauthorized => problem(401, "Unauthorized", "The URL holds no valid key."),

@@ -14,6 +14,7 @@ use crate::table::{Table, TableError};
 use crate::telemetry::metric;
 use jiff::Timestamp;
 use metrics::counter;
+use std::borrow::Cow;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -43,11 +44,12 @@ pub struct Intake<T> {
 /// What became of a request.
 #[derive(Debug)]
 enum Outcome {
-    /// Its row was written.
+    /// Its row was written. The same request may have come at another time, too.
     Stored {
         id: String,
+        is_same_request: bool,
     },
-    /// The table had its row already.
+    /// The sender has sent it before, and the table has its row.
     Duplicate {
         id: String,
     },
@@ -56,9 +58,9 @@ enum Outcome {
         id: String,
         table: Failure,
     },
-    /// It is no lead; the state table, or else the queue, has it.
+    /// It cannot be stored as a lead; the state table, or else the queue, has it.
     Quarantined {
-        unreadable: Unreadable,
+        why: Quarantining,
         table: Option<Failure>,
     },
     /// Neither table nor queue took it.
@@ -70,6 +72,24 @@ enum Outcome {
     TooLarge,
     NotFound,
     MethodNotAllowed,
+}
+
+/// Why a body goes into quarantine.
+#[derive(Debug)]
+enum Quarantining {
+    /// It is no lead.
+    Unreadable(Unreadable),
+    /// It is a lead whose row the table will never take, for this reason.
+    Refused { id: String, reason: String },
+}
+
+impl Quarantining {
+    fn reason(&self) -> &str {
+        match self {
+            Self::Unreadable(unreadable) => &unreadable.message,
+            Self::Refused { reason, .. } => reason,
+        }
+    }
 }
 
 /// Why a table did not take something in time.
@@ -110,34 +130,48 @@ impl<T: Table> Intake<T> {
             return Outcome::TooLarge;
         }
         let table_until = started + self.budget.mul_f64(TABLE_SHARE);
-        let (id, table) = match Lead::from_json(&body) {
+        let queue_until = started + self.budget.mul_f64(QUEUE_SHARE);
+        let why = match Lead::from_json(&body) {
             Ok(lead) => {
                 let lead = StoredLead::received(lead, now);
-                match timeout_at(table_until, store(&self.leads, &lead, now)).await {
-                    Ok(Ok(Stored::New)) => return Outcome::Stored { id: lead.keys.row },
-                    Ok(Ok(Stored::Before)) => return Outcome::Duplicate { id: lead.keys.row },
-                    Ok(Err(error)) => (Ok(lead.keys.row), Failure::Table(error)),
-                    Err(_) => (Ok(lead.keys.row), Failure::Slow),
+                let id = lead.keys.row.clone();
+                match in_time(table_until, store(&self.leads, lead, now, |_| async { Ok(()) })).await {
+                    Ok(Stored::New { row_key: id, is_same_request }) => return Outcome::Stored { id, is_same_request },
+                    Ok(Stored::Retry { row_key: id }) => return Outcome::Duplicate { id },
+                    Ok(Stored::Refused { reason }) => Quarantining::Refused { id, reason },
+                    Err(table) => {
+                        return match self.enqueue(body, now, queue_until).await {
+                            Ok(()) => Outcome::Queued { id, table },
+                            Err(queue) => Outcome::Lost { table, queue },
+                        };
+                    }
                 }
             }
-            Err(unreadable) => {
-                match timeout_at(table_until, quarantine::keep(&self.state, &body, &unreadable, now, (self.chance)()))
-                    .await
-                {
-                    Ok(Ok(())) => return Outcome::Quarantined { unreadable, table: None },
-                    Ok(Err(error)) => (Err(unreadable), Failure::Table(error)),
-                    Err(_) => (Err(unreadable), Failure::Slow),
-                }
-            }
+            Err(unreadable) => Quarantining::Unreadable(unreadable),
         };
-        let message = QueuedBody { received: now, body: body.into_owned() };
-        let queue_until = started + self.budget.mul_f64(QUEUE_SHARE);
-        let queued = timeout_at(queue_until, self.queue.send(&message)).await;
-        match (queued.unwrap_or(Err(QueueError("timed out".to_owned()))), id) {
-            (Ok(()), Ok(id)) => Outcome::Queued { id, table },
-            (Ok(()), Err(unreadable)) => Outcome::Quarantined { unreadable, table: Some(table) },
-            (Err(queue), _) => Outcome::Lost { table, queue },
+        let kept = quarantine::keep(&self.state, &body, why.reason(), now, (self.chance)());
+        match in_time(table_until, kept).await {
+            Ok(()) => Outcome::Quarantined { why, table: None },
+            Err(table) => match self.enqueue(body, now, queue_until).await {
+                Ok(()) => Outcome::Quarantined { why, table: Some(table) },
+                Err(queue) => Outcome::Lost { table, queue },
+            },
         }
+    }
+
+    /// Puts a body onto the queue until this time.
+    async fn enqueue(&self, body: Cow<'_, [u8]>, received: Timestamp, until: Instant) -> Result<(), QueueError> {
+        let message = QueuedBody { received, body: body.into_owned() };
+        let sent = timeout_at(until, self.queue.send(&message)).await;
+        sent.unwrap_or_else(|_| Err(QueueError("timed out".to_owned())))
+    }
+}
+
+/// Gives a table until this time.
+async fn in_time<R>(until: Instant, work: impl Future<Output = Result<R, TableError>>) -> Result<R, Failure> {
+    match timeout_at(until, work).await {
+        Ok(done) => done.map_err(Failure::Table),
+        Err(_) => Err(Failure::Slow),
     }
 }
 
@@ -146,9 +180,9 @@ impl Outcome {
     fn record(&self, status: u16, latency: Duration) {
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         match self {
-            Self::Stored { id } => {
+            Self::Stored { id, is_same_request } => {
                 counter!(metric::LEADS_STORED).increment(1);
-                tracing::info!(outcome = "stored", status, id, latency_ms, "answered");
+                tracing::info!(outcome = "stored", status, id, is_same_request, latency_ms, "answered");
             }
             Self::Duplicate { id } => {
                 counter!(metric::LEADS_DUPLICATE).increment(1);
@@ -158,17 +192,19 @@ impl Outcome {
                 counter!(metric::LEADS_QUEUED).increment(1);
                 tracing::warn!(outcome = "queued", status, id, latency_ms, table_error = %table, "answered");
             }
-            Self::Quarantined { unreadable, table: None } => {
+            Self::Quarantined { why, table: None } => {
                 counter!(metric::LEADS_QUARANTINED).increment(1);
-                let reason = &unreadable.message;
+                let reason = why.reason();
                 tracing::warn!(outcome = "quarantined", status, latency_ms, reason, "answered");
             }
-            Self::Quarantined { unreadable, table: Some(table) } => {
+            Self::Quarantined { why, table: Some(table) } => {
                 counter!(metric::LEADS_QUEUED).increment(1);
-                let reason = &unreadable.message;
-                tracing::warn!(
-                    outcome = "unreadable, queued", status, latency_ms, reason, table_error = %table, "answered"
-                );
+                let outcome = match why {
+                    Quarantining::Unreadable(_) => "unreadable, queued",
+                    Quarantining::Refused { .. } => "refused, queued",
+                };
+                let reason = why.reason();
+                tracing::warn!(outcome, status, latency_ms, reason, table_error = %table, "answered");
             }
             Self::Lost { table, queue } => {
                 counter!(metric::LEADS_LOST).increment(1);

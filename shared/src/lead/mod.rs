@@ -11,15 +11,17 @@ mod source;
 mod store;
 #[cfg(test)]
 mod tests;
+mod time;
 mod window;
 
 pub use day::Day;
 pub use parse::{MAX_BODY_BYTES, Unreadable, UnreadableKind};
-pub use row::{Origin, StoredLead, UnreadableRow, column};
-pub(crate) use row::{plausible, to_millisecond};
+pub use row::{Origin, ShownTime, StoredLead, UnreadableRow, column};
 pub use source::{Action, LeadSource, Marketplace};
-pub use store::RETRY_WINDOW;
+pub use store::{RETRY_WINDOW, RETRY_WINDOW_WITHOUT_PERSON};
 pub(crate) use store::{Stored, store};
+pub use time::DateOrder;
+pub(crate) use time::{plausible, read as read_time, to_millisecond};
 pub(crate) use window::{days, time_or_day};
 
 use sha2::{Digest as _, Sha256};
@@ -88,7 +90,7 @@ impl Lead {
     /// The lead's id: the first 128 bits of a SHA-256 of its content, as 32 hexadecimal digits.
     ///
     /// It depends on nothing but the lead: the casing and the order of keys do not matter, every value does. It is the
-    /// row key under which intake stores the lead.
+    /// row key under which intake stores the lead, and the beginning of the key where the same request comes again.
     pub fn id(&self) -> String {
         let mut hash = Sha256::new();
         let mut add = |text: &str| {
@@ -207,7 +209,13 @@ impl Lead {
             && (email.is_empty() || email.ends_with(".edu"))
     }
 
-    /// The address in the form by which repeats are recognised: trimmed and in lower case. Empty where there is none.
+    /// Whether it names a person: there is a name, an address or a phone number.
+    pub fn names_a_person(&self) -> bool {
+        let Customer { first_name, last_name, email, phone, .. } = &self.customer;
+        [first_name, last_name, email, phone].iter().any(|text| text.contains(char::is_alphanumeric))
+    }
+
+    /// The address in the form by which a person's earlier actions are found: trimmed and in lower case. Empty where there is none.
     pub fn normalized_email(&self) -> String {
         self.customer.email.trim().to_lowercase()
     }

@@ -2,10 +2,10 @@
 
 use super::day::Day;
 use super::parse::Fields;
+use super::time::{DateOrder, plausible, read, to_millisecond};
 use super::{Customer, Lead, UnknownField};
 use crate::table::{Damage, Entity, Keys, Value};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 /// The columns of a lead's row. The first six are Microsoft's.
 pub mod column {
@@ -23,6 +23,8 @@ pub mod column {
     pub const OFFER_DISPLAY_NAME: &str = "OfferDisplayName";
     /// Ours: when intake received the lead (RFC 3339, UTC, milliseconds).
     pub const RECEIVED_TIME: &str = "ReceivedTime";
+    /// Ours: when the same request came at another time (RFC 3339, UTC, milliseconds). Most rows lack it.
+    pub const SAME_REQUEST_TIME: &str = "SameRequestTime";
     /// Ours: `https`.
     pub const SOURCE: &str = "Source";
     /// Ours: fields of the body that have no column, as a JSON text of an object.
@@ -61,8 +63,22 @@ pub struct StoredLead {
     pub timestamp: Option<Timestamp>,
     /// When our intake received the lead. `None` for rows of others.
     pub received: Option<Timestamp>,
+    /// When our intake received a request with the same content that was no retry: the nearest one in time that it knew
+    /// of. `None` where it knew of none, and for rows of others.
+    pub same_request: Option<Timestamp>,
     /// Who wrote the row.
     pub origin: Origin,
+}
+
+/// When a lead came about, as people should see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownTime<'a> {
+    /// A time that is known.
+    Known(Timestamp),
+    /// What Microsoft wrote, where it could not be read as a time.
+    AsItCame(&'a str),
+    /// There is no time, or one that cannot be a lead's.
+    Unknown,
 }
 
 /// Why a row is no lead. Holds nothing of its content.
@@ -89,15 +105,30 @@ impl StoredLead {
             lead,
             timestamp: None,
             received: Some(received),
+            same_request: None,
             origin: Origin::Https,
         }
     }
 
     /// When the lead came about: when it was received, or else Microsoft's `CreatedTime`, or else when the row was
-    /// written. A time before 1601 or after 8999 counts as unknown.
+    /// written. A time outside of the years 2000 to 2100 counts as unknown. For calculations and for the order of leads;
+    /// people are shown [`StoredLead::shown_time`].
     pub fn time(&self) -> Option<Timestamp> {
-        let created = || parse_time(&self.lead.created_time).and_then(plausible);
+        let created = || read(&self.lead.created_time, DateOrder::MonthFirst).and_then(plausible);
         self.received.and_then(plausible).or_else(created).or_else(|| self.timestamp.and_then(plausible))
+    }
+
+    /// When the lead came about, for people. Where Microsoft's `CreatedTime` cannot be read, it is shown as it came, so
+    /// that the time at which the row was written does not stand in its place.
+    pub fn shown_time(&self) -> ShownTime<'_> {
+        let created = self.lead.created_time.trim();
+        if created.is_empty() || self.received.and_then(plausible).is_some() {
+            return self.time().map_or(ShownTime::Unknown, ShownTime::Known);
+        }
+        match read(created, DateOrder::MonthFirst) {
+            Some(time) => plausible(time).map_or(ShownTime::Unknown, ShownTime::Known),
+            None => ShownTime::AsItCame(created),
+        }
     }
 
     /// The row: Microsoft's columns and types, and ours beside them. A text longer than a column goes on in `Name_2`,
@@ -119,6 +150,9 @@ impl StoredLead {
         if let Some(received) = &received {
             entity.set(column::RECEIVED_TIME, received.as_str());
             entity.set(column::SOURCE, SOURCE_HTTPS);
+            if let Some(same_request) = self.same_request {
+                entity.set(column::SAME_REQUEST_TIME, format_received(same_request));
+            }
             if !unknown.is_empty() {
                 let fields = unknown.iter().map(|field| (field.name.as_str(), field.json.clone()));
                 entity.set_text(column::UNKNOWN_FIELDS, &object(fields));
@@ -186,6 +220,7 @@ impl StoredLead {
             keys: entity.keys(),
             timestamp: entity.timestamp,
             origin: if received.is_some() { Origin::Https } else { Origin::Table },
+            same_request: received.and_then(|_| entity.time(column::SAME_REQUEST_TIME)),
             received,
         })
     }
@@ -211,29 +246,6 @@ fn json_string(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// A time that can be one of a lead: from 1601, where Azure's own times begin, to 9000. Time can be added to such a time and
-/// taken from it without leaving the range of [`Timestamp`].
-pub(crate) fn plausible(time: Timestamp) -> Option<Timestamp> {
-    /// 1601-01-01 and 9000-01-01 in UTC, as seconds since 1970.
-    const SECONDS: std::ops::Range<i64> = -11_644_473_600..221_845_392_000;
-    SECONDS.contains(&time.as_second()).then_some(time)
-}
-
-/// A time as precisely as intake keeps it.
-pub(crate) fn to_millisecond(time: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
-}
-
 fn format_received(time: Timestamp) -> String {
     format!("{time:.3}")
-}
-
-/// Reads a time in the forms that have been seen or are near: RFC 3339, the same without a zone, and the American form
-/// of the partitions (`9/28/2018 6:24:18 PM`); without a zone it is taken as UTC.
-fn parse_time(text: &str) -> Option<Timestamp> {
-    let text = text.trim();
-    text.parse().ok().or_else(|| {
-        let time = text.parse().or_else(|_| jiff::civil::DateTime::strptime("%m/%d/%Y %I:%M:%S %p", text)).ok()?;
-        TimeZone::UTC.to_timestamp(time).ok()
-    })
 }

@@ -52,6 +52,7 @@ const LEAD: &[&str] = &[
     "customerinfo",
     "source",
     "receivedtime",
+    "samerequesttime",
     "unknownfields",
 ];
 
@@ -108,6 +109,13 @@ proptest! {
                 prop_assert!(!error.message.contains("Person"), "{}", error.message);
             }
         }
+    }
+
+    #[test]
+    fn no_text_like_a_time_makes_reading_panic(text in "[-0-9/:.+TZAPM é\u{202f}]{0,30}") {
+        let stored = StoredLead::received(Lead { created_time: text, ..Lead::default() }, received());
+        let stored = StoredLead { received: None, ..stored };
+        let _ = (stored.time(), stored.shown_time());
     }
 
     #[test]
@@ -193,6 +201,76 @@ fn the_time_of_a_lead_is_found_in_every_form_and_else_it_is_when_the_row_was_wri
     for created in ["", "yesterday", "28.9.2018", "13/28/2018 6:24:18 PM"] {
         assert_eq!(row(created), Some(received()), "{created}");
     }
+}
+
+/// Each form that has been seen in `CreatedTime`, and those near to it.
+#[test]
+fn created_time_is_read_in_the_forms_of_real_rows() {
+    let row = |created: &str| {
+        let row = Entity::new("11:2F15:2F2025", "r").with("LeadSource", "A").with("CreatedTime", created);
+        StoredLead::from_entity(&written(&row)).unwrap()
+    };
+    for (created, expected) in [
+        // Real rows of 2025.
+        ("11/15/2025 20:02:52", "2025-11-15T20:02:52Z"),
+        ("1/2/2025 03:04:05", "2025-01-02T03:04:05Z"),
+        ("11/15/2025 00:00:00", "2025-11-15T00:00:00Z"),
+        ("11/15/2025 20:02:52.1234567", "2025-11-15T20:02:52.1234567Z"),
+        // Without seconds, and with AM and PM after spaces of any width.
+        ("11/15/2025 20:02", "2025-11-15T20:02:00Z"),
+        ("11/15/2025 8:02 PM", "2025-11-15T20:02:00Z"),
+        ("11/15/2025 8:02:52 PM", "2025-11-15T20:02:52Z"),
+        ("11/15/2025, 8:02:52\u{202f}PM", "2025-11-15T20:02:52Z"),
+        ("\u{200e}11/15/2025 8:02:52\u{a0}pm", "2025-11-15T20:02:52Z"),
+        ("11/15/2025 12:00:01\u{2009}a.m.", "2025-11-15T00:00:01Z"),
+        ("11/15/2025 8:02:52PM", "2025-11-15T20:02:52Z"),
+        // With a zone.
+        ("11/15/2025 20:02:52 +02:00", "2025-11-15T18:02:52Z"),
+        ("11/15/2025 20:02:52 -0800", "2025-11-16T04:02:52Z"),
+        ("11/15/2025 8:02:52 PM UTC", "2025-11-15T20:02:52Z"),
+        ("11/15/2025 20:02:52Z", "2025-11-15T20:02:52Z"),
+        ("2025-11-15T20:02:52.5+02:00", "2025-11-15T18:02:52.5Z"),
+        ("2025-11-15 20:02:52Z", "2025-11-15T20:02:52Z"),
+        ("2025-11-15T20:02", "2025-11-15T20:02:00Z"),
+        ("Sat, 15 Nov 2025 20:02:52 GMT", "2025-11-15T20:02:52Z"),
+        ("15 Nov 2025 20:02:52 +0200", "2025-11-15T18:02:52Z"),
+        ("Nov 15, 2025 8:02 PM", "2025-11-15T20:02:00Z"),
+        // Dates alone.
+        ("11/15/2025", "2025-11-15T00:00:00Z"),
+        ("2025-11-15", "2025-11-15T00:00:00Z"),
+        ("2025/11/15", "2025-11-15T00:00:00Z"),
+        // .NET's ticks.
+        ("636737558587117715", "2018-09-28T18:24:18.7117715Z"),
+        // The month comes first where both could.
+        ("03/04/2025 00:00:00", "2025-03-04T00:00:00Z"),
+    ] {
+        let expected: Timestamp = expected.parse().unwrap();
+        assert_eq!(row(created).time(), Some(expected), "{created}");
+        assert_eq!(row(created).shown_time(), ShownTime::Known(expected), "{created}");
+    }
+    for created in [
+        "13/11/2025 20:02:52",
+        "yesterday",
+        "28.9.2018",
+        "11/15/25 20:02",
+        "11/31/2025",
+        "11/15/2025 25:02:52",
+        "11/15/2025 20:02:52 CEST",
+        "6367375585871177",
+        "é11:20",
+    ] {
+        assert_eq!(row(created).time(), Some(received()), "the row's time decides the order: {created}");
+        assert_eq!(row(created).shown_time(), ShownTime::AsItCame(created), "{created}");
+    }
+    for created in ["01/01/0001 00:00:00", "1999-12-31T23:59:59Z", "2101-01-01", "-009999-01-02T00:00:00Z"] {
+        assert_eq!(row(created).shown_time(), ShownTime::Unknown, "{created}");
+        assert_eq!(row(created).time(), Some(received()), "{created}");
+    }
+    assert_eq!(
+        row(" ").shown_time(),
+        ShownTime::Known(received()),
+        "where Microsoft says nothing, the row's time is it"
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub struct Digest {
     pub leads: Vec<DigestLead>,
     /// Rows that are no leads.
     pub unreadable: Vec<UnreadableLead>,
-    /// Bodies that intake kept because it could not read them.
+    /// Bodies that intake kept because they could not be stored as leads.
     pub quarantined: Vec<QuarantinedBody>,
 }
 
@@ -71,7 +71,7 @@ pub struct UnreadableLead {
     pub columns: Vec<(String, String)>,
 }
 
-/// A body that intake kept because it could not read it.
+/// A body that intake kept because it could not be stored as a lead.
 #[derive(Clone, PartialEq)]
 pub struct QuarantinedBody {
     /// The keys of its row in the state table.

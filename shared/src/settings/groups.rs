@@ -102,7 +102,7 @@ group! {
         time_zone: TimeZone = get(TIME_ZONE, values::time_zone),
         /// Who gets which leads. Where they are kept in a parameter, this is what was read of it last.
         routes: Vec<Route> = routes(),
-        /// The SSM parameter in which the routes are kept, if they are; see [`crate::notify::RoutesParameter`].
+        /// The SSM parameter in which the routes are kept, if they are. The notifier reads it again and again.
         routes_parameter: Option<String> = optional(ROUTES_PARAMETER, values::parameter_name),
         /// When leads are mailed that are not urgent, where their route does not say it.
         cadence: Cadence = get(CADENCE, values::cadence),

@@ -91,6 +91,12 @@ fn routes_that_cannot_be_told_apart_are_refused() {
             "route 3 has no name and the offers and actions of route 1",
         ),
         (
+            (0..24)
+                .map(|number| format!(r#"{{"id":"r{number}","to":["a@contoso.com","b@contoso.com","crm"]}}"#))
+                .collect(),
+            "48 destinations in all routes together, and 47 at most",
+        ),
+        (
             (0..48).map(|number| route("", &number.to_string())).collect(),
             "48 destinations in all routes together, and 47 at most",
         ),
@@ -196,6 +202,8 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
         ),
         ("LEADS_ROUTES", r#"[{"actions":["PLT,INS"],"to":["a@b.c"]}]"#, "an action at place 1 that is no code"),
         ("LEADS_ROUTES", r#"[{"urgentAtOnce":"no","to":["a@b.c"]}]"#, "neither true nor false"),
+        ("LEADS_ROUTES", r#"[{"to":["crm","a..b@x.example"]}]"#, "no mail address at place 2"),
+        ("LEADS_ROUTES", r#"[{"to":["vertriebsbüro@contoso.com"]}]"#, "no mail address at place 1"),
         ("LEADS_ROUTES", r#"[{"to":["mail"]}]"#, "no mail address at place 1"),
         ("LEADS_ROUTES", r#"[{"to":["Teams"]}]"#, "no name of a destination"),
         ("LEADS_ROUTES", r#"[{"id":"default","to":["a@b.c"]}]"#, r#""id" that stands for the default recipients"#),

@@ -87,6 +87,10 @@ pub(super) async fn check(
             }
             row(&mut findings, &lead, tables, leave, now).await;
         }
+        Ok((202, answer, _)) if answer["status"] == "quarantined" => findings.fail(
+            "the table will never take the test lead, and intake quarantined it (202)",
+            "see lead-intake's logs for the table service's answer; see `storage` and `round-trip`",
+        ),
         Ok((202, ..)) => findings.fail(
             "intake could not store the test lead and queued it (202): it does not reach the table",
             "see `storage` and `round-trip`, and lead-intake's logs; redelivery stores the lead once the table answers, and no \

@@ -21,7 +21,7 @@ mod test_lead;
 
 pub use checks::{CHECKS, CheckId, Description};
 pub use findings::{Check, Report, Status};
-pub use request::{InvalidRequest, Leads, Request};
+pub use request::{InvalidRequest, Leads, Reconciliation, Request};
 
 use crate::aws::SdkConfig;
 use crate::aws::{self, SecretError};

@@ -226,7 +226,7 @@ async fn quarantined(findings: &mut Findings, tables: &Tables, now: Timestamp) -
     let bodies = tables.state.all(&query).await?.len();
     if bodies > 0 {
         findings.warn(
-            format!("{} in quarantine since {since}: sent with a valid key, and no lead", count(bodies, "message")),
+            format!("{} in quarantine since {since}: sent with a valid key, and in no row of the leads table", count(bodies, "message")),
             "read them in LEADS_STATE_TABLE, partition `quarantine`, and enter the leads by hand; the digests name them too",
         );
     }

@@ -1,6 +1,7 @@
 //! What validation is asked for: the event of an invocation.
 
 use super::checks::{CHECKS, CheckId};
+use crate::lead::DateOrder;
 use serde_json::{Map, Value};
 use std::fmt;
 use url::Url;
@@ -17,7 +18,18 @@ pub struct Request {
     /// Whether to send a digest with a test lead.
     pub send: bool,
     /// Leads to compare with the table.
-    pub reconcile: Option<Leads>,
+    pub reconcile: Option<Reconciliation>,
+}
+
+/// Leads to compare with the table, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// The leads.
+    pub leads: Leads,
+    /// Which number comes first in their dates, where the request says so.
+    pub order: Option<DateOrder>,
+    /// Whether to say for each lead which row stands for it, and why.
+    pub explain: bool,
 }
 
 /// Where the leads of Partner Center's export are.
@@ -36,7 +48,8 @@ pub struct InvalidRequest(pub String);
 
 const FIELDS: &str = "`checks` (a list of names), `create`, `leave`, `send` (true or false), `reconcile` (an object)";
 
-const RECONCILE_FIELDS: &str = "`csv` (the file's text) or `s3` (a presigned URL of the file in S3)";
+const RECONCILE_FIELDS: &str = "`csv` (the file's text) or `s3` (a presigned URL of the file in S3), and, if you like, \
+                                `dates` (\"month-first\" or \"day-first\") and `explain` (true or false)";
 
 impl Request {
     /// Reads an event; `{}` and `null` ask for everything that changes nothing.
@@ -59,7 +72,7 @@ impl Request {
                     continue;
                 }
                 "reconcile" => {
-                    request.reconcile = Some(leads(value)?);
+                    request.reconcile = Some(reconciliation(value)?);
                     continue;
                 }
                 "create" => &mut request.create,
@@ -114,17 +127,28 @@ fn checks(value: &Value) -> Result<Vec<CheckId>, InvalidRequest> {
     })
 }
 
-fn leads(value: &Value) -> Result<Leads, InvalidRequest> {
+fn reconciliation(value: &Value) -> Result<Reconciliation, InvalidRequest> {
     let wrong = || InvalidRequest(format!("`reconcile` is no object with {RECONCILE_FIELDS}"));
-    let fields = value.as_object().filter(|fields| fields.len() == 1).ok_or_else(wrong)?;
-    match (fields.get("csv").and_then(Value::as_str), fields.get("s3").and_then(Value::as_str)) {
-        (Some(csv), None) => Ok(Leads::Csv(csv.to_owned())),
-        (None, Some(url)) => Url::parse(url).ok().filter(is_s3).map(Leads::S3).ok_or_else(|| {
+    let fields = value.as_object().ok_or_else(wrong)?;
+    if fields.keys().any(|name| !["csv", "s3", "dates", "explain"].contains(&name.as_str())) {
+        return Err(wrong());
+    }
+    let leads = match (fields.get("csv"), fields.get("s3")) {
+        (Some(Value::String(csv)), None) => Leads::Csv(csv.to_owned()),
+        (None, Some(Value::String(url))) => Url::parse(url).ok().filter(is_s3).map(Leads::S3).ok_or_else(|| {
             let how = "what `aws s3 presign s3://<bucket>/<key>` prints";
             InvalidRequest(format!("`s3` is no presigned URL of Amazon S3: {how}"))
-        }),
-        _ => Err(wrong()),
-    }
+        })?,
+        _ => return Err(wrong()),
+    };
+    let order = match fields.get("dates").map(Value::as_str) {
+        None => None,
+        Some(Some("month-first")) => Some(DateOrder::MonthFirst),
+        Some(Some("day-first")) => Some(DateOrder::DayFirst),
+        Some(_) => return Err(wrong()),
+    };
+    let explain = fields.get("explain").map_or(Some(false), Value::as_bool).ok_or_else(wrong)?;
+    Ok(Reconciliation { leads, order, explain })
 }
 
 /// Nothing but S3 is asked: the function must not be a way into other places.
@@ -173,8 +197,16 @@ mod tests {
 
     #[test]
     fn the_leads_to_reconcile_come_with_the_event_or_from_s3() {
-        let leads = |value| Request::parse(&json!({ "reconcile": value })).map(|request| request.reconcile);
-        assert_eq!(leads(json!({"csv": "Email\n"})), Ok(Some(Leads::Csv("Email\n".into()))));
+        let asked = |value| Request::parse(&json!({ "reconcile": value })).map(|request| request.reconcile.unwrap());
+        let leads = |value| asked(value).map(|asked| asked.leads);
+        assert_eq!(leads(json!({"csv": "Email\n"})), Ok(Leads::Csv("Email\n".into())));
+        for (fields, order, explain) in [
+            (json!({"csv": ""}), None, false),
+            (json!({"csv": "", "dates": "day-first", "explain": true}), Some(DateOrder::DayFirst), true),
+            (json!({"csv": "", "dates": "month-first", "explain": false}), Some(DateOrder::MonthFirst), false),
+        ] {
+            assert_eq!(asked(fields), Ok(Reconciliation { leads: Leads::Csv(String::new()), order, explain }));
+        }
         for url in [
             "https://exports.s3.eu-west-1.amazonaws.com/leads.csv?X-Amz-Signature=0",
             "https://s3.amazonaws.com/exports/leads.csv?X-Amz-Signature=0",
@@ -207,6 +239,8 @@ mod tests {
             (json!({"reconcile": "eve@evil.example"}), "`csv` (the file's text)"),
             (json!({"reconcile": {"csv": "a", "s3": "b"}}), "`csv` (the file's text)"),
             (json!({"reconcile": {"file": "eve@evil.example"}}), "`csv` (the file's text)"),
+            (json!({"reconcile": {"csv": "a", "dates": "eve@evil.example"}}), "`dates` (\"month-first\" or"),
+            (json!({"reconcile": {"csv": "a", "explain": "eve@evil.example"}}), "`explain` (true or false)"),
         ] {
             let error = Request::parse(&event).unwrap_err().0;
             assert!(error.contains(part) && !error.contains('@'), "{event}: {error}");

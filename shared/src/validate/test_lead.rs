@@ -40,12 +40,13 @@ pub(super) fn test_lead(now: Timestamp) -> Lead {
 pub(super) fn test_row(now: Timestamp) -> StoredLead {
     let mut lead = test_lead(now);
     let created = now.to_zoned(TimeZone::UTC);
-    lead.created_time = created.strftime("%-m/%-d/%Y %-I:%M:%S %p").to_string();
+    lead.created_time = created.strftime("%m/%d/%Y %H:%M:%S").to_string();
     StoredLead {
         keys: Keys::new(Day::of(now).partition_key(), &lead.customer.first_name),
         lead,
         timestamp: None,
         received: None,
+        same_request: None,
         origin: Origin::Table,
     }
 }
@@ -68,7 +69,9 @@ mod tests {
     fn a_test_lead_is_known_as_validations_own_after_a_round_trip() {
         let row = test_row("2026-11-22T10:00:00Z".parse().unwrap());
         assert_eq!(row.keys.partition, "11:2F22:2F2026");
-        assert_eq!(row.lead.created_time, "11/22/2026 10:00:00 AM");
+        assert_eq!(row.lead.created_time, "11/22/2026 10:00:00");
+        let row_of = |time: &str| test_row(time.parse().unwrap()).lead.created_time;
+        assert_eq!(row_of("2026-01-02T20:04:05Z"), "01/02/2026 20:04:05", "as Microsoft's rows of 2025 have it");
         let back = StoredLead::from_entity(&row.to_entity()).unwrap();
         assert!(back.lead.is_test() && back.lead.is_validation());
         assert_eq!(back, row);

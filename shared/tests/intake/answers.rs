@@ -1,13 +1,15 @@
 //! The answers to what is no ordinary lead, and to leads while something is down.
 
 use crate::stubs::{
-    HangingTable, KEY, OTHER_KEY, Read, Sqs, StubQueue, at, failing_table, held, intake, post_bytes, post_text,
+    HangingTable, KEY, OTHER_KEY, Read, Sqs, StubQueue, at, counted, failing_table, held, intake, post_bytes, post_text,
 };
 use futures::future::join_all;
 use jiff::Timestamp;
+use marketplace_leads::cue::Cued;
 use marketplace_leads::function_url::{Body, Request};
 use marketplace_leads::intake::Intake;
 use marketplace_leads::intake_keys::IntakeKeys;
+use marketplace_leads::redelivery::Redelivery;
 use marketplace_leads::secret::Secret;
 use marketplace_leads::table::memory::{FaultKind, MemoryTable};
 use marketplace_leads::table::{Table, TableError};
@@ -21,15 +23,22 @@ fn unavailable() -> TableError {
     TableError::Unavailable { reason: "refused".to_owned() }
 }
 
-/// Every way in which a table does not take a row.
+/// Every way in which a table does not take a row now, and may take it later.
 fn failures() -> Vec<TableError> {
     vec![
         unavailable(),
         TableError::TableNotFound,
         TableError::Throttled { code: "ServerBusy".to_owned() },
         TableError::Refused { status: 403, code: "AuthenticationFailed".to_owned() },
-        TableError::Rejected { status: 400, code: "PropertyValueTooLarge".to_owned() },
+        // Without the service's own code, somebody in between may have answered.
+        TableError::Rejected { status: 400, code: String::new() },
     ]
+}
+
+/// Ways in which a table says that it will never take a row.
+fn refusals() -> Vec<TableError> {
+    let rejected = |status, code: &str| TableError::Rejected { status, code: code.to_owned() };
+    vec![rejected(400, "PropertyValueTooLarge"), rejected(413, "RequestBodyTooLarge")]
 }
 
 async fn ask<T: Table>(intake: &Intake<T>, method: &str, path: &str, query: &str, body: &str) -> Read {
@@ -105,7 +114,7 @@ async fn of_the_same_lead_twice_at_once_one_is_stored() {
     let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 201]);
-    assert_eq!((table.rows().len(), table.calls()), (1, 8));
+    assert_eq!((table.rows().len(), table.calls()), (1, 15), "a conflict costs one request more");
 }
 
 #[tokio::test]
@@ -116,7 +125,8 @@ async fn the_same_lead_across_midnight_is_a_retry_for_an_hour_and_then_a_new_one
         ("2026-11-22T23:30:00Z", "2026-11-23T00:30:00Z", 200, 2),
         ("2026-11-22T23:30:00Z", "2026-11-23T00:30:00.001Z", 201, 3),
         ("2026-11-22T23:59:59Z", "2026-11-23T01:00:00Z", 201, 2),
-        ("2026-11-22T01:00:00Z", "2026-11-22T23:59:59Z", 200, 2),
+        ("2026-11-22T01:00:00Z", "2026-11-22T02:00:00Z", 200, 3),
+        ("2026-11-22T01:00:00Z", "2026-11-22T23:59:59Z", 201, 4),
         ("2026-12-31T23:50:00Z", "2027-01-01T00:10:00Z", 200, 2),
         ("2026-11-21T23:59:59Z", "2026-11-23T00:00:00Z", 201, 3),
     ] {
@@ -145,6 +155,36 @@ async fn a_lead_that_the_table_does_not_take_is_queued() {
 }
 
 #[tokio::test]
+async fn a_lead_that_the_table_will_never_take_is_quarantined_at_once_with_the_reason() {
+    for error in refusals() {
+        let TableError::Rejected { code, .. } = &error else { unreachable!() };
+        let (state, queue) = (MemoryTable::new(), StubQueue::start(Sqs::Works).await);
+        let answer = post_text(&intake(failing_table(error.clone()), state.clone(), &queue), LEAD, at(NOON)).await;
+        assert_eq!((answer.status, answer.text("status")), (202, "quarantined"), "{error}");
+        let (quarantined, cued) = held(&state);
+        let [row] = &quarantined[..] else { panic!("{quarantined:?}") };
+        assert_eq!((row.body.as_slice(), row.received), (LEAD.as_bytes(), Some(at(NOON))));
+        assert!(row.reason.contains(code) && !row.reason.contains("contoso"), "{}", row.reason);
+        assert_eq!(
+            cued,
+            [Cued::Quarantined { row_key: row.row_key.clone() }],
+            "the notifier names it in the next mail"
+        );
+        assert_eq!(queue.bodies().len(), 0, "{error}");
+
+        // Where the quarantine is closed as well, redelivery does the same later.
+        let answer =
+            post_text(&intake(failing_table(error.clone()), failing_table(unavailable()), &queue), LEAD, at(NOON))
+                .await;
+        assert_eq!((answer.status, answer.text("status")), (202, "queued"), "{error}");
+        let redelivery = Redelivery { leads: failing_table(error), state: MemoryTable::new(), chance: counted() };
+        redelivery.redeliver("m1", &queue.messages()[0], at("2026-11-24T12:00:00Z")).await.unwrap();
+        let (later, _) = held(&redelivery.state);
+        assert!(later == quarantined, "redelivery quarantines something else");
+    }
+}
+
+#[tokio::test]
 async fn a_lead_is_queued_where_the_lookup_of_the_day_before_fails() {
     let queue = StubQueue::start(Sqs::Works).await;
     let intake = intake(failing_table(unavailable()), MemoryTable::new(), &queue);
@@ -153,7 +193,7 @@ async fn a_lead_is_queued_where_the_lookup_of_the_day_before_fails() {
 
 #[tokio::test]
 async fn an_unreadable_body_goes_to_the_queue_where_the_quarantine_is_closed() {
-    for error in failures() {
+    for error in failures().into_iter().chain(refusals()) {
         let queue = StubQueue::start(Sqs::Works).await;
         let intake = intake(MemoryTable::new(), failing_table(error.clone()), &queue);
         let answer = post_bytes(&intake, MALFORMED.as_bytes(), at(NOON)).await;

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod answers;
+mod counted;
 mod golden;
 mod hostile;
 mod recorded;
 mod redelivery;
+mod same_request;
 mod stubs;

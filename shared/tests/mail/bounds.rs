@@ -163,13 +163,20 @@ fn times_beyond_all_calendars_are_mailed_like_others() {
         "9999-12-30T00:00:00Z",
         "1600-12-31T23:59:59Z",
         "9000-01-01T00:00:00Z",
+        "01/01/0001 00:00:00",
+        "1999-12-31T23:59:59Z",
+        "2101-01-01T00:00:00Z",
     ] {
         let lead = person(created, None);
         assert_eq!(lead.stored.time(), None, "{created}");
         let written = person(created, Some("2026-11-12T09:41:00Z"));
         assert_eq!(written.stored.time(), Some(samples::newest()), "{created}");
+        let mail = render(&digest(vec![written]), &samples::settings("en", "UTC"));
+        // A year of four digits with a sign before it is in none of the forms.
+        let shown = if created == "-9999-01-02" { created } else { "time unknown" };
+        assert!(mail.text.contains(&format!(" · {shown}\n")), "{created}: {}", mail.text);
     }
-    for created in ["1601-01-01T00:00:00Z", "8999-12-31T23:59:59Z"] {
+    for created in ["2000-01-01T00:00:00Z", "2100-12-31T23:59:59Z"] {
         assert_eq!(person(created, None).stored.time(), Some(created.parse().unwrap()), "{created}");
     }
 
@@ -199,6 +206,32 @@ fn times_beyond_all_calendars_are_mailed_like_others() {
         assert!(mail.text.contains("Third action in 180 days: installed, installed (Contoso VM)"), "{}", mail.text);
         assert_harmless(&render_reduced(&extremes, &samples::settings("en", zone)), 0);
     }
+}
+
+#[test]
+fn a_time_that_cannot_be_read_is_shown_as_it_came() {
+    let person = |created: &str| {
+        let mut lead = ada();
+        lead.stored.received = None;
+        lead.stored.timestamp = Some(samples::newest());
+        lead.stored.lead.created_time = created.to_owned();
+        lead
+    };
+    let settings = samples::settings("en", "UTC");
+    // Microsoft writes the month first, and there is no month 13.
+    let mail = render(&digest(vec![person("13/11/2025 20:02:52")]), &settings);
+    assert!(mail.html.contains("13/11/2025 20:02:52"), "{}", mail.html);
+    assert!(mail.text.contains("13/11/2025 20:02:52"), "{}", mail.text);
+    let csv = String::from_utf8(mail.csv.unwrap().content).unwrap();
+    assert!(csv.contains(",13/11/2025 20:02:52,"), "{csv}");
+
+    let hostile = person(&format!("<b>=1+1\u{202e}\n{}", "x".repeat(100_000)));
+    let mail = render(&digest(vec![hostile.clone()]), &settings);
+    assert_harmless(&mail, 1);
+    assert!(mail.html.contains("&#60;b&#62;=1+1") || mail.html.contains("&lt;b&gt;=1+1"), "{}", mail.html);
+    // The form without anything from outside has no such text either.
+    let reduced = render_reduced(&digest(vec![hostile]), &settings);
+    assert!(!reduced.text.contains("1+1") && reduced.text.contains("time unknown"), "{}", reduced.text);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use marketplace_leads::mail::{
 };
 use marketplace_leads::table::Keys;
 use proptest::prelude::*;
-use samples::{ada, digest, do_not_contact, english, hostile, ordinary, repeated, test_lead, unreadable, withheld};
+use samples::{ada, digest, do_not_contact, english, hostile, known, ordinary, test_lead, unreadable, withheld};
 
 /// Everything of a mail that a person or a program sees. A long file is left to tests of its own.
 fn whole(mail: &Rendered) -> String {
@@ -77,7 +77,7 @@ fn a_silence_without_any_lead_before_says_so() {
 #[test]
 fn the_subject_names_offers_by_their_newest_lead_and_counts_what_is_special() {
     let subject = |digest: &Digest| render(digest, &english()).subject;
-    let overview = digest(vec![do_not_contact(), repeated(), ada(), withheld()]);
+    let overview = digest(vec![do_not_contact(), known(), ada(), withheld()]);
     assert_eq!(subject(&overview), "4 new leads (1 do not contact): Contoso Backup (2), Contoso VM (2)");
     assert_eq!(subject(&digest(vec![])), "No new leads");
     let rows = Digest { unreadable: vec![unreadable(), unreadable()], ..digest(vec![]) };
@@ -102,7 +102,7 @@ fn answers_go_to_the_customer_only_in_a_digest_of_one_who_may_be_contacted() {
         digest(vec![lead])
     };
     assert_eq!(reply_to(digest(vec![ada()])).as_deref(), Some("ada.lindqvist@fabrikam.com"));
-    assert_eq!(reply_to(digest(vec![ada(), repeated()])), None);
+    assert_eq!(reply_to(digest(vec![ada(), known()])), None);
     assert_eq!(reply_to(digest(vec![do_not_contact()])), None);
     assert_eq!(reply_to(digest(vec![test_lead()])), None);
     assert_eq!(reply_to(Digest { unreadable: vec![unreadable()], ..digest(vec![ada()]) }), None);
@@ -126,7 +126,7 @@ fn a_customer_who_must_not_be_contacted_has_no_link_at_all() {
 }
 
 #[test]
-fn repeats_tell_their_history_in_the_order_in_which_it_happened() {
+fn earlier_actions_are_told_in_the_order_in_which_they_happened() {
     let past = |time: &str, code: &str, offer: &str| PastAction {
         time: time.parse().unwrap(),
         action_code: code.into(),
@@ -154,7 +154,7 @@ fn repeats_tell_their_history_in_the_order_in_which_it_happened() {
 
 #[test]
 fn leads_stand_by_offer_and_newest_first_whatever_their_order() {
-    let mut leads = vec![ada(), repeated(), withheld(), do_not_contact()];
+    let mut leads = vec![ada(), known(), withheld(), do_not_contact()];
     let expected = render(&digest(leads.clone()), &english());
     let positions: Vec<_> = ["Ada Lindqvist", "Tomás Herrera", "Contoso VM (2)", "Noor de Vries", "student@school.edu"]
         .iter()
@@ -219,6 +219,7 @@ fn no_lead_vanishes_however_long_the_leads_are() {
         let leads: Vec<_> = (0..count)
             .map(|number| {
                 let mut lead = hostile();
+                lead.stored.same_request = Some(samples::newest());
                 let StoredLead { lead: Lead { customer, description, offer_title, .. }, keys, .. } = &mut lead.stored;
                 let long = "\"'<&>".repeat(200);
                 *description = "<&'\">\n".repeat(5_000);
@@ -391,6 +392,7 @@ fn any_lead() -> impl Strategy<Value = DigestLead> {
             keys: Keys::new(text(), text()),
             timestamp: times.0,
             received: times.1,
+            same_request: times.1,
             origin: Origin::Table,
         };
         DigestLead { stored, history }

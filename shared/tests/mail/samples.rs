@@ -65,7 +65,8 @@ pub(crate) fn ada() -> DigestLead {
     )
 }
 
-pub(crate) fn repeated() -> DigestLead {
+/// A lead of a person who did something before.
+pub(crate) fn known() -> DigestLead {
     let lead = lead(
         &json!({
             "UserDetails": {
@@ -179,9 +180,21 @@ fn chinese() -> DigestLead {
         keys: Keys::new("11:2F12:2F2026", "5d1c"),
         timestamp: Some(newest()),
         received: None,
+        same_request: None,
         origin: Origin::Table,
     };
     DigestLead { stored, history: vec![past("2026-11-09T17:00:00Z", "StartTestDrive", "Contoso 备份")] }
+}
+
+/// The same requests again: of a person, of a person with earlier actions, and of nobody in particular.
+pub(crate) fn same_requests() -> Vec<DigestLead> {
+    let again = |mut lead: DigestLead, hours: i64| {
+        lead.stored.keys.row += "-0002";
+        lead.stored.same_request = lead.stored.received.map(|received| received - hours.hours());
+        lead
+    };
+    let nobody = lead(&json!({"UserDetails": {"Country": "US"}, "LeadSource": "SPZA-INS|contoso.vm"}), 70);
+    vec![again(ada(), 2), again(known(), 30), again(nobody, 5)]
 }
 
 /// Ordinary leads, as many as wanted, for a few offers.
@@ -215,11 +228,12 @@ pub(crate) fn all() -> Vec<(&'static str, Digest, RenderSettings)> {
     let new = |leads| digest(leads);
     vec![
         ("one lead", new(vec![ada()]), english()),
-        ("overview", new(vec![ada(), repeated(), do_not_contact()]), english()),
+        ("overview", new(vec![ada(), known(), do_not_contact()]), english()),
         ("many leads", new(ordinary(12)), english()),
         ("a hundred leads", new(ordinary(100)), english()),
         ("two hundred leads", new(ordinary(200)), english()),
-        ("repeats", new(vec![repeated()]), english()),
+        ("earlier actions", new(vec![known()]), english()),
+        ("same request again", new(same_requests()), english()),
         ("do not contact", new(vec![do_not_contact()]), english()),
         ("test lead", new(vec![test_lead(), ada()]), english()),
         ("withheld", new(vec![withheld()]), english()),
@@ -233,7 +247,7 @@ pub(crate) fn all() -> Vec<(&'static str, Digest, RenderSettings)> {
         ),
         (
             "made-up language",
-            Digest { unreadable: vec![unreadable()], ..new(vec![ada(), repeated(), do_not_contact(), withheld()]) },
+            Digest { unreadable: vec![unreadable()], ..new(vec![ada(), known(), do_not_contact(), withheld()]) },
             made_up::settings(),
         ),
         ("maybe repeated", Digest { occasion: Occasion::MaybeRepeated, ..new(vec![ada()]) }, english()),
@@ -241,7 +255,7 @@ pub(crate) fn all() -> Vec<(&'static str, Digest, RenderSettings)> {
             "backfill",
             Digest {
                 occasion: Occasion::Backfill { since: newest() - 48.hours(), until: newest() + 1.minute() },
-                ..new(vec![ada(), repeated()])
+                ..new(vec![ada(), known()])
             },
             english(),
         ),

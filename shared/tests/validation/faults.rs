@@ -321,6 +321,13 @@ fn faults() -> Vec<Fault> {
         )),
         broken!("a list without addresses", "reconcile", Failed, |_cloud| {})
             .asking(list("Name,Offer\nAda,Contoso Backup\n")),
+        broken!("a list whose dates can be read in two ways", "reconcile", Warning, |cloud| {
+            cloud.advance(SignedDuration::from_hours(24 * 15));
+            cloud.arrive("Grace");
+        })
+        .asking(list("Email,Date\ngrace@fabrikam.example,12/09/2026\n")),
+        broken!("a list with a date that cannot be read", "reconcile", Warning, |_cloud| {})
+            .asking(list("Email,Date\nada@fabrikam.example,2026-11-24\nada@fabrikam.example,last week\n")),
     ]
 }
 

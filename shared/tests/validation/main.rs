@@ -4,4 +4,5 @@
 
 mod cloud;
 mod faults;
+mod reconcile;
 mod table_service;

@@ -92,7 +92,12 @@ async fn act(
         let next = partition_key.and(Continuation::parse(&json!([partition_key, row_key, null]).to_string()));
         let page = table.page(&parse(query), next.as_ref()).await?;
         let token: Json = page.next.map(|next| serde_json::from_str(&next.to_text()).unwrap()).unwrap_or_default();
-        let rows: Vec<_> = page.entities.iter().map(to_wire).collect();
+        let mut rows: Vec<_> = page.entities.iter().map(to_wire).collect();
+        if let Some(select) = query.get("$select") {
+            let selected: Vec<_> = select.split(',').collect();
+            let is_selected = |name: &str| selected.contains(&name.split('@').next().unwrap_or_default());
+            rows.iter_mut().for_each(|row| row.retain(|name, _| is_selected(name)));
+        }
         return Ok((200, json!({"odata.metadata": "", "value": rows, "token": token})));
     }
     let (partition_key, row_key) = keys.strip_prefix("PartitionKey='").unwrap().split_once("',RowKey='").unwrap();

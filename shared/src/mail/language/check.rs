@@ -12,8 +12,8 @@ pub(super) fn check(language: &Language) -> Result<(), LanguageError> {
     if !["ltr", "rtl"].contains(&phrases.direction.as_str()) {
         return wrong("/direction", "is neither `ltr` nor `rtl`".to_owned());
     }
-    if phrases.repeat.ordinals.len() < 2 {
-        return wrong("/repeat/ordinals", "has fewer than two ordinals".to_owned());
+    if phrases.earlier_actions.ordinals.len() < 2 {
+        return wrong("/earlier_actions/ordinals", "has fewer than two ordinals".to_owned());
     }
     let english = match Language::find("en") {
         Some(english) => all_places(english),
@@ -46,7 +46,7 @@ fn all_places(language: &Language) -> BTreeMap<String, Places> {
                 Places { names: forms(plural).flat_map(|(_, form)| places(form)).collect(), texts: None }
             }
             // A language may have as many ordinals as it likes.
-            Phrase::List(_) if path == "/repeat/ordinals" => Places::default(),
+            Phrase::List(_) if path == "/earlier_actions/ordinals" => Places::default(),
             Phrase::List(texts) => {
                 Places { names: texts.iter().flat_map(|text| places(text)).collect(), texts: Some(texts.len()) }
             }

@@ -228,7 +228,10 @@ mod tests {
             (|file| drop(file["silence"]["checks"].as_array_mut().unwrap().pop()), "/silence/checks has 4 texts"),
             (|file| file["lead"]["phone"] = " ".into(), "/lead/phone is empty"),
             (|file| file["direction"] = "left".into(), "/direction is neither"),
-            (|file| file["repeat"]["ordinals"] = vec!["First"].into(), "/repeat/ordinals has fewer than two"),
+            (
+                |file| file["earlier_actions"]["ordinals"] = vec!["First"].into(),
+                "/earlier_actions/ordinals has fewer than two",
+            ),
             (|file| file["date"] = "{day}".into(), "/date has the places {\"day\"}"),
             (|file| file["footer"]["zone"] = "{zone} {time}".into(), "/footer/zone has the places"),
             (
@@ -302,7 +305,7 @@ mod tests {
         for code in Language::codes() {
             let phrases = &Language::find(code).unwrap().phrases;
             assert_eq!(phrases.silence.checks.len(), english.silence.checks.len(), "{code}.json");
-            assert!(phrases.repeat.ordinals.len() >= 2, "{code}.json");
+            assert!(phrases.earlier_actions.ordinals.len() >= 2, "{code}.json");
             assert!(["ltr", "rtl"].contains(&phrases.direction.as_str()), "{code}.json");
         }
     }

@@ -108,7 +108,7 @@ phrases! {
         notice: NoticePhrases,
         action: ActionPhrases,
         past_action: ActionPhrases,
-        repeat: RepeatPhrases,
+        earlier_actions: EarlierActionPhrases,
         lead: LeadPhrases,
         unreadable: UnreadablePhrases,
         reduced: ReducedPhrases,
@@ -138,7 +138,7 @@ phrases! {
         other: String,
         none: String,
     }
-    RepeatPhrases {
+    EarlierActionPhrases {
         ordinals: Vec<String>,
         within: Plural,
         beyond: Plural,
@@ -152,7 +152,10 @@ phrases! {
         do_not_contact: String,
         do_not_contact_why: String,
         test: String,
-        repeat: String,
+        same_request: String,
+        same_request_when: String,
+        same_request_without_person: String,
+        earlier_actions: String,
         withheld: String,
         withheld_why: String,
         email: String,

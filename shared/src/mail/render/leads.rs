@@ -4,7 +4,7 @@ use super::Writer;
 use super::detail::{Cut, Detail};
 use super::view::{EmailView, LeadView, PhoneView, TableView};
 use crate::display;
-use crate::lead::{Action, Lead, UnknownField, plausible};
+use crate::lead::{Action, Lead, ShownTime, UnknownField, plausible};
 use crate::mail::digest::{DigestLead, PastAction};
 use crate::mail::language::{ActionPhrases, Phrases, fill};
 use crate::mail::links::{Address, phone_link};
@@ -47,8 +47,12 @@ impl Writer<'_> {
             .collect();
 
         let is_withheld = lead.is_withheld();
-        let badges =
-            [(lead.is_test(), &phrases.test), (!history.is_empty(), &phrases.repeat), (is_withheld, &phrases.withheld)];
+        let badges = [
+            (lead.is_test(), &phrases.test),
+            (stored.same_request.is_some(), &phrases.same_request),
+            (!history.is_empty(), &phrases.earlier_actions),
+            (is_withheld, &phrases.withheld),
+        ];
         let address = Address::of(&customer.email);
         let source = lead.source();
         LeadView {
@@ -70,18 +74,30 @@ impl Writer<'_> {
                 .map(|text| PhoneView { text, link: phone_link(&customer.phone).filter(|_| linked && !detail.brief) }),
             action: cut.field(&words(&lead.action(), &self.phrases.action)),
             marketplace: cut.field(source.marketplace.name()),
-            time: self.time(stored.time()),
+            time: match stored.shown_time() {
+                ShownTime::AsItCame(text) => cut.field(text),
+                time => self.known_time(time),
+            },
             note,
             tables,
-            repeat: (!history.is_empty()).then(|| self.repeat(history, stored.time(), offer, detail)),
+            earlier_actions: (!history.is_empty()).then(|| self.earlier_actions(history, stored.time(), offer, detail)),
+            same_request: stored.same_request.map(|time| self.same_request(lead, time)),
             row: cut.row(&stored.keys),
             shortened: cut.shortened,
         }
     }
 
+    /// When the same request came at another time, and whether it may be of another customer.
+    fn same_request(&self, lead: &Lead, time: Timestamp) -> String {
+        let phrases = &self.phrases.lead;
+        let phrase =
+            if lead.names_a_person() { &phrases.same_request_when } else { &phrases.same_request_without_person };
+        fill(phrase, &[("time", &self.time(Some(time)))])
+    }
+
     /// What a person did before: `Third action in 180 days: installed on 3 Nov, test drive on 9 Nov`.
-    fn repeat(&self, history: &[PastAction], time: Option<Timestamp>, offer: &str, detail: Detail) -> String {
-        let Phrases { repeat, past_action, comma, brackets, .. } = self.phrases;
+    fn earlier_actions(&self, history: &[PastAction], time: Option<Timestamp>, offer: &str, detail: Detail) -> String {
+        let Phrases { earlier_actions: phrases, past_action, comma, brackets, .. } = self.phrases;
         let (language, zone) = (self.settings.language, &self.settings.time_zone);
         let year = time.map_or(i16::MIN, |time| time.to_zoned(zone.clone()).year());
         let mut actions: Vec<_> = history
@@ -95,28 +111,28 @@ impl Writer<'_> {
                 let past_offer = past_offer.map(|past| display::shorten(&past, detail.field, 1).0);
                 match (date.map(|date| language.date(date, year)), past_offer) {
                     (Some(date), Some(offer)) => {
-                        fill(&repeat.past_other_offer, &[("action", &action), ("date", &date), ("offer", &offer)])
+                        fill(&phrases.past_other_offer, &[("action", &action), ("date", &date), ("offer", &offer)])
                     }
-                    (Some(date), None) => fill(&repeat.past, &[("action", &action), ("date", &date)]),
+                    (Some(date), None) => fill(&phrases.past, &[("action", &action), ("date", &date)]),
                     (None, Some(offer)) => action + &fill(brackets, &[("text", &offer)]),
                     (None, None) => action,
                 }
             })
             .collect();
         if history.len() > actions.len() {
-            actions.push(language.counted(&repeat.earlier, history.len() - actions.len()));
+            actions.push(language.counted(&phrases.earlier, history.len() - actions.len()));
         }
         // The oldest action comes first.
         actions.reverse();
         let actions = actions.join(comma);
         let days = usize::try_from(self.settings.contact_window_days).unwrap_or(usize::MAX);
-        match repeat.ordinals.get(history.len()) {
+        match phrases.ordinals.get(history.len()) {
             Some(ordinal) => {
-                language.counted_with(&repeat.within, days, &[("ordinal", ordinal), ("actions", &actions)])
+                language.counted_with(&phrases.within, days, &[("ordinal", ordinal), ("actions", &actions)])
             }
             None => {
                 let number = (history.len() + 1).to_string();
-                language.counted_with(&repeat.beyond, days, &[("number", &number), ("actions", &actions)])
+                language.counted_with(&phrases.beyond, days, &[("number", &number), ("actions", &actions)])
             }
         }
     }

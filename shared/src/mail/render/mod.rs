@@ -25,7 +25,7 @@ use super::language::{Language, Phrases, fill};
 use super::links::Address;
 use super::message::content_size;
 use super::{Attachment, MAX_RECIPIENTS, Message};
-use crate::lead::plausible;
+use crate::lead::{ShownTime, plausible};
 use crate::{columns, display};
 use detail::{CARDS, DETAIL, Detail};
 use jiff::Timestamp;
@@ -290,6 +290,14 @@ impl<'a> Writer<'a> {
         let zone = self.settings.time_zone.iana_name().unwrap_or("UTC");
         let id = header_safe(&self.digest.id);
         vec![fill(&footer.zone, &[("zone", zone)]), fill(&footer.digest, &[("id", &id)])]
+    }
+
+    /// The time of a lead in words, without anything that came from outside.
+    fn known_time(&self, time: ShownTime<'_>) -> String {
+        self.time(match time {
+            ShownTime::Known(time) => Some(time),
+            ShownTime::AsItCame(_) | ShownTime::Unknown => None,
+        })
     }
 
     /// A time in words. A time that is not plausible is called unknown.

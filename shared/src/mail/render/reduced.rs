@@ -5,10 +5,9 @@ use super::view::{EntryView, SectionView, TextDigest, View};
 use super::{RenderSettings, Rendered, Writer, headers};
 use crate::mail::digest::{Digest, DigestLead};
 use crate::table::Keys;
-use jiff::Timestamp;
 
 /// Writes a mail for a digest whose texts the mail service does not take, or which is too large. It has the keys and
-/// times of the rows, and says which leads are tests or must not be contacted. It has no text of a lead, no attached
+/// times of the rows, and says which leads are tests, must not be contacted, or are the same request again. It has no text of a lead, no attached
 /// file and no address for answers.
 ///
 /// If not all rows fit into the HTML, it shows the newest ones. The text has all of them.
@@ -29,20 +28,23 @@ impl Writer<'_> {
     pub(super) fn reduced_view(&self, heading: &str, subject: &str, detail: Detail) -> View {
         let Digest { leads, unreadable, quarantined, .. } = self.digest;
         let (reduced, unread) = (&self.phrases.reduced, &self.phrases.unreadable);
-        let entry = |keys: &Keys, time: Option<Timestamp>, badges: &[&str]| EntryView {
+        let entry = |keys: &Keys, time: String, badges: &[&str]| EntryView {
             row: Cut::to_detail(detail).row(keys),
             reason: String::new(),
-            about: [&[self.time(time).as_str()], badges].concat().join(" · "),
+            about: [&[time.as_str()], badges].concat().join(" · "),
             columns: Vec::new(),
             excerpt: Vec::new(),
             shortened: false,
         };
         let lead = |DigestLead { stored, .. }: &DigestLead| {
             let words = &self.phrases.lead;
-            let badges =
-                [(stored.lead.is_do_not_contact(), &words.do_not_contact), (stored.lead.is_test(), &words.test)];
+            let badges = [
+                (stored.lead.is_do_not_contact(), &words.do_not_contact),
+                (stored.lead.is_test(), &words.test),
+                (stored.same_request.is_some(), &words.same_request),
+            ];
             let badges: Vec<_> = badges.into_iter().filter(|(is, _)| *is).map(|(_, badge)| badge.as_str()).collect();
-            entry(&stored.keys, stored.time(), &badges)
+            entry(&stored.keys, self.known_time(stored.shown_time()), &badges)
         };
         let groups = self.groups();
         let newest_first = groups.iter().flat_map(|group| &group.leads);
@@ -57,13 +59,21 @@ impl Writer<'_> {
             self.section(
                 language.counted(&unread.rows, unreadable.len()),
                 &unread.rows_why,
-                unreadable.iter().take(detail.entries).map(|row| entry(&row.keys, row.timestamp, &[])).collect(),
+                unreadable
+                    .iter()
+                    .take(detail.entries)
+                    .map(|row| entry(&row.keys, self.time(row.timestamp), &[]))
+                    .collect(),
                 unreadable.len(),
             ),
             self.section(
                 language.counted(&unread.bodies, quarantined.len()),
                 &unread.bodies_why,
-                quarantined.iter().take(detail.entries).map(|body| entry(&body.keys, body.received, &[])).collect(),
+                quarantined
+                    .iter()
+                    .take(detail.entries)
+                    .map(|body| entry(&body.keys, self.time(body.received), &[]))
+                    .collect(),
                 quarantined.len(),
             ),
         ];

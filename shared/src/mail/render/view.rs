@@ -56,7 +56,10 @@ pub(crate) struct LeadView {
     pub(crate) time: String,
     pub(crate) note: Vec<String>,
     pub(crate) tables: Vec<TableView>,
-    pub(crate) repeat: Option<String>,
+    /// What the same person did before.
+    pub(crate) earlier_actions: Option<String>,
+    /// When the same request came at another time.
+    pub(crate) same_request: Option<String>,
     pub(crate) row: String,
     pub(crate) shortened: bool,
 }

@@ -130,6 +130,8 @@ impl<T: Table> Log<T> {
             channel.owed += row.entries.len();
             channel.tail = Position::new(&row.key, row.entries.len());
             channel.maybe = channel.tail.clone();
+            // It was to go out with the next run.
+            channel.hurry((self.clock)());
             operations.push(Operation::Insert(row.to_entity()));
         }
         operations.extend(channels.values().map(|channel| Operation::InsertOrReplace(channel.to_entity())));
