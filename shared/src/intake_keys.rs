@@ -1,8 +1,12 @@
 //! The keys that open intake.
 
-use crate::secret::Secret;
+use crate::secret::{Newer, ReadSecret, Renewed, Secret};
+use futures::FutureExt as _;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use subtle::{Choice, ConstantTimeEq};
 
 /// The keys that open intake: one, or two while one is rotated. Only their digests are kept.
@@ -42,18 +46,22 @@ impl IntakeKeys {
         if !(1..=2).contains(&keys.len()) {
             return Err(InvalidIntakeKeys::Number(keys.len()));
         }
-        for key in &keys {
-            if !key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.~".contains(letter)) {
-                return Err(InvalidIntakeKeys::Characters);
-            }
-            if key.len() < Self::MIN_LENGTH {
-                return Err(InvalidIntakeKeys::Short(key.len()));
-            }
-        }
+        keys.iter().try_for_each(|key| Self::check(key))?;
         if keys.first() == keys.get(1) {
             return Err(InvalidIntakeKeys::Twice);
         }
         Ok(Self(keys.iter().map(|key| Sha256::digest(key).into()).collect()))
+    }
+
+    /// Whether a text has the form of a key.
+    fn check(key: &str) -> Result<(), InvalidIntakeKeys> {
+        if !key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.~".contains(letter)) {
+            return Err(InvalidIntakeKeys::Characters);
+        }
+        if key.len() < Self::MIN_LENGTH {
+            return Err(InvalidIntakeKeys::Short(key.len()));
+        }
+        Ok(())
     }
 
     /// Whether this is one of the keys. The time that the answer takes tells nothing of the keys: the digest of what is
@@ -61,6 +69,126 @@ impl IntakeKeys {
     pub fn open_for(&self, key: &str) -> bool {
         let digest: [u8; 32] = Sha256::digest(key).into();
         is_any(self.0.iter().map(<[u8; 32]>::as_slice), &digest[..]).into()
+    }
+
+    /// Whether this is the digest of one of the keys, in constant time as well.
+    pub fn open_for_digest(&self, digest: &KeyDigest) -> bool {
+        let known: Vec<_> = self.0.iter().map(|key| KeyDigest::salted(&digest.salt, key)).collect();
+        is_any(known.iter().map(String::as_bytes), digest.digest.as_bytes()).into()
+    }
+}
+
+/// A key that somebody brought while the keys could not be read. It tells whoever knows the keys whether it was one of
+/// them, and nobody what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyDigest {
+    /// 32 hexadecimal digits, which make the digests of the same key differ.
+    salt: String,
+    /// SHA-256 of the salt and the key's SHA-256, in hexadecimal digits.
+    digest: String,
+}
+
+impl KeyDigest {
+    /// The digest of a key, with random numbers as its salt.
+    pub fn new(key: &str, random: [u64; 2]) -> Self {
+        let salt = format!("{:016x}{:016x}", random[0], random[1]);
+        let digest = Self::salted(&salt, &Sha256::digest(key).into());
+        Self { salt, digest }
+    }
+
+    fn salted(salt: &str, key: &[u8; 32]) -> String {
+        hex::encode(Sha256::new().chain_update(salt).chain_update(key).finalize())
+    }
+}
+
+/// Whether a key opens intake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is one of the keys.
+    Opens,
+    /// It is none of them. They were read a minute ago, or later.
+    Refused,
+    /// It is none that is known, and the keys cannot be read.
+    Unknown,
+}
+
+/// The keys that open intake, as they are now: where one is brought that is not known, they are read again, at most once a
+/// minute. Clones share all.
+#[derive(Clone)]
+pub struct KnownKeys {
+    keys: Renewed<IntakeKeys>,
+    /// Since when the bodies of this minute are counted that came while nobody could tell whether their key opens.
+    unverified: Arc<Mutex<Option<(Instant, u32)>>>,
+}
+
+impl KnownKeys {
+    /// The most bodies that an instance takes in a minute without knowing whether their keys open.
+    pub const UNVERIFIED_A_MINUTE: u32 = 60;
+
+    /// The keys that are read so. Nothing is read yet.
+    pub fn new(read: ReadSecret) -> Self {
+        let make = |secret: &Secret| {
+            IntakeKeys::parse(secret).map_err(|error| format!("the secret with the intake keys {error}"))
+        };
+        Self { keys: Renewed::new(read, make), unverified: Arc::default() }
+    }
+
+    /// Keys that never change. Where the text holds none, they are never known.
+    pub fn fixed(text: &Secret) -> Self {
+        let secret = text.clone();
+        let keys = Self::new(Arc::new(move || {
+            let secret = secret.clone();
+            async move { Ok(secret) }.boxed()
+        }));
+        // What is wrong is said to those who ask for the keys.
+        let _ = keys.hold(text.clone());
+        keys
+    }
+
+    /// Takes a text with keys that was read just now.
+    ///
+    /// # Errors
+    /// Where it is malformed.
+    pub fn hold(&self, text: Secret) -> Result<(), String> {
+        self.keys.hold(text)
+    }
+
+    /// Whether a key opens intake. What has not the form of a key is refused in any case.
+    pub async fn verdict(&self, key: &str) -> Verdict {
+        match IntakeKeys::check(key) {
+            Ok(()) => self.decide(|keys| keys.open_for(key)).await,
+            Err(_) => Verdict::Refused,
+        }
+    }
+
+    /// Whether the key of a digest opens intake.
+    pub async fn verdict_of_digest(&self, digest: &KeyDigest) -> Verdict {
+        self.decide(|keys| keys.open_for_digest(digest)).await
+    }
+
+    /// Whether one more body may be kept of which nobody can tell whether its key opens: [`Self::UNVERIFIED_A_MINUTE`] in
+    /// each minute of an instance, so that strangers cannot fill the queue.
+    pub fn take_unverified(&self) -> bool {
+        let mut counted = self.unverified.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, count) = match &mut *counted {
+            Some(minute) if minute.0.elapsed() < Duration::from_secs(60) => minute,
+            other => other.insert((Instant::now(), 0)),
+        };
+        let is_free = *count < Self::UNVERIFIED_A_MINUTE;
+        *count += u32::from(is_free);
+        is_free
+    }
+
+    async fn decide(&self, opens: impl Fn(&IntakeKeys) -> bool) -> Verdict {
+        let Ok(known) = self.keys.current().await else { return Verdict::Unknown };
+        if opens(&known.value) {
+            return Verdict::Opens;
+        }
+        match self.keys.newer_than(known.version).await {
+            Newer::Changed(newer) if opens(&newer.value) => Verdict::Opens,
+            Newer::Changed(_) | Newer::Unchanged => Verdict::Refused,
+            Newer::Unknown(_) => Verdict::Unknown,
+        }
     }
 }
 
@@ -112,5 +240,54 @@ mod tests {
         let (short, long) = ("0123456789abcdef", "x".repeat(500));
         let keys = IntakeKeys::parse(&Secret::new(format!("{short},{long}"))).unwrap();
         assert_eq!(keys.0, [short, &long].map(|key| <[u8; 32]>::from(Sha256::digest(key))));
+    }
+
+    const KEY: &str = "first-key.0123456789";
+    const NEW: &str = "second-key_~abcdefgh";
+
+    /// Keys that change, and the place where they are kept.
+    fn changing(text: &str) -> (KnownKeys, Arc<Mutex<Result<String, String>>>) {
+        let place = Arc::new(Mutex::new(Ok(text.to_owned())));
+        let kept = place.clone();
+        let keys = KnownKeys::new(Arc::new(move || {
+            let text = kept.lock().unwrap().clone();
+            async move { text.map(Secret::new) }.boxed()
+        }));
+        (keys, place)
+    }
+
+    #[tokio::test]
+    async fn a_new_key_opens_without_a_restart_and_an_old_one_until_a_new_one_comes() {
+        let (keys, place) = changing(KEY);
+        assert_eq!((keys.verdict(KEY).await, keys.verdict(NEW).await), (Verdict::Opens, Verdict::Refused));
+        *place.lock().unwrap() = Ok(format!("{KEY},{NEW}"));
+        assert_eq!(keys.verdict(NEW).await, Verdict::Refused, "the keys were read less than a minute ago");
+        keys.keys.forget_when_it_was_read();
+        assert_eq!((keys.verdict(NEW).await, keys.verdict(KEY).await), (Verdict::Opens, Verdict::Opens));
+        *place.lock().unwrap() = Err("down".to_owned());
+        keys.keys.forget_when_it_was_read();
+        assert_eq!(keys.verdict("third-key.0123456789").await, Verdict::Unknown, "it may be a new key");
+        assert_eq!(keys.verdict("no key").await, Verdict::Refused);
+        assert_eq!(keys.verdict(KEY).await, Verdict::Opens, "known keys are kept");
+    }
+
+    #[tokio::test]
+    async fn a_digest_tells_whoever_knows_the_keys_and_nobody_else() {
+        let keys = KnownKeys::fixed(&Secret::new(format!("{KEY},{NEW}")));
+        for key in [KEY, NEW] {
+            let [one, other] = [[1, 2], [3, 4]].map(|salt| KeyDigest::new(key, salt));
+            assert_ne!(one, other);
+            for digest in [one, other] {
+                assert!(!serde_json::to_string(&digest).unwrap().contains(key));
+                assert_eq!(keys.verdict_of_digest(&digest).await, Verdict::Opens);
+            }
+        }
+        let wrong = KeyDigest::new("third-key.0123456789", [1, 2]);
+        assert_eq!(keys.verdict_of_digest(&wrong).await, Verdict::Refused);
+        let (keys, place) = changing(KEY);
+        assert_eq!(keys.verdict_of_digest(&wrong).await, Verdict::Refused);
+        *place.lock().unwrap() = Err("down".to_owned());
+        keys.keys.forget_when_it_was_read();
+        assert_eq!(keys.verdict_of_digest(&wrong).await, Verdict::Unknown);
     }
 }

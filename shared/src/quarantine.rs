@@ -18,6 +18,10 @@ const REASON: &str = "Reason";
 const SIZE: &str = "Size";
 const BODY: &str = "Body";
 
+/// The most bytes of a body that are kept: as many full columns as a row holds beside its other ones. A function URL can
+/// bring some 4.5 MB.
+pub const MAX_KEPT_BYTES: usize = 15 * MAX_BINARY_BYTES;
+
 /// A body in quarantine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Quarantined {
@@ -27,25 +31,43 @@ pub struct Quarantined {
     pub received: Option<Timestamp>,
     /// What is wrong with it, in words that hold nothing of it.
     pub reason: String,
-    /// The body as it came.
+    /// The body as it came, or its first [`MAX_KEPT_BYTES`]. The reason says where it was cut.
     pub body: Vec<u8>,
+    /// How many bytes came.
+    pub size: usize,
 }
 
 impl Quarantined {
     /// A body with what is wrong with it, in words that hold nothing of it, and with the row under which it belongs.
     pub fn new(body: &[u8], reason: &(impl fmt::Display + ?Sized), received: Timestamp) -> Self {
-        let digest = hex::encode(&Sha256::digest(body)[..16]);
+        Self::of_part(body, body.len(), reason, received)
+    }
+
+    /// The same for a body of `size` bytes of which only the first ones are here.
+    pub fn of_part(body: &[u8], size: usize, reason: &(impl fmt::Display + ?Sized), received: Timestamp) -> Self {
+        let mut digest = Sha256::new_with_prefix(body);
+        if body.len() < size {
+            // What is missing may tell two bodies apart.
+            digest.update(size.to_string());
+        }
+        let digest = hex::encode(&digest.finalize()[..16]);
+        let kept = &body[..body.len().min(MAX_KEPT_BYTES)];
+        let mut reason = reason.to_string();
+        if kept.len() < size {
+            reason.push_str(&format!(" Only its first {} of {size} bytes are kept.", kept.len()));
+        }
         Self {
             row_key: format!("{}-{digest}", Day::of(received)),
             received: Some(to_millisecond(received)),
-            reason: reason.to_string(),
-            body: body.to_vec(),
+            reason,
+            body: kept.to_vec(),
+            size,
         }
     }
 
     /// The row. A body longer than a column goes on in `Body_2`, `Body_3`, …
     pub fn to_entity(&self) -> Entity {
-        let size = i64::try_from(self.body.len()).unwrap_or(i64::MAX);
+        let size = i64::try_from(self.size).unwrap_or(i64::MAX);
         let mut row = Entity::new(PARTITION, &self.row_key).with(REASON, self.reason.as_str()).with(SIZE, size);
         if let Some(received) = self.received {
             row.set(RECEIVED_TIME, received);
@@ -62,11 +84,14 @@ impl Quarantined {
             Some(Value::Binary(part)) => Some(part.as_slice()),
             _ => None,
         });
+        let body = parts.collect::<Vec<_>>().concat();
+        let size = row.integer(SIZE).and_then(|size| usize::try_from(size).ok());
         Self {
             row_key: row.row_key.clone(),
             received: row.time(RECEIVED_TIME),
             reason: row.string(REASON).unwrap_or_default().to_owned(),
-            body: parts.collect::<Vec<_>>().concat(),
+            size: size.unwrap_or(body.len()).max(body.len()),
+            body,
         }
     }
 }
@@ -83,7 +108,22 @@ pub async fn keep<T: Table>(
     received: Timestamp,
     random: u64,
 ) -> Result<(), TableError> {
-    let quarantined = Quarantined::new(body, reason, received);
+    keep_part(state, body, body.len(), reason, received, random).await
+}
+
+/// The same for a body of `size` bytes of which only the first ones are here.
+///
+/// # Errors
+/// Where the state table does not take it.
+pub async fn keep_part<T: Table>(
+    state: &T,
+    body: &[u8],
+    size: usize,
+    reason: &(impl fmt::Display + Sync + ?Sized),
+    received: Timestamp,
+    random: u64,
+) -> Result<(), TableError> {
+    let quarantined = Quarantined::of_part(body, size, reason, received);
     cue::leave(state, &Cued::Quarantined { row_key: quarantined.row_key.clone() }, random).await?;
     match state.insert(&quarantined.to_entity()).await {
         Ok(()) | Err(TableError::Exists) => Ok(()),

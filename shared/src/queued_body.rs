@@ -1,5 +1,6 @@
 //! What intake writes onto its queue, and redelivery reads from it: a body that could not be stored.
 
+use crate::intake_keys::KeyDigest;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
@@ -11,27 +12,53 @@ use std::fmt;
 pub struct QueuedBody {
     /// When it was received, to the millisecond.
     pub received: Timestamp,
-    /// The body as it came.
+    /// The body as it came, or its first [`MAX_QUEUED_BYTES`].
     pub body: Vec<u8>,
+    /// How many bytes came.
+    pub size: usize,
+    /// The key that came with it, where nobody could tell yet whether it opens intake.
+    pub key: Option<KeyDigest>,
 }
+
+/// The most bytes of a body in a message: what makes less than 256 KiB in Base64, the most that any queue takes.
+///
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
+pub const MAX_QUEUED_BYTES: usize = 180 * 1024;
 
 /// A message that intake did not write. Holds nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the message is not one of intake's")]
 pub struct ForeignMessage;
 
-/// A message on the queue: `{"received":"2026-11-22T10:00:00.000Z","body":"<Base64>"}`
+/// A message on the queue: `{"received":"2026-11-22T10:00:00.000Z","body":"<Base64>"}`, with `size` where the body is cut,
+/// and `key` where it was not known whether the key opens intake.
 #[derive(Serialize, Deserialize)]
 struct Message {
     received: String,
     body: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<KeyDigest>,
 }
 
 impl QueuedBody {
+    /// A body that came with a valid key, cut where it is longer than [`MAX_QUEUED_BYTES`].
+    pub fn new(received: Timestamp, mut body: Vec<u8>) -> Self {
+        let size = body.len();
+        body.truncate(MAX_QUEUED_BYTES);
+        Self { received, body, size, key: None }
+    }
+
     /// The message's text.
     pub fn to_json(&self) -> String {
-        let message = Message { received: format!("{:.3}", self.received), body: BASE64_STANDARD.encode(&self.body) };
-        // Two texts can always be written as JSON.
+        let message = Message {
+            received: format!("{:.3}", self.received),
+            body: BASE64_STANDARD.encode(&self.body),
+            size: (self.size != self.body.len()).then_some(self.size),
+            key: self.key.clone(),
+        };
+        // Texts and a number can always be written as JSON.
         serde_json::to_string(&message).unwrap_or_default()
     }
 
@@ -41,10 +68,9 @@ impl QueuedBody {
     /// Where it is no such message.
     pub fn from_json(text: &str) -> Result<Self, ForeignMessage> {
         let message: Message = serde_json::from_str(text).map_err(|_| ForeignMessage)?;
-        Ok(Self {
-            received: message.received.parse().map_err(|_| ForeignMessage)?,
-            body: BASE64_STANDARD.decode(message.body).map_err(|_| ForeignMessage)?,
-        })
+        let received = message.received.parse().map_err(|_| ForeignMessage)?;
+        let body = BASE64_STANDARD.decode(message.body).map_err(|_| ForeignMessage)?;
+        Ok(Self { received, size: message.size.unwrap_or(body.len()), body, key: message.key })
     }
 }
 

@@ -2,13 +2,14 @@
 
 use crate::clock::Chance;
 use crate::cue::{self, Cued};
+use crate::intake_keys::{KnownKeys, Verdict};
 use crate::lead::{Day, Lead, Stored, StoredLead, store};
 use crate::quarantine;
 use crate::queued_body::{ForeignMessage, QueuedBody};
 use crate::table::{Keys, Table, TableError};
 use crate::telemetry::metric;
 use jiff::Timestamp;
-use metrics::counter;
+use metrics::{counter, histogram};
 use tokio::time::{Instant, timeout_at};
 
 /// The use case.
@@ -18,6 +19,8 @@ pub struct Redelivery<T> {
     pub leads: T,
     /// The state table, where quarantine and cues are.
     pub state: T,
+    /// The keys that open intake, for bodies that intake could not tell them for.
+    pub keys: KnownKeys,
     /// Tells one attempt from another one.
     pub chance: Chance,
 }
@@ -31,6 +34,9 @@ pub enum RedeliveryError {
     /// The table does not take it.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// It waits until somebody can tell whether its key opens intake.
+    #[error("the intake keys cannot be read")]
+    NoKeys,
     /// It was not done when the time of the invocation was over.
     #[error("the time of the invocation was over")]
     OutOfTime,
@@ -54,7 +60,16 @@ impl<T: Table> Redelivery<T> {
     /// # Errors
     /// Where the message must be tried again.
     pub async fn redeliver(&self, message_id: &str, message: &str, now: Timestamp) -> Result<(), RedeliveryError> {
-        match self.deliver(message, now).await {
+        let delivered = match self.is_let_in(message).await {
+            Ok(true) => self.deliver(message, now).await,
+            Ok(false) => {
+                counter!(metric::UNVERIFIED_DROPPED).increment(1);
+                tracing::warn!(outcome = "dropped", message_id, "its key opens nothing");
+                return Ok(());
+            }
+            Err(error) => Err(error),
+        };
+        match delivered {
             Ok(Delivered::Stored { id, is_same_request }) => {
                 counter!(metric::LEADS_REDELIVERED).increment(1);
                 counter!(metric::LEADS_STORED).increment(1);
@@ -73,6 +88,9 @@ impl<T: Table> Redelivery<T> {
                 Ok(())
             }
             Err(error) => {
+                if let Ok(QueuedBody { received, .. }) = QueuedBody::from_json(message) {
+                    histogram!(metric::WAITING_AGE).record(now.duration_since(received).as_secs_f64().max(0.0));
+                }
                 tracing::error!(outcome = "failed", message_id, %error, "not redelivered");
                 Err(error)
             }
@@ -97,9 +115,19 @@ impl<T: Table> Redelivery<T> {
         })
     }
 
+    /// Whether a body may be stored: intake let it in, or the key that it came with opens intake.
+    async fn is_let_in(&self, message: &str) -> Result<bool, RedeliveryError> {
+        let Some(key) = QueuedBody::from_json(message)?.key else { return Ok(true) };
+        match self.keys.verdict_of_digest(&key).await {
+            Verdict::Opens => Ok(true),
+            Verdict::Refused => Ok(false),
+            Verdict::Unknown => Err(RedeliveryError::NoKeys),
+        }
+    }
+
     async fn deliver(&self, message: &str, now: Timestamp) -> Result<Delivered, RedeliveryError> {
-        let QueuedBody { received, body } = QueuedBody::from_json(message)?;
-        let reason = match Lead::from_json(&body) {
+        let QueuedBody { received, body, size, .. } = QueuedBody::from_json(message)?;
+        let reason = match Lead::from_body(&body, size) {
             Ok(lead) => {
                 // The notifier reads the days around now: it would not see a row under the day on which the lead came.
                 let is_late = Day::of(received) != Day::of(now);
@@ -119,7 +147,7 @@ impl<T: Table> Redelivery<T> {
             }
             Err(unreadable) => unreadable.message,
         };
-        quarantine::keep(&self.state, &body, &reason, received, (self.chance)()).await?;
+        quarantine::keep_part(&self.state, &body, size, &reason, received, (self.chance)()).await?;
         Ok(Delivered::Quarantined { reason })
     }
 }

@@ -42,10 +42,16 @@ pub mod metric {
     pub const LEADS_REDELIVERED: &str = "LeadsRedelivered";
     /// Requests without a valid key.
     pub const INTAKE_UNAUTHORIZED: &str = "IntakeUnauthorized";
+    /// Requests with a valid key to another path, or with another method, than those for leads: an offer has a wrong URL.
+    pub const INTAKE_MISDIRECTED: &str = "IntakeMisdirected";
     /// Requests that were answered with a 5xx status.
     pub const INTAKE_SERVER_ERRORS: &str = "IntakeServerErrors";
     /// A distribution: how long intake took for an answer, in milliseconds.
     pub const INTAKE_LATENCY: &str = "IntakeLatency";
+    /// A distribution: for how many seconds a queued body has waited that redelivery could not deliver, one value each time.
+    pub const WAITING_AGE: &str = "WaitingAge";
+    /// Queued bodies that redelivery dropped, because the key that they came with opens nothing.
+    pub const UNVERIFIED_DROPPED: &str = "UnverifiedDropped";
     /// New leads that the notifier found, by the dimension `Source`: `https` or `table`.
     pub const LEADS_FOUND: &str = "LeadsFound";
     /// Leads that stood in a mail that was sent.
@@ -72,9 +78,9 @@ pub mod metric {
     pub const COLD_STARTS: &str = "ColdStarts";
     /// The metrics whose values are no counts. Each value is written once: an invocation that measures none writes none.
     /// None is a gauge, because the collector would write a gauge's last value again at the end of each later invocation.
-    pub const DISTRIBUTIONS: [&str; 3] = [INTAKE_LATENCY, OLDEST_OWED_AGE, PATROL_LAG];
+    pub const DISTRIBUTIONS: [&str; 4] = [INTAKE_LATENCY, WAITING_AGE, OLDEST_OWED_AGE, PATROL_LAG];
     /// Every name.
-    pub const ALL: [&str; 20] = [
+    pub const ALL: [&str; 23] = [
         ROUTES_NOT_READ,
         LEADS_STORED,
         LEADS_DUPLICATE,
@@ -83,8 +89,11 @@ pub mod metric {
         LEADS_LOST,
         LEADS_REDELIVERED,
         INTAKE_UNAUTHORIZED,
+        INTAKE_MISDIRECTED,
         INTAKE_SERVER_ERRORS,
         INTAKE_LATENCY,
+        WAITING_AGE,
+        UNVERIFIED_DROPPED,
         LEADS_FOUND,
         LEADS_MAILED,
         DIGESTS_SENT,
@@ -150,6 +159,7 @@ fn collector(function: String) -> Result<&'static Collector, metrics_cloudwatch_
     let builder = metrics_cloudwatch_embedded::Builder::new().cloudwatch_namespace(NAMESPACE);
     let collector = builder.with_dimension("Function", function).init()?;
     metrics::describe_histogram!(metric::INTAKE_LATENCY, Unit::Milliseconds, "");
+    metrics::describe_histogram!(metric::WAITING_AGE, Unit::Seconds, "");
     metrics::describe_histogram!(metric::OLDEST_OWED_AGE, Unit::Seconds, "");
     Ok(collector)
 }

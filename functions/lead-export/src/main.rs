@@ -12,8 +12,8 @@ use marketplace_leads::export::{Download, Export};
 use marketplace_leads::function::Function;
 use marketplace_leads::function_url::{Body, Request};
 use marketplace_leads::settings::{ExportSettings, environment};
-use marketplace_leads::table::azure::{AzureTables, Limits};
-use marketplace_leads::table::{ConnectionString, Table};
+use marketplace_leads::table::Table;
+use marketplace_leads::table::azure::{Account, Limits};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -37,8 +37,9 @@ async fn run(broken: &Arc<Notify>) -> Result<(), Error> {
     let settings = ExportSettings::from_pairs(environment())?;
     let config = aws::sdk_config().await;
     let [storage] = aws::secrets(&config, [&settings.connection_string]).await?;
-    let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, Limits::default())?;
-    let export = Export { leads: tables.table(&settings.table) };
+    let account = Account::new(aws::reader(&config, &settings.connection_string), Limits::default());
+    account.hold(storage)?;
+    let export = Export { leads: account.table(&settings.table) };
     lambda_runtime::run(service_fn(|event| handle(&telemetry, &export, broken, event))).await
 }
 

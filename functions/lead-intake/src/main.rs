@@ -8,15 +8,16 @@ use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use marketplace_leads::aws::{self, Queue};
 use marketplace_leads::clock::chance;
 use marketplace_leads::function::Function;
-use marketplace_leads::intake::Intake;
-use marketplace_leads::intake_keys::IntakeKeys;
-use marketplace_leads::settings::{IntakeSettings, environment};
-use marketplace_leads::table::azure::{AzureTables, Limits};
-use marketplace_leads::table::{ConnectionString, Table};
+use marketplace_leads::intake::{Intake, start_limit, table_limits};
+use marketplace_leads::intake_keys::KnownKeys;
+use marketplace_leads::secret::{SecretSource, no_secret};
+use marketplace_leads::settings::{IntakeSettings, Storage, environment};
+use marketplace_leads::table::Table;
+use marketplace_leads::table::azure::Account;
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use std::convert::Infallible;
 use std::process::ExitCode;
-use std::time::Duration;
+use tokio::time::timeout;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -26,17 +27,33 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Intake)?;
     let settings = IntakeSettings::from_pairs(environment())?;
+    for problem in &settings.problems {
+        tracing::error!(%problem, "a setting is wrong; intake goes on without it");
+    }
     let config = aws::sdk_config().await;
-    let [storage, keys] = aws::secrets(&config, [&settings.storage.connection_string, &settings.keys]).await?;
-    // Two attempts have to fit into the table's share of the budget.
-    let limits =
-        Limits { connect: Duration::from_secs(1), request: settings.budget / 4, retries: 2, total: settings.budget };
-    let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, limits)?;
+    let storage = settings.storage.as_ref().map(|storage| &storage.connection_string);
+    let wrong = "a setting is wrong";
+    let reader = |source: Option<&SecretSource>| source.map_or(no_secret(wrong), |source| aws::reader(&config, source));
+    let account = Account::new(reader(storage), table_limits(settings.budget));
+    let keys = KnownKeys::new(reader(settings.keys.as_ref()));
+    if let (Some(storage), Some(source)) = (storage, &settings.keys) {
+        // With one request where all is well. Where it is not, each is read by itself when it is needed; what is malformed
+        // is said in the logs.
+        let read = timeout(start_limit(settings.budget), aws::secrets(&config, [storage, source])).await;
+        match read {
+            Ok(Ok([storage, text])) => {
+                let _ = (account.hold(storage), keys.hold(text));
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the secrets could not be read at the start"),
+            Err(_) => tracing::error!("the secrets could not be read in time at the start"),
+        }
+    }
+    let table = |name: fn(&Storage) -> &str| account.table(settings.storage.as_ref().map_or("", name));
     let intake = Intake {
-        keys: IntakeKeys::parse(&keys)?,
-        leads: tables.table(&settings.storage.table),
-        state: tables.table(&settings.storage.state_table),
-        queue: Queue::new(config, settings.queue_url),
+        keys,
+        leads: table(|storage| &storage.table),
+        state: table(|storage| &storage.state_table),
+        queue: Queue::new(config.clone(), settings.queue_url.clone()),
         chance: chance(),
         budget: settings.budget,
     };

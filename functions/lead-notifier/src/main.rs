@@ -10,8 +10,8 @@ use marketplace_leads::mail::Mailer;
 use marketplace_leads::mail::ses::SesMailer;
 use marketplace_leads::notify::{Command, Notifier, RoutesParameter, read_routes};
 use marketplace_leads::settings::{NotifierSettings, allows_loopback, environment};
-use marketplace_leads::table::azure::{AzureTables, Limits};
-use marketplace_leads::table::{ConnectionString, Table};
+use marketplace_leads::table::Table;
+use marketplace_leads::table::azure::{Account, Limits};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use serde_json::Value;
 use std::process::ExitCode;
@@ -32,17 +32,18 @@ async fn run() -> Result<(), Error> {
     }
     let config = aws::sdk_config().await;
     let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
-    let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, Limits::default())?;
+    let account = Account::new(aws::reader(&config, &settings.storage.connection_string), Limits::default());
+    account.hold(storage)?;
     let notifier = Notifier {
-        leads: tables.table(&settings.storage.table),
-        state: tables.table(&settings.storage.state_table),
+        leads: account.table(&settings.storage.table),
+        state: account.table(&settings.storage.state_table),
         destinations: Destinations::over_https(&config, &settings.mail.destinations_prefix, reach),
         mailer: SesMailer::new(&config, settings.mail.configuration_set.clone()),
         language: settings.mail.language,
         settings,
         clock: Arc::new(Timestamp::now),
         chance: chance(),
-        requests: Arc::new(move || tables.requests()),
+        requests: Arc::new(move || account.requests()),
         idle_runs: Arc::default(),
     };
     let (parameter, routes) = (notifier.settings.mail.routes_parameter.clone(), RoutesParameter::default());

@@ -6,10 +6,11 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
 use marketplace_leads::clock::chance;
 use marketplace_leads::function::Function;
+use marketplace_leads::intake_keys::KnownKeys;
 use marketplace_leads::redelivery::Redelivery;
 use marketplace_leads::settings::{RedeliverySettings, environment};
-use marketplace_leads::table::azure::{AzureTables, Limits};
-use marketplace_leads::table::{ConnectionString, Table};
+use marketplace_leads::table::Table;
+use marketplace_leads::table::azure::{Account, Limits};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use std::convert::Infallible;
 use std::process::ExitCode;
@@ -31,10 +32,13 @@ async fn run() -> Result<(), Error> {
     let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
     // The queue delivers again what fails here.
     let limits = Limits { request: Duration::from_secs(4), retries: 1, ..Limits::default() };
-    let tables = AzureTables::new(&ConnectionString::parse(storage.expose())?, limits)?;
+    let account = Account::new(aws::reader(&config, &settings.storage.connection_string), limits);
+    account.hold(storage)?;
     let redelivery = Redelivery {
-        leads: tables.table(&settings.storage.table),
-        state: tables.table(&settings.storage.state_table),
+        leads: account.table(&settings.storage.table),
+        state: account.table(&settings.storage.state_table),
+        // They are read when a body comes that needs them.
+        keys: KnownKeys::new(aws::reader(&config, &settings.keys)),
         chance: chance(),
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
@@ -75,6 +79,7 @@ async fn handle<T: Table>(redelivery: &Redelivery<T>, event: SqsEvent, until: In
 mod tests {
     use super::*;
     use marketplace_leads::queued_body::QueuedBody;
+    use marketplace_leads::secret::no_secret;
     use marketplace_leads::table::memory::MemoryTable;
     use marketplace_leads::table::{Continuation, ETag, Entity, Keys, Operation, Page, Query, TableError};
 
@@ -92,7 +97,12 @@ mod tests {
 
     fn queued(body: &str) -> String {
         let received = "2026-11-22T10:00:00.123Z".parse().unwrap();
-        QueuedBody { received, body: body.as_bytes().to_vec() }.to_json()
+        QueuedBody::new(received, body.as_bytes().to_vec()).to_json()
+    }
+
+    fn redelivery(leads: MemoryTable) -> Redelivery<MemoryTable> {
+        let keys = KnownKeys::new(no_secret("none is needed here"));
+        Redelivery { leads, state: MemoryTable::new(), keys, chance: chance() }
     }
 
     /// A table that answers every request but those for leads of this source.
@@ -151,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_that_cannot_be_read_fails_alone() {
-        let redelivery = Redelivery { leads: MemoryTable::new(), state: MemoryTable::new(), chance: chance() };
+        let redelivery = redelivery(MemoryTable::new());
         let messages = [queued(r#"{"LeadSource":"A"}"#), "no message".to_owned(), queued(r#"{"LeadSource":"B"}"#)];
         let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str)), in_a_minute()).await;
         assert_eq!(
@@ -163,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_message_fails_while_the_table_is_down() {
-        let redelivery = Redelivery { leads: MemoryTable::missing(), state: MemoryTable::new(), chance: chance() };
+        let redelivery = redelivery(MemoryTable::missing());
         let messages = [queued(r#"{"LeadSource":"A"}"#), queued(r#"{"LeadSource":"B"}"#)];
         let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str)), in_a_minute()).await;
         assert_eq!(

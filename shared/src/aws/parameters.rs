@@ -1,23 +1,36 @@
 //! The secrets that SSM keeps.
 
 use super::{SdkConfig, error_code};
-use crate::secret::{Secret, SecretSource};
+use crate::secret::{ReadSecret, Secret, SecretSource};
+use futures::FutureExt as _;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// Why a secret could not be read. Names parameters, and shows no value.
+/// Why a secret could not be read. Names the variables that hold the parameters' names, and shows neither a value nor such a
+/// name: somebody may have pasted the secret in place of the name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// SSM does not know these parameters.
-    #[error("SSM has no parameter {}", .0.join(", "))]
-    Missing(Vec<String>),
+    /// SSM does not know the parameters that these variables name.
+    #[error("SSM has no parameter of the name that is in {}", .0.join(", "))]
+    Missing(Vec<&'static str>),
     /// SSM did not give them.
-    #[error("SSM did not give the parameters {}: {code}", .names.join(", "))]
+    #[error("SSM did not give the parameters that {} name: {code}", .variables.join(", "))]
     Failed {
-        /// The parameters.
-        names: Vec<String>,
+        /// The variables that name the parameters.
+        variables: Vec<&'static str>,
         /// SSM's error code, or what happened; see [`error_code`].
         code: String,
     },
+}
+
+/// Reads one secret from where it is kept, each time it is asked for.
+pub fn reader(config: &SdkConfig, source: &SecretSource) -> ReadSecret {
+    let (config, source) = (config.clone(), source.clone());
+    Arc::new(move || {
+        let (config, source) = (config.clone(), source.clone());
+        async move { secrets(&config, [&source]).await.map(|[secret]| secret).map_err(|error| error.to_string()) }
+            .boxed()
+    })
 }
 
 /// The secrets, in the order of their sources. Those in parameters are fetched and decrypted with one request. Where all
@@ -29,48 +42,57 @@ pub async fn secrets<const N: usize>(
     config: &SdkConfig,
     sources: [&SecretSource; N],
 ) -> Result<[Secret; N], SecretError> {
-    let mut names: Vec<String> = sources
+    let mut asked: Vec<(&'static str, &str)> = sources
         .iter()
         .filter_map(|source| match source {
             SecretSource::Inline(_) => None,
-            SecretSource::Parameter(name) => Some(name.clone()),
+            SecretSource::Parameter { variable, name } => Some((*variable, name.expose())),
         })
         .collect();
-    names.sort();
-    names.dedup();
-    let values = if names.is_empty() { HashMap::new() } else { parameters(config, names).await? };
+    asked.sort_unstable();
+    let values = if asked.is_empty() { HashMap::new() } else { parameters(config, &asked).await? };
     let mut missing = Vec::new();
     let secrets = sources.map(|source| match source {
         SecretSource::Inline(secret) => secret.clone(),
-        SecretSource::Parameter(name) => values.get(name).cloned().unwrap_or_else(|| {
-            missing.push(name.clone());
+        SecretSource::Parameter { variable, name } => values.get(name.expose()).cloned().unwrap_or_else(|| {
+            missing.push(*variable);
             Secret::new("")
         }),
     });
     if missing.is_empty() { Ok(secrets) } else { Err(SecretError::Missing(missing)) }
 }
 
-/// The values of those parameters that exist, decrypted.
+/// The values of those parameters that exist, decrypted. Errors name them by the variable that says where they are.
 ///
 /// # Errors
 /// Where SSM does not answer, or does not give one of them to this caller.
 pub async fn parameters_that_exist(
     config: &SdkConfig,
-    names: Vec<String>,
+    variable: &'static str,
+    names: &[String],
 ) -> Result<HashMap<String, Secret>, SecretError> {
     /// The most names that one request takes.
     const MOST: usize = 10;
     let mut values = HashMap::new();
     for names in names.chunks(MOST) {
-        values.extend(parameters(config, names.to_vec()).await?);
+        let asked: Vec<_> = names.iter().map(|name| (variable, name.as_str())).collect();
+        values.extend(parameters(config, &asked).await?);
     }
     Ok(values)
 }
 
-async fn parameters(config: &SdkConfig, names: Vec<String>) -> Result<HashMap<String, Secret>, SecretError> {
+/// The parameters, found by name; each is asked for by the variable that names it.
+async fn parameters(
+    config: &SdkConfig,
+    asked: &[(&'static str, &str)],
+) -> Result<HashMap<String, Secret>, SecretError> {
+    let mut names: Vec<_> = asked.iter().map(|(_, name)| (*name).to_owned()).collect();
+    names.sort();
+    names.dedup();
     let client = aws_sdk_ssm::Client::new(config);
-    let answer = client.get_parameters().set_names(Some(names.clone())).with_decryption(true).send().await;
-    let answer = answer.map_err(|error| SecretError::Failed { names, code: error_code(&error) })?;
+    let answer = client.get_parameters().set_names(Some(names)).with_decryption(true).send().await;
+    let variables = || asked.iter().map(|(variable, _)| *variable).collect();
+    let answer = answer.map_err(|error| SecretError::Failed { variables: variables(), code: error_code(&error) })?;
     let parameters = answer.parameters.unwrap_or_default().into_iter();
     // A parameter can be asked for by its name or by its ARN, so it is found by both.
     Ok(parameters
@@ -129,7 +151,8 @@ mod tests {
     }
 
     fn parameter(name: &str) -> SecretSource {
-        SecretSource::Parameter(name.to_owned())
+        let variable = if name.contains("keys") { "LEADS_KEYS" } else { "LEADS_OTHER" };
+        SecretSource::Parameter { variable, name: Secret::new(name) }
     }
 
     #[tokio::test]
@@ -154,14 +177,27 @@ mod tests {
     async fn a_secret_that_cannot_be_had_is_named_without_any_value() {
         let (config, _) = ssm(StatusCode::OK).await;
         let error = secrets(&config, [&parameter("/leads/keys"), &parameter("/leads/other")]).await.unwrap_err();
-        assert_eq!(error.to_string(), "SSM has no parameter /leads/other");
+        assert_eq!(error.to_string(), "SSM has no parameter of the name that is in LEADS_OTHER");
         let (config, _) = ssm(StatusCode::BAD_REQUEST).await;
         let error = secrets(&config, [&parameter("/leads/keys")]).await.unwrap_err();
-        assert_eq!(error.to_string(), "SSM did not give the parameters /leads/keys: AccessDeniedException");
+        assert_eq!(error.to_string(), "SSM did not give the parameters that LEADS_KEYS name: AccessDeniedException");
         let config = config.into_builder().endpoint_url("http://127.0.0.1:1").build();
         let error = secrets(&config, [&parameter("/leads/keys")]).await.unwrap_err();
-        assert_eq!(error.to_string(), "SSM did not give the parameters /leads/keys: not reached");
+        assert_eq!(error.to_string(), "SSM did not give the parameters that LEADS_KEYS name: not reached");
         assert!(!format!("{error:?}").contains("hidden"));
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_was_pasted_in_place_of_a_parameters_name_is_in_no_error() {
+        let (refuses, _) = ssm(StatusCode::BAD_REQUEST).await;
+        let unreachable = refuses.clone().into_builder().endpoint_url("http://127.0.0.1:1").build();
+        let source = parameter("pasted-key-0123456789abcdef");
+        for config in [&ssm(StatusCode::OK).await.0, &refuses, &unreachable] {
+            let error = secrets(config, [&source, &parameter("/leads/keys")]).await.unwrap_err();
+            let read = reader(config, &source)().await.unwrap_err();
+            let shown = format!("{error} {error:?} {read} {source:?}");
+            assert!(shown.contains("LEADS_OTHER") && !shown.contains("pasted"), "{shown}");
+        }
     }
 
     #[tokio::test]

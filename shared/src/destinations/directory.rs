@@ -16,6 +16,9 @@ use std::time::Duration;
 /// After how long a destination is read again. A change takes effect within this time, without a new start.
 pub const READ_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
+/// The variable that says where the parameters are.
+const VARIABLE: &str = "LEADS_DESTINATIONS_PREFIX";
+
 /// The longest that a reading of parameters takes, with its retries: a run waits for it.
 const READ_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -49,10 +52,10 @@ impl Source for SsmParameters {
         Box::pin(async move {
             let parameter = |name: &DestinationName| format!("{}{name}", self.prefix);
             let asked: Vec<_> = names.iter().map(parameter).collect();
-            let read = aws::parameters_that_exist(&self.config, asked.clone());
-            let mut values = tokio::time::timeout(READ_TIMEOUT, read)
-                .await
-                .unwrap_or_else(|_| Err(SecretError::Failed { names: asked, code: "timed out".to_owned() }))?;
+            let read = aws::parameters_that_exist(&self.config, VARIABLE, &asked);
+            let mut values = tokio::time::timeout(READ_TIMEOUT, read).await.unwrap_or_else(|_| {
+                Err(SecretError::Failed { variables: vec![VARIABLE], code: "timed out".to_owned() })
+            })?;
             Ok(names.iter().filter_map(|name| Some((name.clone(), values.remove(&parameter(name))?))).collect())
         })
     }

@@ -53,7 +53,7 @@ impl Source for MemorySource {
             let mut state = self.lock();
             state.reads += 1;
             if state.is_failing {
-                return Err(SecretError::Failed { names: Vec::new(), code: "ThrottlingException".to_owned() });
+                return Err(SecretError::Failed { variables: Vec::new(), code: "ThrottlingException".to_owned() });
             }
             let text = |name: &DestinationName| state.texts.get(name.as_str()).map(Secret::new);
             Ok(names.iter().filter_map(|name| Some((name.clone(), text(name)?))).collect())

@@ -2,7 +2,7 @@
 
 use super::{Outcome, Quarantining};
 use crate::function_url::{Answer, Body, Request};
-use crate::lead::MAX_BODY_BYTES;
+use crate::lead::UnreadableKind;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
@@ -40,6 +40,8 @@ impl Body<'_> {
 /// The answer to a lead.
 #[derive(Serialize)]
 struct Receipt<'a> {
+    /// The lead's id; nothing where the body was not looked into.
+    #[serde(skip_serializing_if = "str::is_empty")]
     id: &'a str,
     status: &'a str,
 }
@@ -57,16 +59,18 @@ pub(super) fn answer(outcome: &Outcome, request_id: &str) -> Answer {
         Outcome::Quarantined { why: Quarantining::Refused { id, .. }, table } => {
             receipt(202, id, if table.is_none() { "quarantined" } else { "queued" })
         }
+        Outcome::Unverified => receipt(202, "", "queued"),
         Outcome::Quarantined { why: Quarantining::Unreadable(unreadable), .. } => {
-            problem(400, "Bad Request", &format!("{} It is kept for a person to look at.", unreadable.message))
+            let (status, title) = match unreadable.kind {
+                UnreadableKind::TooLong => (413, "Content Too Large"),
+                _ => (400, "Bad Request"),
+            };
+            problem(status, title, &format!("{} It is kept for a person to look at.", unreadable.message))
         }
         Outcome::Unauthorized => problem(401, "Unauthorized", "The URL holds no valid key."),
-        Outcome::NotFound => problem(404, "Not Found", "Leads are taken at /leads."),
-        Outcome::MethodNotAllowed => {
+        Outcome::NotFound { .. } => problem(404, "Not Found", "Leads are taken at /leads."),
+        Outcome::MethodNotAllowed { .. } => {
             problem(405, "Method Not Allowed", "Leads are sent with POST.").with("allow", METHOD)
-        }
-        Outcome::TooLarge => {
-            problem(413, "Content Too Large", &format!("The body is longer than {MAX_BODY_BYTES} bytes."))
         }
         Outcome::Lost { .. } => {
             problem(503, "Service Unavailable", "The lead could not be kept. Please send it again.")

@@ -1,34 +1,31 @@
 //! Intake: every lead that is POSTed is stored, or put into the queue or the quarantine, and the sender gets the right
 //! answer in time.
 
+mod budget;
 mod http;
+
+pub use budget::{start_limit, table_limits};
 
 use crate::aws::{Queue, QueueError};
 use crate::clock::Chance;
 use crate::function_url::{Answer, Request};
-use crate::intake_keys::IntakeKeys;
-use crate::lead::{Lead, MAX_BODY_BYTES, Stored, StoredLead, Unreadable, store};
+use crate::intake_keys::{KeyDigest, KnownKeys, Verdict};
+use crate::lead::{Lead, Stored, StoredLead, Unreadable, store};
 use crate::quarantine;
 use crate::queued_body::QueuedBody;
 use crate::table::{Table, TableError};
 use crate::telemetry::metric;
+use budget::Budget;
 use jiff::Timestamp;
 use metrics::counter;
-use std::borrow::Cow;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-
-/// The share of the budget after which the table is given up.
-const TABLE_SHARE: f64 = 0.6;
-
-/// The share of the budget after which the queue is given up, too. The rest is for sending the answer.
-const QUEUE_SHARE: f64 = 0.95;
 
 /// The use case.
 #[derive(Clone)]
 pub struct Intake<T> {
     /// The keys of the senders that are let in.
-    pub keys: IntakeKeys,
+    pub keys: KnownKeys,
     /// The table with the leads.
     pub leads: T,
     /// The state table, where the quarantine is.
@@ -63,15 +60,22 @@ enum Outcome {
         why: Quarantining,
         table: Option<Failure>,
     },
+    /// Nobody could tell whether its key opens. The queue has it, for redelivery to find out.
+    Unverified,
     /// Neither table nor queue took it.
     Lost {
         table: Failure,
         queue: QueueError,
     },
     Unauthorized,
-    TooLarge,
-    NotFound,
-    MethodNotAllowed,
+    /// It came to another path than that for leads, with a valid key or without.
+    NotFound {
+        with_key: bool,
+    },
+    /// It came with another method than that for leads, with a valid key or without.
+    MethodNotAllowed {
+        with_key: bool,
+    },
 }
 
 /// Why a body goes into quarantine.
@@ -99,6 +103,8 @@ enum Failure {
     Table(#[from] TableError),
     #[error("the table service took longer than its share of the budget")]
     Slow,
+    #[error("the intake keys cannot be read")]
+    NoKeys,
 }
 
 impl<T: Table> Intake<T> {
@@ -113,25 +119,27 @@ impl<T: Table> Intake<T> {
         answer
     }
 
-    /// Checks path and method before the key: they are no secret, and a request for another page is not counted as an
-    /// attempt to guess a key. The body is not read without a valid key.
+    /// The body is not looked into without a valid key. A request to another path, or with another method, is not counted
+    /// as an attempt to guess a key; with a valid key it is counted, because an offer may have a wrong URL.
     async fn handle(&self, request: &Request<'_>, started: Instant, now: Timestamp) -> Outcome {
+        let budget = Budget { started, whole: self.budget };
+        let key = request.key();
+        let verdict = timeout_at(budget.keys_until(), self.keys.verdict(&key)).await.unwrap_or(Verdict::Unknown);
+        let with_key = verdict == Verdict::Opens;
         if request.path != http::PATH {
-            return Outcome::NotFound;
+            return Outcome::NotFound { with_key };
         }
         if request.method != http::METHOD {
-            return Outcome::MethodNotAllowed;
+            return Outcome::MethodNotAllowed { with_key };
         }
-        if !self.keys.open_for(&request.key()) {
-            return Outcome::Unauthorized;
+        match verdict {
+            Verdict::Opens => {}
+            Verdict::Refused => return Outcome::Unauthorized,
+            Verdict::Unknown => return self.queue_unverified(request, &key, budget, now).await,
         }
         let body = request.body.bytes();
-        if body.len() > MAX_BODY_BYTES {
-            return Outcome::TooLarge;
-        }
-        let table_until = started + self.budget.mul_f64(TABLE_SHARE);
-        let queue_until = started + self.budget.mul_f64(QUEUE_SHARE);
-        let why = match Lead::from_json(&body) {
+        let table_until = budget.table_until();
+        let why = match Lead::from_body(&body, body.len()) {
             Ok(lead) => {
                 let lead = StoredLead::received(lead, now);
                 let id = lead.keys.row.clone();
@@ -140,7 +148,7 @@ impl<T: Table> Intake<T> {
                     Ok(Stored::Retry { row_key: id }) => return Outcome::Duplicate { id },
                     Ok(Stored::Refused { reason }) => Quarantining::Refused { id, reason },
                     Err(table) => {
-                        return match self.enqueue(body, now, queue_until).await {
+                        return match self.send(&QueuedBody::new(now, body.into_owned()), budget).await {
                             Ok(()) => Outcome::Queued { id, table },
                             Err(queue) => Outcome::Lost { table, queue },
                         };
@@ -152,17 +160,30 @@ impl<T: Table> Intake<T> {
         let kept = quarantine::keep(&self.state, &body, why.reason(), now, (self.chance)());
         match in_time(table_until, kept).await {
             Ok(()) => Outcome::Quarantined { why, table: None },
-            Err(table) => match self.enqueue(body, now, queue_until).await {
+            Err(table) => match self.send(&QueuedBody::new(now, body.into_owned()), budget).await {
                 Ok(()) => Outcome::Quarantined { why, table: Some(table) },
                 Err(queue) => Outcome::Lost { table, queue },
             },
         }
     }
 
-    /// Puts a body onto the queue until this time.
-    async fn enqueue(&self, body: Cow<'_, [u8]>, received: Timestamp, until: Instant) -> Result<(), QueueError> {
-        let message = QueuedBody { received, body: body.into_owned() };
-        let sent = timeout_at(until, self.queue.send(&message)).await;
+    /// Puts a body onto the queue together with a digest of the key that was brought, which is not known to open.
+    async fn queue_unverified(&self, request: &Request<'_>, key: &str, budget: Budget, now: Timestamp) -> Outcome {
+        let queued = if self.keys.take_unverified() {
+            let digest = KeyDigest::new(key, [(self.chance)(), (self.chance)()]);
+            let body = QueuedBody::new(now, request.body.bytes().into_owned());
+            self.send(&QueuedBody { key: Some(digest), ..body }, budget).await
+        } else {
+            Err(QueueError("not asked: too many bodies came while the keys could not be read".to_owned()))
+        };
+        match queued {
+            Ok(()) => Outcome::Unverified,
+            Err(queue) => Outcome::Lost { table: Failure::NoKeys, queue },
+        }
+    }
+
+    async fn send(&self, message: &QueuedBody, budget: Budget) -> Result<(), QueueError> {
+        let sent = timeout_at(budget.queue_until(), self.queue.send(message)).await;
         sent.unwrap_or_else(|_| Err(QueueError("timed out".to_owned())))
     }
 }
@@ -206,6 +227,10 @@ impl Outcome {
                 let reason = why.reason();
                 tracing::warn!(outcome, status, latency_ms, reason, table_error = %table, "answered");
             }
+            Self::Unverified => {
+                counter!(metric::LEADS_QUEUED).increment(1);
+                tracing::warn!(outcome = "unverified, queued", status, latency_ms, table_error = %Failure::NoKeys, "answered");
+            }
             Self::Lost { table, queue } => {
                 counter!(metric::LEADS_LOST).increment(1);
                 counter!(metric::INTAKE_SERVER_ERRORS).increment(1);
@@ -217,9 +242,14 @@ impl Outcome {
                 counter!(metric::INTAKE_UNAUTHORIZED).increment(1);
                 tracing::info!(outcome = "unauthorized", status, latency_ms, "answered");
             }
-            Self::TooLarge => tracing::warn!(outcome = "too large", status, latency_ms, "answered"),
-            Self::NotFound => tracing::info!(outcome = "not found", status, latency_ms, "answered"),
-            Self::MethodNotAllowed => tracing::info!(outcome = "method not allowed", status, latency_ms, "answered"),
+            Self::NotFound { with_key: true } | Self::MethodNotAllowed { with_key: true } => {
+                counter!(metric::INTAKE_MISDIRECTED).increment(1);
+                tracing::warn!(outcome = "misdirected", status, latency_ms, "answered");
+            }
+            Self::NotFound { with_key: false } => tracing::info!(outcome = "not found", status, latency_ms, "answered"),
+            Self::MethodNotAllowed { with_key: false } => {
+                tracing::info!(outcome = "method not allowed", status, latency_ms, "answered");
+            }
         }
     }
 }

@@ -31,9 +31,24 @@ pub enum UnreadableKind {
     NotAnObject,
     /// An object without anything of a lead in it.
     NotALead,
+    /// Longer than [`MAX_BODY_BYTES`]. It was not looked into.
+    TooLong,
 }
 
 impl Lead {
+    /// Reads a body of so many bytes, of which a part may be missing where it is longer than [`MAX_BODY_BYTES`].
+    ///
+    /// # Errors
+    /// Where it is longer than that, or no lead; see [`Lead::from_json`].
+    pub fn from_body(body: &[u8], size: usize) -> Result<Self, Unreadable> {
+        if size <= MAX_BODY_BYTES {
+            return Self::from_json(body);
+        }
+        // The length itself stands beside the reason wherever the body is kept.
+        let message = format!("The body is longer than {MAX_BODY_BYTES} bytes.");
+        Err(Unreadable { kind: UnreadableKind::TooLong, message })
+    }
+
     /// Reads the JSON that Microsoft POSTs.
     ///
     /// Keys match in any casing at every level; null, missing and empty are the same; numbers and booleans are taken as

@@ -1,7 +1,7 @@
 //! Routes that are kept in an SSM parameter, and read again while the function is warm.
 
 use crate::aws::{self, SdkConfig, SecretError};
-use crate::secret::SecretSource;
+use crate::secret::{Secret, SecretSource};
 use crate::settings::Route;
 use crate::telemetry::metric;
 use jiff::{SignedDuration, Timestamp};
@@ -47,7 +47,7 @@ pub enum RoutesError {
 /// # Errors
 /// Where SSM does not give it, and where it holds something else.
 pub async fn read_routes(config: &SdkConfig, parameter: &str) -> Result<Vec<Route>, RoutesError> {
-    let source = SecretSource::Parameter(parameter.to_owned());
+    let source = SecretSource::Parameter { variable: "LEADS_ROUTES_PARAMETER", name: Secret::new(parameter) };
     let asked = tokio::time::timeout(LONGEST_WAIT, aws::secrets(config, [&source])).await;
     let [text] = asked.map_err(|_| RoutesError::NotRead("timed out".to_owned()))?.map_err(|error| {
         RoutesError::NotRead(match error {

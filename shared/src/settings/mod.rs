@@ -30,17 +30,20 @@ use variables::{
     TABLE,
 };
 
-/// Settings of `lead-intake`.
+/// Settings of `lead-intake`. It needs nothing but its queue to lose no lead, so other wrong settings do not stop it: what is
+/// wrong or not set is `None` (a secret that is malformed is there), and [`IntakeSettings::problems`] says why.
 #[derive(Debug, Clone)]
 pub struct IntakeSettings {
     /// Where leads and quarantine are kept.
-    pub storage: Storage,
+    pub storage: Option<Storage>,
     /// One or two keys; see [`crate::intake_keys::IntakeKeys::parse`].
-    pub keys: SecretSource,
+    pub keys: Option<SecretSource>,
     /// The queue for leads that the table did not take.
     pub queue_url: Url,
-    /// Within which time the whole answer is given.
+    /// Within which time the whole answer is given. The default where it is wrong.
     pub budget: Duration,
+    /// What is wrong with the settings.
+    pub problems: Vec<Problem>,
 }
 
 /// Settings of `lead-redelivery`.
@@ -48,6 +51,8 @@ pub struct IntakeSettings {
 pub struct RedeliverySettings {
     /// Where leads and quarantine are kept.
     pub storage: Storage,
+    /// The keys that open intake.
+    pub keys: SecretSource,
 }
 
 /// Settings of `lead-notifier`.
@@ -145,16 +150,21 @@ impl IntakeSettings {
     /// Reads the settings.
     ///
     /// # Errors
-    /// Everything that is wrong with them, at once.
+    /// Everything that is wrong with them, at once, where the queue is not known.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, InvalidSettings> {
-        read(pairs, Self::read)
+        let mut reader = Reader::new(pairs);
+        match Self::read(&mut reader) {
+            Some(settings) => Ok(Self { problems: reader.problems, ..settings }),
+            None => Err(InvalidSettings(reader.problems)),
+        }
     }
 
     fn read(reader: &mut Reader) -> Option<Self> {
-        let (storage, keys) = (PartialStorage::read(reader), reader.intake_keys());
+        let (storage, keys) = (PartialStorage::read(reader).complete(), reader.intake_keys());
         let queue_url = reader.get(QUEUE_URL, values::url);
-        let budget = reader.number(INTAKE_BUDGET_MS).map(Duration::from_millis);
-        Some(Self { storage: storage.complete()?, keys: keys?, queue_url: queue_url?, budget: budget? })
+        let budget = reader.number(INTAKE_BUDGET_MS);
+        let budget = Duration::from_millis(budget.or_else(|| INTAKE_BUDGET_MS.default_text().parse().ok())?);
+        Some(Self { storage, keys, queue_url: queue_url?, budget, problems: Vec::new() })
     }
 }
 
@@ -175,7 +185,8 @@ impl RedeliverySettings {
     }
 
     fn read(reader: &mut Reader) -> Option<Self> {
-        Some(Self { storage: PartialStorage::read(reader).complete()? })
+        let (storage, keys) = (PartialStorage::read(reader), reader.intake_keys());
+        Some(Self { storage: storage.complete()?, keys: keys? })
     }
 }
 

@@ -132,7 +132,10 @@ impl Reader {
                     Some(SecretSource::Inline(Secret::new(text)))
                 }
             },
-            (None, Some(_)) => self.get(parameter, values::parameter_name).map(SecretSource::Parameter),
+            (None, Some(_)) => {
+                let name = self.get(parameter, values::parameter_name)?;
+                Some(SecretSource::Parameter { variable: parameter.name, name: Secret::new(name) })
+            }
             (None, None) => {
                 self.problem(&inline, format!("is not set, and neither is {}", parameter.name));
                 None

@@ -3,7 +3,7 @@ use crate::address::{DestinationName, MailAddress, texts};
 use crate::cadence::{Cadence, Window};
 use crate::function::Function;
 use crate::mail::Language;
-use crate::secret::SecretSource;
+use crate::secret::{Secret, SecretSource};
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -259,9 +259,12 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
         ("LEADS_INTAKE_KEYS_PARAMETER", "/leads/keys", "are both set"),
         ("LEADS_QUEUE_URL", "leads", "is not a URL"),
         ("LEADS_QUEUE_URL", "arn:aws:sqs:eu-west-1:111122223333:leads", "no http or https URL"),
-        ("LEADS_INTAKE_BUDGET_MS", "499", "is less than 500"),
+        ("LEADS_INTAKE_BUDGET_MS", "1999", "is less than 2000"),
     ] {
-        let message = IntakeSettings::from_pairs(with(&[(name, value)])).unwrap_err().to_string();
+        let message = match IntakeSettings::from_pairs(with(&[(name, value)])) {
+            Ok(settings) => InvalidSettings(settings.problems).to_string(),
+            Err(error) => error.to_string(),
+        };
         assert!(message.contains(name) && message.contains(wrong), "{name}={value}: {message}");
     }
     for (name, value, wrong) in [
@@ -281,7 +284,8 @@ fn a_parameter_takes_the_place_of_an_inline_secret() {
         ("LEADS_STORAGE_CONNECTION_STRING_PARAMETER", "/leads/storage"),
     ]);
     let read = ExportSettings::from_pairs(settings.clone()).unwrap();
-    assert_eq!(read.connection_string, SecretSource::Parameter("/leads/storage".to_owned()));
+    let (variable, name) = ("LEADS_STORAGE_CONNECTION_STRING_PARAMETER", Secret::new("/leads/storage"));
+    assert_eq!(read.connection_string, SecretSource::Parameter { variable, name });
     settings.retain(|(name, _)| !name.contains("CONNECTION"));
     let message = ExportSettings::from_pairs(settings).unwrap_err().to_string();
     assert!(message.contains("is not set, and neither is LEADS_STORAGE_CONNECTION_STRING_PARAMETER"), "{message}");
@@ -419,6 +423,24 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
+fn intake_starts_with_any_wrong_setting_but_that_of_its_queue() {
+    let queue = "https://sqs.eu-west-1.amazonaws.com/111122223333/leads";
+    let wrong = pairs(&[
+        ("LEADS_QUEUE_URL", queue),
+        ("LEADS_INTAKE_BUDGET_MS", "1"),
+        ("LEADS_TABLE", "?"),
+        ("LEADS_INTAKE_KEYS_PARAMETER", "no name"),
+        ("LEADS_MAIL_LANGAUGE", "en"),
+    ]);
+    let settings = IntakeSettings::from_pairs(wrong).unwrap();
+    assert_eq!((settings.queue_url.as_str(), settings.budget), (queue, Duration::from_secs(5)));
+    assert!(settings.storage.is_none() && settings.keys.is_none());
+    assert_eq!(settings.problems.len(), 5, "{:?}", settings.problems);
+    let malformed = IntakeSettings::from_pairs(with(&[("LEADS_STORAGE_CONNECTION_STRING", "x")])).unwrap();
+    assert!(malformed.storage.is_some() && malformed.problems.len() == 1);
+}
+
+#[test]
 fn no_error_and_no_debug_repeats_a_value() {
     let secret = "hidden@contoso.com;AccountKey=hidden";
     for variable in VARIABLES {
@@ -434,6 +456,9 @@ fn no_error_and_no_debug_repeats_a_value() {
         ];
         assert!(!shown.concat().contains("hidden"), "{}: {shown:?}", variable.name);
     }
+    // What has the form of a parameter's name, and is the secret itself.
+    let pasted = pairs(&[("LEADS_QUEUE_URL", "https://x"), ("LEADS_INTAKE_KEYS_PARAMETER", "hidden-0123456789abcdef")]);
+    assert!(!format!("{:?}", IntakeSettings::from_pairs(pasted)).contains("hidden"));
     let routes = r#"[{"name":"hidden","to":["hidden@contoso.com"]}]"#;
     let values = with(&[("LEADS_MAIL_TO", "hidden@contoso.com"), ("LEADS_ROUTES", routes)]);
     let settings = NotifierSettings::from_pairs(values.clone()).unwrap();

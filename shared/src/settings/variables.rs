@@ -117,14 +117,14 @@ variables! {
     }
     INTAKE_KEYS {
         name: "LEADS_INTAKE_KEYS",
-        functions: &[Intake, Validation],
+        functions: &[Intake, Redelivery, Validation],
         default: Required,
         meaning: "the keys that open intake; two while one is rotated",
         expected: Phrase(IntakeKeys::EXPECTED),
     }
     INTAKE_KEYS_PARAMETER {
         name: "LEADS_INTAKE_KEYS_PARAMETER",
-        functions: &[Intake, Validation],
+        functions: &[Intake, Redelivery, Validation],
         default: Required,
         meaning: "the same, kept in an SSM SecureString",
         expected: Phrase("the name of an SSM parameter"),
@@ -148,7 +148,7 @@ variables! {
         functions: &[Intake],
         default: Value("5000"),
         meaning: "within how many milliseconds intake answers, whatever the table does",
-        expected: WholeNumber { min: 500, max: 60_000 },
+        expected: WholeNumber { min: 2000, max: 60_000 },
     }
     INTAKE_URL {
         name: "LEADS_INTAKE_URL",

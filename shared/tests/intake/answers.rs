@@ -1,7 +1,8 @@
 //! The answers to what is no ordinary lead, and to leads while something is down.
 
 use crate::stubs::{
-    HangingTable, KEY, OTHER_KEY, Read, Sqs, StubQueue, at, counted, failing_table, held, intake, post_bytes, post_text,
+    HangingTable, KEY, OTHER_KEY, Read, Sqs, StubQueue, at, counted, failing_table, held, intake, known_keys,
+    post_bytes, post_text,
 };
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -177,7 +178,12 @@ async fn a_lead_that_the_table_will_never_take_is_quarantined_at_once_with_the_r
             post_text(&intake(failing_table(error.clone()), failing_table(unavailable()), &queue), LEAD, at(NOON))
                 .await;
         assert_eq!((answer.status, answer.text("status")), (202, "queued"), "{error}");
-        let redelivery = Redelivery { leads: failing_table(error), state: MemoryTable::new(), chance: counted() };
+        let redelivery = Redelivery {
+            leads: failing_table(error),
+            state: MemoryTable::new(),
+            keys: known_keys(),
+            chance: counted(),
+        };
         redelivery.redeliver("m1", &queue.messages()[0], at("2026-11-24T12:00:00Z")).await.unwrap();
         let (later, _) = held(&redelivery.state);
         assert!(later == quarantined, "redelivery quarantines something else");

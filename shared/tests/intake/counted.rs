@@ -1,6 +1,6 @@
 //! What is counted of each lead: alarms and the dashboard live on it.
 
-use crate::stubs::{Sqs, StubQueue, at, counted, failing_table, intake, post_text};
+use crate::stubs::{Sqs, StubQueue, at, counted, failing_table, intake, known_keys, post_text};
 use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::redelivery::Redelivery;
 use marketplace_leads::table::TableError;
@@ -60,8 +60,8 @@ async fn each_lead_is_counted_as_what_became_of_it_by_intake_and_redelivery_alik
         let received = at(&format!("2026-11-22T{hour:02}:00:00Z"));
         post_text(&intake(leads.clone(), state.clone(), &queue), LEAD, received).await;
         assert_eq!(counters.take(), BTreeMap::from([(intakes.to_owned(), 1)]), "by intake");
-        let message = QueuedBody { received, body: LEAD.as_bytes().to_vec() }.to_json();
-        let redelivery = Redelivery { leads, state, chance: counted() };
+        let message = QueuedBody::new(received, LEAD.as_bytes().to_vec()).to_json();
+        let redelivery = Redelivery { leads, state, keys: known_keys(), chance: counted() };
         let done = redelivery.redeliver("m1", &message, received).await;
         assert_eq!(done.is_ok(), !redeliveries.is_empty());
         let expected = redeliveries.iter().map(|name| ((*name).to_owned(), 1)).collect();

@@ -6,6 +6,8 @@ mod answers;
 mod counted;
 mod golden;
 mod hostile;
+mod kept;
+mod measured;
 mod recorded;
 mod redelivery;
 mod same_request;

@@ -274,7 +274,11 @@ async fn what_is_answered_to_every_recorded_body_and_what_is_kept_of_it() {
             }
             TooLarge => {
                 assert_eq!(answer.status, 413, "{name}");
-                assert_eq!((leads.calls(), state.calls()), (0, 0));
+                let (quarantined, cued) = held(&state);
+                let [row] = &quarantined[..] else { panic!("{name}: {quarantined:?}") };
+                assert_eq!(cued, [Cued::Quarantined { row_key: row.row_key.clone() }], "{name}: the notifier is told");
+                assert!(row.body == body(name) && row.size == row.body.len(), "{name}: other bytes were kept");
+                assert_eq!(leads.calls(), 0);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Redelivery: what was queued ends where intake would have put it.
 
-use crate::stubs::{Sqs, StubQueue, at, counted, failing_table, held, intake, post_text};
+use crate::stubs::{Sqs, StubQueue, at, counted, failing_table, held, intake, known_keys, post_text};
 use marketplace_leads::cue::Cued;
 use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::redelivery::{Redelivery, RedeliveryError};
@@ -14,7 +14,7 @@ fn unavailable() -> TableError {
 }
 
 fn redelivery(leads: &MemoryTable, state: &MemoryTable) -> Redelivery<MemoryTable> {
-    Redelivery { leads: leads.clone(), state: state.clone(), chance: counted() }
+    Redelivery { leads: leads.clone(), state: state.clone(), keys: known_keys(), chance: counted() }
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_lead_that_was_queued_before_midnight_and_retried_after_is_stored_once
         for queued_first in [true, false] {
             let (leads, state) = (MemoryTable::new(), MemoryTable::new());
             let intake = intake(leads.clone(), state.clone(), &queue);
-            let message = QueuedBody { received: at(received), body: LEAD.as_bytes().to_vec() }.to_json();
+            let message = QueuedBody::new(at(received), LEAD.as_bytes().to_vec()).to_json();
             let redelivery = redelivery(&leads, &state);
             if queued_first {
                 redelivery.redeliver("m1", &message, at("2026-11-23T02:00:00Z")).await.unwrap();
@@ -81,7 +81,7 @@ async fn a_lead_that_was_queued_before_midnight_and_retried_after_is_stored_once
 async fn a_queued_body_that_is_no_lead_goes_into_quarantine_on_the_day_it_was_received() {
     let (leads, state) = (MemoryTable::new(), MemoryTable::new());
     let body = b"\xff not a lead".to_vec();
-    let message = QueuedBody { received: at("2026-11-22T12:00:00Z"), body: body.clone() }.to_json();
+    let message = QueuedBody::new(at("2026-11-22T12:00:00Z"), body.clone()).to_json();
     redelivery(&leads, &state).redeliver("m1", &message, at("2026-11-25T12:00:00Z")).await.unwrap();
     let (quarantined, cued) = held(&state);
     let [row] = &quarantined[..] else { panic!("{quarantined:?}") };
@@ -95,13 +95,13 @@ async fn a_message_stays_on_the_queue_while_the_table_is_down_or_where_intake_di
     let now = at("2026-11-25T12:00:00Z");
     let down = failing_table(unavailable());
     for body in [LEAD.as_bytes(), b"\xff".as_slice()] {
-        let message = QueuedBody { received: now, body: body.to_vec() }.to_json();
+        let message = QueuedBody::new(now, body.to_vec()).to_json();
         let result = redelivery(&down, &down).redeliver("m1", &message, now).await;
         assert!(matches!(result, Err(RedeliveryError::Table(TableError::Unavailable { .. }))), "{result:?}");
     }
     // What the notifier could not be told of is not stored yet.
     let leads = MemoryTable::new();
-    let message = QueuedBody { received: at("2026-11-22T12:00:00Z"), body: LEAD.as_bytes().to_vec() }.to_json();
+    let message = QueuedBody::new(at("2026-11-22T12:00:00Z"), LEAD.as_bytes().to_vec()).to_json();
     let result = redelivery(&leads, &down).redeliver("m1", &message, now).await;
     assert!(matches!(result, Err(RedeliveryError::Table(TableError::Unavailable { .. }))), "{result:?}");
     assert_eq!(leads.calls(), 0);

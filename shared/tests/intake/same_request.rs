@@ -1,7 +1,7 @@
 //! The same body again: a retry of its sender is one row with the lead, and the same request again is a lead of its own,
 //! in a row, in the mail and in the export.
 
-use crate::stubs::{Read, Sqs, StubQueue, at, counted, held, intake, post_text};
+use crate::stubs::{Read, Sqs, StubQueue, at, counted, held, intake, known_keys, post_text};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::columns::{self, Column};
@@ -23,11 +23,12 @@ const WINDOWS: [(&str, SignedDuration); 2] = [(NAMED, RETRY_WINDOW), (NAMELESS, 
 const MORNING: &str = "2026-11-22T08:00:00Z";
 
 fn message(received: Timestamp, body: &str) -> String {
-    QueuedBody { received, body: body.as_bytes().to_vec() }.to_json()
+    QueuedBody::new(received, body.as_bytes().to_vec()).to_json()
 }
 
 async fn redeliver(leads: &MemoryTable, received: Timestamp, body: &str, now: Timestamp) {
-    let redelivery = Redelivery { leads: leads.clone(), state: MemoryTable::new(), chance: counted() };
+    let redelivery =
+        Redelivery { leads: leads.clone(), state: MemoryTable::new(), keys: known_keys(), chance: counted() };
     redelivery.redeliver("m1", &message(received, body), now).await.unwrap();
 }
 
@@ -231,7 +232,7 @@ async fn a_body_cannot_say_of_itself_that_it_is_the_same_request_again() {
 #[tokio::test]
 async fn a_late_lead_that_is_the_same_request_again_is_named_to_the_notifier_under_its_own_key() {
     let (leads, state) = (MemoryTable::new(), MemoryTable::new());
-    let redelivery = Redelivery { leads: leads.clone(), state: state.clone(), chance: counted() };
+    let redelivery = Redelivery { leads: leads.clone(), state: state.clone(), keys: known_keys(), chance: counted() };
     let later = at("2026-11-26T10:00:00Z");
     for hour in [8, 12] {
         let received = at(&format!("2026-11-22T{hour:02}:00:00Z"));

@@ -11,7 +11,7 @@ use marketplace_leads::clock::Chance;
 use marketplace_leads::cue::{self, Cue, Cued};
 use marketplace_leads::function_url::{Answer, Body, Request};
 use marketplace_leads::intake::Intake;
-use marketplace_leads::intake_keys::IntakeKeys;
+use marketplace_leads::intake_keys::KnownKeys;
 use marketplace_leads::quarantine::{self, Quarantined};
 use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::secret::Secret;
@@ -127,10 +127,15 @@ pub(crate) fn failing_table(error: TableError) -> MemoryTable {
     table
 }
 
+/// Both keys, which never change.
+pub(crate) fn known_keys() -> KnownKeys {
+    KnownKeys::fixed(&Secret::new(format!("{KEY},{OTHER_KEY}")))
+}
+
 /// An intake with both keys and a budget of five seconds.
 pub(crate) fn intake<T: Table>(leads: T, state: T, queue: &StubQueue) -> Intake<T> {
     Intake {
-        keys: IntakeKeys::parse(&Secret::new(format!("{KEY},{OTHER_KEY}"))).unwrap(),
+        keys: known_keys(),
         leads,
         state,
         queue: queue.queue.clone(),

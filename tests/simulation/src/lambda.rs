@@ -8,10 +8,12 @@ use crate::world::World;
 use futures::task::AtomicWaker;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::clock::Chance;
+use marketplace_leads::intake_keys::KnownKeys;
 use marketplace_leads::mail::Language;
 use marketplace_leads::notify::{Command, Notifier};
 use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::redelivery::Redelivery;
+use marketplace_leads::secret::no_secret;
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::future::Future;
@@ -162,9 +164,11 @@ impl Invocation {
         let chance: Chance = Arc::new(move || drawn.fetch_add(1, Ordering::SeqCst));
         let future: Pin<Box<dyn Future<Output = Answer>>> = match request.task.clone() {
             Task::Redeliver { received, body, .. } => {
-                let message = QueuedBody { received, body: body.into_bytes() }.to_json();
+                let message = QueuedBody::new(received, body.into_bytes()).to_json();
                 Box::pin(async move {
-                    let redelivery = Redelivery { leads, state, chance };
+                    // None of these bodies came while the keys could not be read.
+                    let keys = KnownKeys::new(no_secret("there are no keys in the simulation"));
+                    let redelivery = Redelivery { leads, state, keys, chance };
                     let done = redelivery.redeliver(&id, &message, clock.now() + skew).await;
                     done.map(|()| "redelivered".to_owned()).map_err(|error| error.to_string())
                 })

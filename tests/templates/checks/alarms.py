@@ -1,26 +1,36 @@
 """The alarms: what is watched, who is told, and whether the operations guide explains it."""
 
+import re
+
 from checks import metrics
 from template import Resolved
+
+# A message that cannot be delivered is tried every two minutes, and measured each time. Once none is left, nothing is.
+_AGE_OF_WHAT_WAITS = "WaitingAge"
 
 
 def alarms(view):
     """Each alarm can be raised, tells somebody and is explained in the operations guide. What matters has an alarm."""
     for name, alarm in view.alarms.items():
-        dimensions = {d["Name"]: d["Value"] for d in alarm.get("Dimensions", [])}
-        yield from metrics.faults(view, name, alarm.get("Namespace"), alarm.get("MetricName"), dimensions)
-        period, count = alarm.get("Period", 0), alarm.get("EvaluationPeriods", 0)
-        if not count or period < 60 or period % 60 or period * count > (86400 if period < 3600 else 604800):
-            yield f"{name}: period {period} s, {count} of them"
-        if alarm.get("MetricName") in view.facts["distributions"]:
-            # A value that each run measures once. It holds until the next run, however late that is.
-            statistics, missing = {"Maximum"}, {"ignore"}
-        else:
-            statistics, missing = metrics.STATISTICS, {"notBreaching", "breaching"}
-        if alarm.get("TreatMissingData") not in missing:
-            yield f"{name}: missing data must be {' or '.join(sorted(missing))}"
-        if alarm.get("Statistic") not in statistics or "Threshold" not in alarm:
-            yield f"{name}: no threshold, or no statistic for it"
+        count, to_alarm = alarm.get("EvaluationPeriods", 0), alarm.get("DatapointsToAlarm", 1)
+        if not 1 <= to_alarm <= count:
+            yield f"{name}: {to_alarm} of {count} periods"
+        yield from _expression_faults(name, alarm)
+        for namespace, metric, dimensions, period, statistic in _watched(alarm):
+            yield from metrics.faults(view, name, namespace, metric, dimensions)
+            if not count or period < 60 or period % 60 or period * count > (86400 if period < 3600 else 604800):
+                yield f"{name}: period {period} s, {count} of them"
+            if metric == _AGE_OF_WHAT_WAITS:
+                statistics, missing = {"Maximum"}, {"notBreaching"}
+            elif metric in view.facts["distributions"]:
+                # A value that each run measures once. It holds until the next run, however late that is.
+                statistics, missing = {"Maximum"}, {"ignore"}
+            else:
+                statistics, missing = metrics.STATISTICS, {"notBreaching", "breaching"}
+            if alarm.get("TreatMissingData") not in missing:
+                yield f"{name}: missing data must be {' or '.join(sorted(missing))}"
+            if statistic not in statistics or "Threshold" not in alarm:
+                yield f"{name}: no threshold, or no statistic for it"
         if alarm.get("AlarmActions") != ["AlarmTopic"] or alarm.get("ActionsEnabled") is False:
             yield f"{name}: tells nobody"
         heading = alarm["AlarmName"].removeprefix("leads-")
@@ -28,12 +38,16 @@ def alarms(view):
             yield f"{name}: docs/operations.md has no section {heading}"
     watched = {}
     for name, alarm in view.alarms.items():
-        target = next(iter(alarm.get("Dimensions", [])), {}).get("Value")
-        watched.setdefault((alarm.get("Namespace"), alarm.get("MetricName"), target), name)
+        for namespace, metric, dimensions, _, _ in _watched(alarm):
+            watched.setdefault((namespace, metric, next(iter(dimensions.values()), None)), name)
     needed = [("AWS/Lambda", "Errors", name) for name in view.functions]
     needed += [("AWS/SQS", "ApproximateNumberOfMessagesVisible", f"{q}.QueueName") for q in view.queues if "Dead" in q]
     needed += [
-        ("AWS/SQS", "ApproximateAgeOfOldestMessage", "LeadQueue.QueueName"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "LeadQueue.QueueName"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "LeadQueue.QueueName"),
+        ("MarketplaceLeads", "WaitingAge", "LeadRedelivery"),
+        ("MarketplaceLeads", "LeadsQueued", "LeadIntake"),
+        ("MarketplaceLeads", "IntakeMisdirected", "LeadIntake"),
         ("AWS/Lambda", "Url5xxCount", "LeadIntake"),
         ("AWS/Lambda", "Throttles", "LeadIntake"),
         ("AWS/SES", "Bounce", "MailConfigurationSet"),
@@ -64,3 +78,25 @@ def alarms(view):
     ]
     if silent != ["LeadNotifierMissing"]:
         yield f"with the schedule off, the alarms without actions are {silent}"
+
+
+def _watched(alarm):
+    """What an alarm watches: namespace, metric, dimensions, period in seconds and statistic of each metric."""
+    stats = [query["MetricStat"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+    for watched in [{**stat["Metric"], **stat} for stat in stats] or [alarm]:
+        dimensions = {d["Name"]: d["Value"] for d in watched.get("Dimensions", [])}
+        statistic = watched.get("Stat", watched.get("Statistic"))
+        yield watched.get("Namespace"), watched.get("MetricName"), dimensions, watched.get("Period", 0), statistic
+
+
+def _expression_faults(name, alarm):
+    """What is wrong with an alarm that computes: one expression is its value, and adds up each metric that it names."""
+    queries = alarm.get("Metrics", [])
+    values = [query for query in queries if query.get("ReturnData") is not False]
+    if queries and (len(values) != 1 or "Expression" not in values[0]):
+        yield f"{name}: an alarm needs one expression as its value"
+        return
+    for value in values:
+        used = set(re.findall(r"[a-z]\w*", value["Expression"]))
+        if used != {query["Id"] for query in queries if "MetricStat" in query} or "+" not in value["Expression"]:
+            yield f"{name}: {value['Expression']} does not add up its metrics"

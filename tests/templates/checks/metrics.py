@@ -3,7 +3,11 @@
 # The metrics of AWS that the template may use, and the dimension that each has.
 AWS_METRICS = {
     "AWS/Lambda": ({"Errors", "Throttles", "Url5xxCount", "Invocations", "Duration"}, "FunctionName"),
-    "AWS/SQS": ({"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"}, "QueueName"),
+    # The age of the oldest message is not among them: SQS leaves out what was received three times or more, which is all
+    # that waits for long.
+    #
+    # <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>
+    "AWS/SQS": ({"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"}, "QueueName"),
     "AWS/SES": ({"Send", "Delivery", "Bounce", "Complaint", "Reject"}, "ses:configuration-set"),
 }
 

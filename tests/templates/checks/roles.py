@@ -126,7 +126,7 @@ def _statement(role, statement):
                 yield f"{role}: may send to {resource}"
     if "ssm:GetParameters" in actions:
         # Where there are routes, the notifier and validation may read them, too; see `routes`.
-        keys = role in ("LeadIntakeRole", "LeadValidationRole")
+        keys = role in ("LeadIntakeRole", "LeadRedeliveryRole", "LeadValidationRole")
         expected = {":parameter/marketplace-leads/storage-connection-string"}
         expected |= {":parameter/marketplace-leads/intake-keys"} if keys else set()
         expected |= {DESTINATIONS} if role in READS_DESTINATIONS else set()

@@ -28,7 +28,7 @@ def schedule(view):
             if int(number) * minutes[unit] != int(interval):
                 yield f"{name}: runs at {expression} for an interval of {interval} minutes"
         for name, alarm in aws.resources("AWS::CloudWatch::Alarm"):
-            if alarm["Properties"]["MetricName"] == "NotifierRuns":
+            if alarm["Properties"].get("MetricName") == "NotifierRuns":
                 properties = alarm["Properties"]
                 if properties["Period"] * properties["EvaluationPeriods"] != max(2 * 60 * int(interval), 600):
                     yield f"{name}: does not look at two intervals of {interval} minutes"

@@ -239,6 +239,28 @@ MISTAKES = [
         "      MetricName: LeadsLost\n      Dimensions: [{Name: Function, Value: lead-intake}]",
     ),
     (
+        "what waits in the queue is counted without what is being tried",
+        "          Expression: visible + inflight",
+        "          Expression: visible",
+    ),
+    (
+        "an alarm on the age that SQS gives, which leaves out what waits for long",
+        "              MetricName: ApproximateNumberOfMessagesNotVisible\n",
+        "              MetricName: ApproximateAgeOfOldestMessage\n",
+    ),
+    (
+        "an alarm that more periods must raise than it looks at",
+        "      DatapointsToAlarm: 3",
+        "      DatapointsToAlarm: 13",
+    ),
+    ("an age of what waits that never ends", "Nothing is measured once nothing waits any more.\n      TreatMissingData: notBreaching", "Nothing is measured once nothing waits any more.\n      TreatMissingData: ignore"),
+    ("wrong URLs of offers are not watched", "      MetricName: IntakeMisdirected", "      MetricName: IntakeUnauthorized"),
+    (
+        "redelivery cannot read the intake keys",
+        "                  - !Sub 'arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${IntakeKeysParameter}'\n              - Sid: TakeQueuedLeads",
+        "              - Sid: TakeQueuedLeads",
+    ),
+    (
         "a function without an alarm",
         "      AlarmDescription: lead-export failed.\n      Namespace: AWS/Lambda\n      MetricName: Errors",
         "      AlarmDescription: lead-export failed.\n      Namespace: AWS/Lambda\n      MetricName: Duration",

@@ -48,7 +48,7 @@ impl Item {
             keys: row.keys(),
             received: quarantined.received,
             reason: quarantined.reason,
-            size: quarantined.body.len(),
+            size: quarantined.size,
             excerpt: String::from_utf8_lossy(beginning).chars().take(EXCERPT_CHARACTERS).collect(),
         })
     }

@@ -73,6 +73,7 @@ fn made_up(id: String, now: Timestamp) -> Digest {
         lead,
         keys: Keys::new(Day::of(now).partition_key(), "made-up"),
         timestamp: Some(now),
+        same_request: None,
         received: None,
         origin: Origin::Table,
     };

@@ -255,12 +255,13 @@ async fn what_comes_late_out_of_the_queue_is_mailed_by_the_next_run_without_a_se
     let received = world.now();
     world.advance(HOUR * 24 * 6);
     world.runs(2, MINUTE).await;
-    let redelivery =
-        Redelivery { leads: world.leads.clone(), state: world.state.clone(), chance: world.notifier().chance };
+    let keys = crate::intake_keys::KnownKeys::new(crate::secret::no_secret("none is needed here"));
+    let (leads, state) = (world.leads.clone(), world.state.clone());
+    let redelivery = Redelivery { leads, state, keys, chance: world.notifier().chance };
     let grace =
         br#"{"UserDetails":{"FirstName":"Grace"},"LeadSource":"SPZA-PLT|contoso.vm","OfferTitle":"Contoso VM"}"#;
     for body in [&grace[..], b"{\"a\" 1}"] {
-        let message = QueuedBody { received, body: body.to_vec() }.to_json();
+        let message = QueuedBody::new(received, body.to_vec()).to_json();
         redelivery.redeliver("1", &message, world.now()).await.unwrap();
     }
     world.advance(MINUTE);

@@ -1,8 +1,11 @@
 //! The table in Azure Table storage: the only folder that names the `azure_*` crates.
 
+mod account;
 mod error;
 mod query;
 mod transport;
+
+pub use account::{Account, AccountTable};
 
 use super::checks::check_batch_size;
 use super::connection_string::Credential;
@@ -25,6 +28,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use transport::{Retries, RowAsText, Transport};
 
@@ -76,8 +80,14 @@ impl AzureTables {
     /// # Errors
     /// Where the TLS client cannot be set up, or the shared access signature is malformed.
     pub fn new(connection: &ConnectionString, limits: Limits) -> Result<Self, TableError> {
+        Self::counted(connection, limits, Arc::default())
+    }
+
+    /// The same, with a counter of requests that others count with, too.
+    fn counted(connection: &ConnectionString, limits: Limits, requests: Arc<AtomicU64>) -> Result<Self, TableError> {
         let unavailable = |reason: &str| TableError::Unavailable { reason: reason.to_owned() };
-        let transport = Transport::new(limits.connect, limits.request).map_err(|failure| unavailable(failure.0))?;
+        let transport = Transport::new(limits.connect, limits.request, requests);
+        let transport = transport.map_err(|failure| unavailable(failure.0))?;
         let credentials = match &connection.credential {
             Credential::AccountKey(key) => {
                 let key = azure_core::auth::Secret::new(key.expose().to_owned());

@@ -45,7 +45,12 @@ pub(super) struct RowAsText {
 }
 
 impl Transport {
-    pub(super) fn new(connect_timeout: Duration, request_timeout: Duration) -> Result<Self, TransportFailure> {
+    /// `requests` counts them.
+    pub(super) fn new(
+        connect_timeout: Duration,
+        request_timeout: Duration,
+        requests: Arc<AtomicU64>,
+    ) -> Result<Self, TransportFailure> {
         let client = reqwest::Client::builder()
             .http1_only()
             .tcp_nodelay(true)
@@ -54,7 +59,7 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|_| TransportFailure("the TLS client could not be set up"))?;
-        Ok(Self { client, requests: Arc::default(), clock_offset: Arc::default() })
+        Ok(Self { client, requests, clock_offset: Arc::default() })
     }
 
     /// How many requests were sent, retries included.

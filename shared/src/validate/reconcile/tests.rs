@@ -136,7 +136,7 @@ fn row(key: &str, address: &str, offer: &str, action: &str, day: &str) -> Stored
         ..Lead::default()
     };
     let keys = Keys::new("partner", key);
-    StoredLead { lead, keys, timestamp: None, received: None, origin: Origin::Table }
+    StoredLead { lead, keys, timestamp: None, received: None, same_request: None, origin: Origin::Table }
 }
 
 /// The key of the row that stands for each lead, or `-`.

@@ -132,7 +132,16 @@ async fn each_function_may_do_what_it_has_to_and_nothing_else() {
     cloud.aws().json("ssm", "AmazonSSM.PutParameter", other).await.unwrap();
     let may: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("IntakeFunction", ["read the connection string", "read the intake keys", "queue a lead"].as_slice()),
-        ("RedeliveryFunction", &["read the connection string", "receive leads", "delete a lead", "look at the queue"]),
+        (
+            "RedeliveryFunction",
+            &[
+                "read the connection string",
+                "read the intake keys",
+                "receive leads",
+                "delete a lead",
+                "look at the queue",
+            ],
+        ),
         ("NotifierFunction", &["send mail", "read the connection string", "keep a failed run"]),
         (
             "ValidationFunction",

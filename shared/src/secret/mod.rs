@@ -1,4 +1,8 @@
-//! Secret texts, which cannot be printed, and where they are kept.
+//! Secret texts, which cannot be printed; where they are kept; and what is made of one that can be rotated.
+
+mod renewed;
+
+pub use renewed::{Current, Newer, ReadSecret, Renewed, no_secret};
 
 use std::fmt;
 
@@ -29,6 +33,11 @@ impl fmt::Debug for Secret {
 pub enum SecretSource {
     /// In the setting itself.
     Inline(Secret),
-    /// In the SSM parameter of this name; see [`crate::aws::secrets`].
-    Parameter(String),
+    /// In an SSM parameter; see [`crate::aws::secrets`].
+    Parameter {
+        /// The variable that holds the parameter's name. Errors say this.
+        variable: &'static str,
+        /// The parameter's name. It is never shown: somebody may have pasted the secret itself in its place.
+        name: Secret,
+    },
 }
