@@ -3,6 +3,7 @@
 use crate::aws::{self, SdkConfig, SecretError};
 use crate::secret::{Secret, SecretSource};
 use crate::settings::Route;
+use crate::settings::variables::ROUTES_PARAMETER;
 use crate::telemetry::metric;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::{Mutex, PoisonError};
@@ -47,7 +48,7 @@ pub enum RoutesError {
 /// # Errors
 /// Where SSM does not give it, and where it holds something else.
 pub async fn read_routes(config: &SdkConfig, parameter: &str) -> Result<Vec<Route>, RoutesError> {
-    let source = SecretSource::Parameter { variable: "LEADS_ROUTES_PARAMETER", name: Secret::new(parameter) };
+    let source = SecretSource::Parameter { name: Secret::new(parameter), variable: ROUTES_PARAMETER.name };
     let asked = tokio::time::timeout(LONGEST_WAIT, aws::secrets(config, [&source])).await;
     let [text] = asked.map_err(|_| RoutesError::NotRead("timed out".to_owned()))?.map_err(|error| {
         RoutesError::NotRead(match error {

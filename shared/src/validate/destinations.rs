@@ -133,7 +133,7 @@ mod tests {
         let pairs = [("LEADS_ROUTES", r#"[{"id":"all","to":["chat"]}]"#), ("LEADS_OPERATOR", "ops@contoso.example")];
         let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let settings = ValidationSettings::from_pairs(pairs);
-        let runner = Runner::new(vec![CheckId::Destinations], Duration::from_secs(5));
+        let runner = Runner::new(vec![CheckId::Destinations], Duration::from_secs(5), Duration::from_secs(5));
         let now = "2026-11-25T10:00:00Z".parse().unwrap();
         runner.run(CheckId::Destinations, check(&destinations, &settings, send, now)).await;
         let report = runner.report();

@@ -73,9 +73,9 @@ fn made_up(id: String, now: Timestamp) -> Digest {
         lead,
         keys: Keys::new(Day::of(now).partition_key(), "made-up"),
         timestamp: Some(now),
-        same_request: None,
         received: None,
         origin: Origin::Table,
+        same_request: None,
     };
     Digest {
         id,
