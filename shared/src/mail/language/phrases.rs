@@ -116,6 +116,7 @@ phrases! {
         chat: ChatPhrases,
         operator: OperatorPhrases,
         silence: SilencePhrases,
+        summary: SummaryPhrases,
     }
     SubjectPhrases {
         leads: Plural,
@@ -191,4 +192,27 @@ phrases! {
         once: String,
     }
     SilencePhrases { subject: Plural, last: String, never: String, maybe: String, checks: Vec<String>, once: String }
+    SummaryPhrases {
+        subject: String,
+        leads: Plural,
+        days: String,
+        weeks: String,
+        offers: String,
+        actions: String,
+        marketplaces: String,
+        countries: String,
+        before: String,
+        unnamed: String,
+        others: Plural,
+        delay: String,
+        delays: [String; 4],
+        also: String,
+        repeats: Plural,
+        do_not_contact: Plural,
+        tests: Plural,
+        unreadable: Plural,
+        parked: Plural,
+        quiet: Plural,
+        footer: String,
+    }
 }

@@ -16,6 +16,7 @@ mod unread;
 mod view;
 
 pub(crate) use chat::{CHAT_STEPS, chat, chat_reduced};
+pub(super) use leads::words as action_in_words;
 pub use reduced::render_reduced;
 pub use size::leads_that_fit;
 pub(crate) use view::{EntryView, GroupView, LeadView, TableView, View};

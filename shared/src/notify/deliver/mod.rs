@@ -9,12 +9,13 @@ mod pack;
 mod select;
 mod send;
 
+use super::collect::Item;
 use super::log::{Channel, ChannelId, Entry, Flight, Parked, Position, Target};
 use super::run::{Run, SEND, TABLE_CALL};
 use super::times::{later, span};
 use super::timing::GROUPED_FOR;
 use super::{Notifier, NotifyError};
-use crate::mail::Mailer;
+use crate::mail::{Counts, Mailer};
 use crate::settings::MAX_CHANNELS;
 use crate::table::Table;
 pub(crate) use failure::{Effect, Failure};
@@ -133,7 +134,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
         }
         if !channels.is_empty() {
-            run.log.deliver(channels, &[]).await?;
+            run.log.deliver(channels, &[], &None).await?;
         }
         for parcel in parcels.iter().filter(|parcel| parcel.cargo.is_sent()) {
             run.log.begin_flight(&parcel.channel.id);
@@ -152,6 +153,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let now = self.now();
         let (mut channels, mut parked, mut again) = (Vec::new(), Vec::new(), Vec::new());
         let (mut digests, mut mailed) = (0, 0);
+        let mut counts = Counts::default();
         for (parcel, sent) in parcels.into_iter().zip(sent) {
             run.record.mails += sent.mails;
             let Parcel { mut channel, selection, leads, remaining, id, .. } = parcel;
@@ -176,6 +178,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     channel.accepted(until, entries.len(), self.settings.digest_size);
                     digests += usize::from(sent.mails > 0);
                     mailed += leads;
+                    for item in selection.items.iter().flatten() {
+                        let Item::Lead(stored) = item else { continue };
+                        if let Some(written) = stored.timestamp.filter(|_| !stored.lead.is_test()) {
+                            counts.add_delay(now.duration_since(written), 1);
+                        }
+                    }
                     again.extend(channel.owes().then(|| channel.id.clone()));
                 }
                 Some(failure) => {
@@ -204,7 +212,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         for Parked { channel, reason, .. } in &parked {
             tracing::error!(run = run.id, channel = %channel, reason, "a lead was given up: `outbox` names it");
         }
-        run.log.deliver(channels, &parked).await?;
+        counts.parked = parked.len().try_into().unwrap_or(u64::MAX);
+        run.log.deliver(channels, &parked, &Some((self.today(), counts))).await?;
         run.record.digests += digests;
         run.record.mailed += mailed;
         run.record.parked += parked.len();

@@ -49,7 +49,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 }
             }
         }
-        if told.is_empty() { Ok(()) } else { run.log.deliver(told, &[]).await }
+        if told.is_empty() { Ok(()) } else { run.log.deliver(told, &[], &None).await }
     }
 }
 

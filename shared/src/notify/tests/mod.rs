@@ -14,6 +14,7 @@ mod moving;
 mod patrol;
 mod routes;
 mod slow;
+mod summary;
 mod upkeep;
 
 use super::*;
