@@ -13,10 +13,10 @@ pub mod ses;
 mod silence;
 mod summary;
 
-pub use counts::{Counts, Tally};
 pub(crate) use language::Phrases;
 pub(crate) use render::{CHAT_STEPS, EntryView, GroupView, LeadView, TableView, View, chat, chat_reduced};
 
+pub use counts::{Counts, Tally};
 pub use digest::{Digest, DigestLead, Occasion, PastAction, QuarantinedBody, UnreadableLead};
 pub use error::MailError;
 pub use language::{Language, LanguageError};
