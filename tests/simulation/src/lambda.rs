@@ -357,6 +357,7 @@ fn notifier(
         leads: services.leads,
         state: services.state,
         mailer: services.mailer,
+        destinations: marketplace_leads::destinations::Destinations::none(),
         settings,
         language: Language::find("en").expect("English is there"),
         clock: Arc::new(move || broken.clock(began, clock.now()) + skew),
