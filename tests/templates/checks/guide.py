@@ -24,10 +24,7 @@ def guide(sources):
     """What is wrong with `infra/README.md`."""
     text = sources.guide
     template, arm = parsed(sources.aws), json.loads(sources.azure)
-    yield from _shell_faults(text, sources, template)
-    for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
-        if not (sources.root / "infra" / link).exists():
-            yield f"{link}: there is no such file"
+    yield from shell_faults(text, sources, template)
     for file in re.findall(r"--template-file (\S+)", text):
         if not (sources.root / file).is_file():
             yield f"{file}: there is no such template"
@@ -63,7 +60,7 @@ def commands(sources):
     """What is wrong with `docs/operations.md`."""
     text = sources.operations
     template = parsed(sources.aws)
-    yield from _shell_faults(text, sources, template)
+    yield from shell_faults(text, sources, template)
     for command in sources.facts["commands"]:
         if not re.search(rf"^### .*`{command}`", text, re.M):
             yield f"there is no section for the notifier's command {command}"
@@ -89,8 +86,8 @@ def _joined(text):
     return re.sub(r"\\\n\s*", "", text)
 
 
-def _shell_faults(text, sources, template):
-    """What is wrong with the shell blocks of a document."""
+def shell_faults(text, sources, template):
+    """What is wrong with the shell blocks of a document: commands that no shell can read, names that do not exist."""
     timeouts = {
         function_of(name): resource["Properties"]["Timeout"]
         for name, resource in template["Resources"].items()

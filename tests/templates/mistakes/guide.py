@@ -49,7 +49,6 @@ GUIDE = [
         "for name in intake redelivery notifier export; do",
     ),
     ("a block that no shell can read", "esac\n```", "```"),
-    ("a link to nowhere", "](../docs/operations.md)", "](../docs/operation.md)"),
 ]
 
 OPERATIONS = [
@@ -72,4 +71,19 @@ OPERATIONS = [
         "purge-queue --queue-url <NotifierDeadLetterQueueUrl>",
         "purge-queue --queue-url <DeadLetterQueueUrl>",
     ),
+]
+
+# What is wrong, the document, the text to replace, which must be there once, and its replacement.
+DOCUMENTS = [
+    ("a link to nowhere", "infra/README.md", "](../docs/operations.md)", "](../docs/operation.md)"),
+    ("a link to no heading", "docs/faq.md", "](operations.md#alarms)", "](operations.md#alarm)"),
+    ("a picture that is not there", "README.md", "](docs/images/pipeline.svg)", "](docs/images/pipes.svg)"),
+    ("a picture in HTML that is not there", "README.md", 'src="docs/images/digest.png"', 'src="docs/images/digests.png"'),
+    (
+        "a command in another document waits too shortly",
+        "README.md",
+        "--cli-read-timeout 150",
+        "--cli-read-timeout 60",
+    ),
+    ("a misspelt word", "README.md", "each lead to the people", "each lead to the poeple"),
 ]
