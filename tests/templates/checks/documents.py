@@ -6,17 +6,21 @@ import re
 import subprocess
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from checks.guide import shell_faults
+from checks.guide import payload_faults, shell_faults
 from template import parsed
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
 
 # Words that are right although they look misspelt, and the documents that `typos` reads.
 _TYPOS_CONFIGURATION = Path(__file__).resolve().parents[1] / "typos.toml"
+
+# Each translated document, and the one that it translates.
+_TRANSLATIONS = {"docs/zh-Hans/README.md": "README.md"}
 
 # Whose commands other checks look at: the guide, and the operations guide with the examples in it.
 _CHECKED_ELSEWHERE = {"infra/README.md", "docs/operations.md"}
@@ -45,14 +49,28 @@ def commands(sources):
     template = parsed(sources.aws)
     for path, text in sources.documents.items():
         if path not in _CHECKED_ELSEWHERE:
-            for fault in shell_faults(text, sources, template):
+            examples = re.findall(r"\bnotifier '(\{[^']*\})'", text)
+            of_examples = (payload_faults("lead-notifier", example, sources) for example in examples)
+            for fault in chain(shell_faults(text, sources, template), *of_examples):
                 yield f"{path}: {fault}"
+
+
+def translations(sources):
+    """Translated documents that have other headings, pictures or commands than the ones that they translate."""
+    for path, original in _TRANSLATIONS.items():
+        if not {path, original} <= set(sources.documents):
+            continue
+        shapes = [_shape(sources.documents[name]) for name in (path, original)]
+        for what in shapes[0]:
+            if shapes[0][what] != shapes[1][what]:
+                yield f"{path}: its {what} are not those of {original}"
 
 
 def own(sources):
     """What our own checks find in the documents."""
     yield from links(sources)
     yield from commands(sources)
+    yield from translations(sources)
 
 
 def spelling(sources):
@@ -109,3 +127,13 @@ def _anchors(text):
         count = taken.get(anchor, 0)
         taken[anchor] = count + 1
         yield f"{anchor}-{count}" if count else anchor
+
+
+def _shape(text):
+    """What a document and its translation have in common."""
+    tokens = list(_tokens(text))
+    return {
+        "headings": [token.tag for token in tokens if token.type == "heading_open"],
+        "pictures": sum(token.type == "image" for token in tokens),
+        "commands": [re.sub(r" +# .*", "", token.content) for token in tokens if token.type == "fence"],
+    }

@@ -69,7 +69,7 @@ def commands(sources):
     for example in re.findall(r"^\$ notifier '([^']*)'\n\{\n  \"(\w+)", text, re.M):
         # One example shows what a command that does not exist is answered with.
         if example[1] != "errorMessage":
-            yield from _payload_faults("lead-notifier", example[0], sources)
+            yield from payload_faults("lead-notifier", example[0], sources)
     for output in re.findall(r"<([A-Z]\w+Url)>", text):
         if output not in template["Outputs"]:
             yield f"{output}: the template has no such output"
@@ -116,10 +116,10 @@ def shell_faults(text, sources, template):
             if "--cli-binary-format raw-in-base64-out" not in line:
                 yield f"the AWS CLI would take the payload for {invoked[1]} as Base64"
             for payload in re.findall(r"--payload '([^']*)'", line):
-                yield from _payload_faults(invoked[1], payload, sources)
+                yield from payload_faults(invoked[1], payload, sources)
 
 
-def _payload_faults(function, payload, sources):
+def payload_faults(function, payload, sources):
     """What is wrong with the event of an invocation by hand."""
     try:
         event = json.loads(payload)

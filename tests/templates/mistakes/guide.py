@@ -85,5 +85,13 @@ DOCUMENTS = [
         "--cli-read-timeout 150",
         "--cli-read-timeout 60",
     ),
+    (
+        "an event in another document that the notifier does not know",
+        "docs/faq.md",
+        """`notifier '{"command":"resume"}'`""",
+        """`notifier '{"command":"restart"}'`""",
+    ),
+    ("a translation lacks a section", "docs/zh-Hans/README.md", "## 许可", "许可"),
+    ("a translation has another command", "docs/zh-Hans/README.md", "cargo test --workspace", "cargo test"),
     ("a misspelt word", "README.md", "each lead to the people", "each lead to the poeple"),
 ]
