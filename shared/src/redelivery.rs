@@ -88,12 +88,20 @@ impl<T: Table> Redelivery<T> {
                 Ok(())
             }
             Err(error) => {
-                if let Ok(QueuedBody { received, .. }) = QueuedBody::from_json(message) {
-                    histogram!(metric::WAITING_AGE).record(now.duration_since(received).as_secs_f64().max(0.0));
-                }
+                measure_age(message, now);
                 tracing::error!(outcome = "failed", message_id, %error, "not redelivered");
                 Err(error)
             }
+        }
+    }
+
+    /// Whether a body may be stored: intake let it in, or the key that it came with opens intake.
+    async fn is_let_in(&self, message: &str) -> Result<bool, RedeliveryError> {
+        let Some(key) = QueuedBody::from_json(message)?.key else { return Ok(true) };
+        match self.keys.verdict_of_digest(&key).await {
+            Verdict::Opens => Ok(true),
+            Verdict::Refused => Ok(false),
+            Verdict::Unknown => Err(RedeliveryError::NoKeys),
         }
     }
 
@@ -110,19 +118,10 @@ impl<T: Table> Redelivery<T> {
     ) -> Result<(), RedeliveryError> {
         timeout_at(until, self.redeliver(message_id, message, now)).await.unwrap_or_else(|_| {
             let error = RedeliveryError::OutOfTime;
+            measure_age(message, now);
             tracing::error!(outcome = "failed", message_id, %error, "not redelivered");
             Err(error)
         })
-    }
-
-    /// Whether a body may be stored: intake let it in, or the key that it came with opens intake.
-    async fn is_let_in(&self, message: &str) -> Result<bool, RedeliveryError> {
-        let Some(key) = QueuedBody::from_json(message)?.key else { return Ok(true) };
-        match self.keys.verdict_of_digest(&key).await {
-            Verdict::Opens => Ok(true),
-            Verdict::Refused => Ok(false),
-            Verdict::Unknown => Err(RedeliveryError::NoKeys),
-        }
     }
 
     async fn deliver(&self, message: &str, now: Timestamp) -> Result<Delivered, RedeliveryError> {
@@ -149,5 +148,12 @@ impl<T: Table> Redelivery<T> {
         };
         quarantine::keep_part(&self.state, &body, size, &reason, received, (self.chance)()).await?;
         Ok(Delivered::Quarantined { reason })
+    }
+}
+
+/// Measures how long a body has waited that could not be delivered.
+fn measure_age(message: &str, now: Timestamp) {
+    if let Ok(QueuedBody { received, .. }) = QueuedBody::from_json(message) {
+        histogram!(metric::WAITING_AGE).record(now.duration_since(received).as_secs_f64().max(0.0));
     }
 }

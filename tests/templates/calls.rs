@@ -16,13 +16,14 @@ const SERVICES: [(&str, &str); 3] = [("aws_sdk_sesv2", "ses"), ("aws_sdk_sqs", "
 
 /// For each action, how the code of a function's crate or of its use case reads where it makes the call. Only the
 /// library's adapters name the SDKs, so these are the adapters' own names.
-const USES: [(&str, &str); 7] = [
+const USES: [(&str, &str); 8] = [
     ("ssm:GetParameters", "secrets("),
     ("sqs:SendMessage", "queue.send("),
     ("sqs:GetQueueAttributes", ".state()"),
     ("ses:SendEmail", "SesMailer::new("),
     ("ses:GetAccount", ".account()"),
     ("ses:GetEmailIdentity", ".identity("),
+    ("ses:GetConfigurationSet", ".configuration_set("),
     ("ses:GetSuppressedDestination", ".is_suppressed("),
 ];
 

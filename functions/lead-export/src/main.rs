@@ -8,7 +8,7 @@ use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use lambda_http::lambda_runtime::{self, MetadataPrelude, StreamResponse};
 use lambda_http::{Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
-use marketplace_leads::export::{Download, Export};
+use marketplace_leads::export::{Download, Export, MAX_PAGE_BYTES};
 use marketplace_leads::function::Function;
 use marketplace_leads::function_url::{Body, Request};
 use marketplace_leads::settings::{ExportSettings, environment};
@@ -37,7 +37,8 @@ async fn run(broken: &Arc<Notify>) -> Result<(), Error> {
     let settings = ExportSettings::from_pairs(environment())?;
     let config = aws::sdk_config().await;
     let [storage] = aws::secrets(&config, [&settings.connection_string]).await?;
-    let account = Account::new(aws::reader(&config, &settings.connection_string), Limits::default());
+    let limits = Limits { page_bytes: MAX_PAGE_BYTES, ..Limits::default() };
+    let account = Account::new(aws::reader(&config, &settings.connection_string), limits);
     account.hold(storage)?;
     let export = Export { leads: account.table(&settings.table) };
     lambda_runtime::run(service_fn(|event| handle(&telemetry, &export, broken, event))).await

@@ -141,7 +141,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn messages_that_do_not_fit_into_the_time_go_back_to_the_queue_and_the_others_are_done() {
         let (leads, state) = (SlowFor("C", MemoryTable::new()), SlowFor("", MemoryTable::new()));
-        let redelivery = Redelivery { leads, state, chance: chance() };
+        let keys = KnownKeys::new(no_secret("none is needed here"));
+        let redelivery = Redelivery { leads, state, keys, chance: chance() };
         let messages: Vec<_> = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"]
             .iter()
             .map(|source| queued(&format!(r#"{{"LeadSource":"{source}"}}"#)))

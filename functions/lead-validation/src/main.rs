@@ -9,6 +9,7 @@ use marketplace_leads::telemetry::{Telemetry, exit_code};
 use marketplace_leads::validate::{Report, Request, Validation};
 use serde_json::Value;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -21,17 +22,44 @@ async fn run() -> Result<(), Error> {
     let validation = Validation { settings, aws: aws::sdk_config().await };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let (telemetry, validation) = (&telemetry, &validation);
-        async move { telemetry.invocation(&event.context.request_id, handle(validation, &event.payload)).await }
+        async move {
+            let id = event.context.request_id.clone();
+            telemetry.invocation(&id, handle(validation, event)).await
+        }
     }))
     .await
 }
 
-async fn handle(validation: &Validation, event: &Value) -> Result<Report, Diagnostic> {
-    let request = Request::parse(event).map_err(|error| {
+async fn handle(validation: &Validation, event: LambdaEvent<Value>) -> Result<Report, Diagnostic> {
+    let request = Request::parse(&event.payload).map_err(|error| {
         tracing::error!(error = %error, "the event is wrong");
         Diagnostic { error_type: "InvalidEvent".to_owned(), error_message: error.to_string() }
     })?;
-    let report = validation.run(&request, Timestamp::now()).await;
+    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    let report = validation.run(&request, Timestamp::now(), left).await;
     tracing::info!(ok = report.ok, summary = report.summary, "validated");
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lambda_runtime::Context;
+    use marketplace_leads::validate::Status;
+    use serde_json::json;
+
+    /// A time that is over leaves no time for any check. That this function's time is what checks get, only it can say.
+    #[tokio::test]
+    async fn checks_get_no_more_time_than_the_invocation_has() {
+        let settings = ValidationSettings::from_pairs([]);
+        let validation = Validation { settings, aws: aws::SdkConfig::builder().build() };
+        let mut context = Context::default();
+        context.deadline = 1;
+        let report = handle(&validation, LambdaEvent::new(json!({}), context)).await.unwrap();
+        for check in &report.checks {
+            let is_skipped = check.status == Status::Skipped;
+            assert!(is_skipped, "{}", report.report);
+        }
+        assert!(report.checks[0].seen.contains("the time for all checks was over"), "{}", report.report);
+    }
 }

@@ -18,12 +18,13 @@ pub struct Call {
 
 /// Every AWS API that the functions call themselves. What AWS does in a function's name is not here: writing logs,
 /// receiving the messages of an event source, moving failed invocations to a dead-letter queue.
-pub const CALLS: [Call; 7] = [
+pub const CALLS: [Call; 8] = [
     Call { action: "ssm:GetParameters", functions: &Function::ALL },
     Call { action: "sqs:SendMessage", functions: &[Function::Intake] },
     Call { action: "sqs:GetQueueAttributes", functions: &[Function::Validation] },
     Call { action: "ses:SendEmail", functions: &[Function::Notifier, Function::Validation] },
     Call { action: "ses:GetAccount", functions: &[Function::Validation] },
     Call { action: "ses:GetEmailIdentity", functions: &[Function::Validation] },
+    Call { action: "ses:GetConfigurationSet", functions: &[Function::Validation] },
     Call { action: "ses:GetSuppressedDestination", functions: &[Function::Validation] },
 ];

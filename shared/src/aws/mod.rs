@@ -8,7 +8,7 @@ mod queue;
 pub use aws_config::SdkConfig;
 pub use http::http_client;
 pub use parameters::{SecretError, reader, secrets};
-pub use queue::{Queue, QueueError, QueueState};
+pub use queue::{BodyQueue, Queue, QueueError, QueueState};
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;

@@ -7,7 +7,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::Url;
 
-/// A queue. Clones share one client. It is built with the first request, since most instances never need it.
+/// The port to a queue that takes bodies which could not be stored.
+pub trait BodyQueue: Send + Sync {
+    /// Puts a body onto the queue.
+    ///
+    /// # Errors
+    /// Where the queue does not take it. It may be there nevertheless.
+    fn send(&self, body: &QueuedBody) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
+/// A queue of SQS. Clones share one client. It is built with the first request, since most instances never need it.
 #[derive(Clone)]
 pub struct Queue {
     config: SdkConfig,
@@ -26,37 +35,36 @@ impl Queue {
         Self { config, url, client: Arc::default() }
     }
 
-    /// Puts a body onto the queue.
-    ///
-    /// # Errors
-    /// Where SQS does not take it. It may be there nevertheless.
-    pub async fn send(&self, body: &QueuedBody) -> Result<(), QueueError> {
-        let client = self.client.get_or_init(|| aws_sdk_sqs::Client::new(&self.config));
-        let request = client.send_message().queue_url(self.url.as_str()).message_body(body.to_json());
-        request.send().await.map(drop).map_err(|error| QueueError(error_code(&error)))
-    }
-
     /// How many messages are on it, and how long it keeps them. SQS gives the age of the oldest message as a metric only,
     /// not as an attribute.
     ///
     /// # Errors
-    /// Where SQS does not say.
+    /// Where SQS does not say, or an answer has no numbers.
     pub async fn state(&self) -> Result<QueueState, QueueError> {
         let client = self.client.get_or_init(|| aws_sdk_sqs::Client::new(&self.config));
         let request = client.get_queue_attributes().queue_url(self.url.as_str());
         let answer = request.attribute_names(QueueAttributeName::All).send().await;
         let attributes = answer.map_err(|error| QueueError(error_code(&error)))?.attributes.unwrap_or_default();
         let number = |name| attributes.get(&name).and_then(|text| text.parse::<u64>().ok());
+        let messages = |name| number(name).ok_or_else(|| QueueError("answer not understood".to_owned()));
         let redrive = attributes.get(&QueueAttributeName::RedrivePolicy);
         let redrive: Option<serde_json::Value> = redrive.and_then(|json| serde_json::from_str(json).ok());
         Ok(QueueState {
-            waiting: number(QueueAttributeName::ApproximateNumberOfMessages).unwrap_or_default()
-                + number(QueueAttributeName::ApproximateNumberOfMessagesDelayed).unwrap_or_default(),
-            in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible).unwrap_or_default(),
+            waiting: messages(QueueAttributeName::ApproximateNumberOfMessages)?
+                + messages(QueueAttributeName::ApproximateNumberOfMessagesDelayed)?,
+            in_flight: messages(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)?,
             retention: number(QueueAttributeName::MessageRetentionPeriod).map(Duration::from_secs),
             arn: attributes.get(&QueueAttributeName::QueueArn).cloned(),
             dead_letter_arn: redrive.and_then(|redrive| Some(redrive["deadLetterTargetArn"].as_str()?.to_owned())),
         })
+    }
+}
+
+impl BodyQueue for Queue {
+    async fn send(&self, body: &QueuedBody) -> Result<(), QueueError> {
+        let client = self.client.get_or_init(|| aws_sdk_sqs::Client::new(&self.config));
+        let request = client.send_message().queue_url(self.url.as_str()).message_body(body.to_json());
+        request.send().await.map(drop).map_err(|error| QueueError(error_code(&error)))
     }
 }
 

@@ -4,9 +4,10 @@ use super::BrokenOff;
 use super::parameters::{Format, Parameters};
 use crate::columns::{self, Column};
 use crate::lead::{StoredLead, UnreadableRow};
-use crate::table::Entity;
+use crate::table::{Entity, Keys};
 use bytes::Bytes;
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeMap as _, Serializer};
 use std::mem;
 
 /// A file with the bytes that are not yet on their way.
@@ -14,6 +15,8 @@ pub(super) struct File {
     parameters: Parameters,
     buffer: Vec<u8>,
     is_begun: bool,
+    /// The last row that was read, whether it is in the file or not.
+    last: Option<Keys>,
     /// How many rows it has.
     pub(super) rows: u64,
     /// How many of them are no leads.
@@ -24,7 +27,8 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn new(parameters: Parameters) -> Self {
-        Self { parameters, buffer: Vec::new(), is_begun: false, rows: 0, unreadable: 0, bytes: 0 }
+        let last = parameters.after().cloned();
+        Self { parameters, buffer: Vec::new(), is_begun: false, last, rows: 0, unreadable: 0, bytes: 0 }
     }
 
     /// Writes those of a page's rows that are asked for; before the first page also what a file begins with.
@@ -41,6 +45,7 @@ impl File {
             Format::Csv => {
                 let mut writer = columns::writer(mem::take(&mut self.buffer));
                 counted.try_for_each(|(entity, lead)| match lead {
+                    Ok(lead) if self.parameters.preset.is_some() => columns::write_lead_for_import(&mut writer, &lead),
                     Ok(lead) => columns::write_lead(&mut writer, &lead),
                     Err(reason) => columns::write_unreadable(&mut writer, entity, reason),
                 })?;
@@ -59,6 +64,7 @@ impl File {
                 }
             }
         }
+        self.last = page.last().map(Entity::keys).or(self.last.take());
         self.rows += count;
         self.unreadable += unreadable;
         Ok(())
@@ -67,8 +73,15 @@ impl File {
     /// Writes what a file ends with.
     pub(super) fn finish(&mut self) -> Result<(), BrokenOff> {
         self.begin()?;
-        if self.parameters.format == Format::Json {
-            self.buffer.extend(if self.rows == 0 { b"]\n".as_slice() } else { b"\n]\n" });
+        match self.parameters.format {
+            Format::Csv => {}
+            Format::Ndjson => {
+                let after = self.last.as_ref().map(|Keys { partition, row }| format!("{partition}/{row}"));
+                let trailer = Trailer { rows: self.rows, unreadable: self.unreadable, after };
+                serde_json::to_writer(&mut self.buffer, &LastLine { trailer })?;
+                self.buffer.push(b'\n');
+            }
+            Format::Json => self.buffer.extend(if self.rows == 0 { b"]\n".as_slice() } else { b"\n]\n" }),
         }
         Ok(())
     }
@@ -108,6 +121,22 @@ impl From<serde_json::Error> for BrokenOff {
     fn from(_: serde_json::Error) -> Self {
         Self::Writer
     }
+}
+
+/// The last line of a file of lines: no line of a row has a field `trailer`, and a file without it is not whole.
+#[derive(Serialize)]
+struct LastLine {
+    trailer: Trailer,
+}
+
+/// What there is to say of a whole file.
+#[derive(Serialize)]
+struct Trailer {
+    rows: u64,
+    /// How many of the rows are no leads.
+    unreadable: u64,
+    /// The last row that was read: the parameter `after` with which an export goes on behind it.
+    after: Option<String>,
 }
 
 /// A row as JSON: the fields of a CSV file as they are, or else what is wrong with the row; and under `columns` all that

@@ -1,23 +1,28 @@
 //! The export: the leads as a file, streamed page by page.
 //!
-//! Memory holds the page that is written and at most one that is fetched meanwhile. What a client gets is whole or
-//! visibly broken off: a failure in mid-stream is an error of [`Download::body`], never an early end.
+//! Pages are read side by side, and written in their order. Memory is bounded by their bytes, however many there are. What a
+//! client gets is whole or visibly broken off: a failure in mid-stream is an error of [`Download::body`], never an early
+//! end.
 
 mod file;
 mod parameters;
+mod range;
+mod reader;
 #[cfg(test)]
 mod tests;
 
 use crate::function_url::{Answer, Request};
-use crate::table::{Entity, Table, TableError, pages};
+use crate::table::{Entity, Table, TableError};
 use bytes::Bytes;
 use file::File;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use jiff::Timestamp;
 use parameters::Parameters;
-use tokio::task::JoinHandle;
+use reader::Reader;
 use tokio::time::Instant;
 use tracing::Span;
+
+pub use reader::MAX_PAGE_BYTES;
 
 /// Where the leads are.
 const PATH: &str = "/leads";
@@ -76,8 +81,8 @@ impl<T: Table> Export<T> {
             Ok(parameters) => parameters,
             Err(wrong) => return refused(problem(400, "Bad Request", &wrong)),
         };
-        let pages = pages(&self.leads, parameters.queries(now), 1);
-        let page = match Reader::start(pages.boxed()).next().await {
+        let mut reader = Reader::new(self.leads.clone(), parameters.work(now));
+        let page = match reader.next().await {
             Ok(page) => page,
             Err(error) => {
                 let answer = match &error {
@@ -96,7 +101,8 @@ impl<T: Table> Export<T> {
             ("content-disposition", format!("attachment; filename=\"{}\"", parameters.file_name(now))),
             ("cache-control", "no-store".to_owned()),
         ];
-        let body = Body { file: File::new(parameters), next: Next::Page(page), started, span: Span::current() };
+        let file = File::new(parameters);
+        let body = Body { file, reader, next: Next::Page(page), started, span: Span::current() };
         let body = stream::try_unfold(body, |mut body| async move {
             let bytes = body.bytes().await.inspect_err(|error| body.broken_off(error))?;
             Ok(bytes.map(|bytes| (bytes, body)))
@@ -119,55 +125,37 @@ impl From<Answer> for Download {
     }
 }
 
-/// Reads pages. While a page is written to the file, the next one is fetched.
-struct Reader(JoinHandle<(Option<PageResult>, Pages)>);
-
-type PageResult = Result<Vec<Entity>, TableError>;
-type Pages = BoxStream<'static, PageResult>;
-
-impl Reader {
-    fn start(pages: Pages) -> Self {
-        Self(tokio::spawn(pages.into_future()))
-    }
-
-    /// The next page and what reads the one after it; `None` after the last.
-    async fn next(self) -> Result<Option<(Vec<Entity>, Self)>, BrokenOff> {
-        match self.0.await {
-            Ok((Some(page), rest)) => Ok(Some((page?, Self::start(rest)))),
-            Ok((None, _)) => Ok(None),
-            Err(_) => Err(BrokenOff::Reader),
-        }
-    }
-}
-
 /// A body that is being streamed.
-struct Body {
+struct Body<T> {
     file: File,
+    reader: Reader<T>,
     next: Next,
     started: Instant,
     span: Span,
 }
 
 enum Next {
-    Page(Option<(Vec<Entity>, Reader)>),
-    Read(Reader),
+    /// This page; `None` is the end.
+    Page(Option<Vec<Entity>>),
+    /// The reader's next page.
+    Read,
     Nothing,
 }
 
-impl Body {
+impl<T: Table> Body<T> {
     /// The next bytes, at least one; `None` at the end.
     async fn bytes(&mut self) -> Result<Option<Bytes>, BrokenOff> {
         loop {
             let page = match std::mem::replace(&mut self.next, Next::Nothing) {
                 Next::Page(page) => page,
-                Next::Read(reader) => reader.next().await?,
+                Next::Read => self.reader.next().await?,
                 Next::Nothing => return Ok(None),
             };
             let is_last = page.is_none();
             match page {
-                Some((rows, reader)) => {
+                Some(rows) => {
                     self.file.write(&rows)?;
-                    self.next = Next::Read(reader);
+                    self.next = Next::Read;
                 }
                 None => self.file.finish()?,
             }

@@ -1,14 +1,16 @@
 //! What an export is asked for: the query of its address.
 
+use super::range::{Hop, Range, Work};
 use crate::columns::Preset;
 use crate::lead::{Day, StoredLead, UnreadableRow};
 use crate::lead::{days, time_or_day};
-use crate::table::{Entity, Query};
+use crate::table::{Entity, Keys};
 use jiff::{SignedDuration, Timestamp};
 use url::form_urlencoded;
 
 /// The parameters. All are optional; `offer` and `action` may be there several times.
-const NAMES: [&str; 8] = ["format", "since", "until", "offer", "action", "include-tests", "preset", "whole-table"];
+const NAMES: [&str; 9] =
+    ["format", "since", "until", "offer", "action", "include-tests", "preset", "whole-table", "after"];
 
 /// The longest range that is read by the partitions of its days. Beyond, one query of the whole table is less work than
 /// hundreds that each read a day.
@@ -54,6 +56,8 @@ pub(super) struct Parameters {
     actions: Vec<String>,
     include_tests: bool,
     whole_table: bool,
+    /// Only rows behind this one, in the order of the file.
+    after: Option<Keys>,
 }
 
 impl Parameters {
@@ -89,6 +93,8 @@ impl Parameters {
         let until = one("until", times, &is_time).and_then(time_or_day);
         let mut yes = |name| one(name, "true, false", &|value| ["true", "false"].contains(&value)) == Some("true");
         let (include_tests, whole_table) = (yes("include-tests"), yes("whole-table"));
+        let keys = "the keys of a row with a slash between them, like 11:2F3:2F2026/65ede244";
+        let after = one("after", keys, &|value| keys_of(value).is_some()).and_then(keys_of);
         if preset.is_some() && format != Format::Csv {
             wrong.push("preset goes with format=csv alone.".to_owned());
         }
@@ -110,18 +116,55 @@ impl Parameters {
         if !wrong.is_empty() {
             return Err(wrong.join(" "));
         }
-        Ok(Self { format, preset, since, until, offers, actions, include_tests, whole_table })
+        let parameters = Self { format, preset, since, until, offers, actions, include_tests, whole_table, after };
+        parameters.check_after().map(|()| parameters)
     }
 
-    /// The queries that find the rows: one for each day of a range that is not too long, or else one for the whole table.
-    pub(super) fn queries(&self, now: Timestamp) -> Vec<Query> {
-        let range = self.since.filter(|_| !self.whole_table).map(|since| (since, self.until.unwrap_or(now).max(since)));
-        match range.filter(|(since, until)| until.duration_since(*since) <= LONGEST_BY_DAYS) {
-            Some((since, until)) => {
-                days(since, until).into_iter().map(|day| Query::partition(day.partition_key())).collect()
-            }
-            None => vec![Query::default()],
+    /// Whether a file can go on where this one is told to. The order of its rows must be that of the file before, and what
+    /// the order is must not depend on the time at which it is asked for.
+    fn check_after(&self) -> Result<(), String> {
+        let Some(after) = &self.after else { return Ok(()) };
+        if self.since.is_none() || self.whole_table {
+            return Ok(());
         }
+        let Some(until) = self.until else {
+            return Err("after goes with until where there is since: a file goes on in the same range.".to_owned());
+        };
+        let is_of_range = |days: Vec<Day>| days.into_iter().any(|day| day.partition_key() == after.partition);
+        if self.days(until).is_none_or(is_of_range) {
+            return Ok(());
+        }
+        Err("after names a partition that is not of the range from since to until.".to_owned())
+    }
+
+    /// The days whose partitions are read; `None` where all partitions of the table are.
+    fn days(&self, now: Timestamp) -> Option<Vec<Day>> {
+        let since = self.since.filter(|_| !self.whole_table)?;
+        let until = self.until.unwrap_or(now).max(since);
+        (until.duration_since(since) <= LONGEST_BY_DAYS).then(|| days(since, until))
+    }
+
+    /// What finds the rows, in the order of the file: the days of a range that is not too long, or else hops through the
+    /// whole table.
+    pub(super) fn work(&self, now: Timestamp) -> Vec<Work> {
+        let rows = |partition_key, after| Work::Rows(Range::partition(partition_key, after));
+        let after = self.after.as_ref();
+        let first = after.map(|after| rows(after.partition.clone(), Some(after.row.clone())));
+        let rest: Vec<_> = match self.days(now) {
+            Some(days) => {
+                let partitions = days.into_iter().map(Day::partition_key);
+                let is_read = |partition: &String| after.is_some_and(|after| *partition != after.partition);
+                let behind = partitions.skip_while(is_read).skip(usize::from(after.is_some()));
+                behind.map(|partition| rows(partition, None)).collect()
+            }
+            None => Hop::through_table(after.map(|after| after.partition.as_str())),
+        };
+        first.into_iter().chain(rest).collect()
+    }
+
+    /// Behind which row a file goes on that has no rows itself.
+    pub(super) fn after(&self) -> Option<&Keys> {
+        self.after.as_ref()
     }
 
     /// Whether a row belongs into the file. A row that is no lead has neither offer nor action nor time. It belongs into the
@@ -153,4 +196,10 @@ impl Parameters {
         let until = self.until.map_or_else(|| Day::of(now).to_string(), text);
         format!("marketplace-leads-{since}{until}.{}", self.format.name())
     }
+}
+
+/// Reads the keys of a row. Neither of them can hold a slash.
+fn keys_of(text: &str) -> Option<Keys> {
+    let (partition, row) = text.split_once('/')?;
+    (!row.contains('/')).then(|| Keys::new(partition, row))
 }

@@ -1,13 +1,16 @@
 //! The export against a table in memory.
 
 use super::*;
+use crate::columns::Column;
 use crate::function_url;
 use crate::lead::{Customer, Lead, UnknownField, VALIDATION_DESCRIPTION};
 use crate::table::memory::{FaultKind, MemoryTable};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use tokio::sync::oneshot;
 
 const NOW: &str = "2026-11-05T09:30:00Z";
 
@@ -52,9 +55,19 @@ async fn file(table: &MemoryTable, query: &str) -> Vec<u8> {
     bytes(download).await
 }
 
-async fn lines(table: &MemoryTable, query: &str) -> Vec<Value> {
+/// The rows of a whole file of lines, and what its last line says.
+async fn lines_and_trailer(table: &MemoryTable, query: &str) -> (Vec<Value>, Value) {
     let text = String::from_utf8(file(table, &format!("format=ndjson&{query}")).await).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let trailer = lines.pop().unwrap()["trailer"].take();
+    assert!(lines.iter().all(|line| line.get("trailer").is_none() && line.get("partitionKey").is_some()));
+    (lines, trailer)
+}
+
+async fn lines(table: &MemoryTable, query: &str) -> Vec<Value> {
+    let (lines, trailer) = lines_and_trailer(table, query).await;
+    assert_eq!(trailer["rows"], lines.len());
+    lines
 }
 
 /// The first names of the leads that a query finds.
@@ -64,6 +77,11 @@ async fn names(table: &MemoryTable, query: &str) -> BTreeSet<String> {
 
 fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
+}
+
+/// Where a column stands in a row of a CSV file.
+fn place(column: Column) -> usize {
+    Column::ALL.into_iter().position(|other| other == column).unwrap()
 }
 
 /// What Python's `csv` reads in a file.
@@ -111,7 +129,7 @@ async fn a_spreadsheet_gets_every_text_whole_and_calculates_none() {
     let texts = [
         ("=1+1", "'=1+1"),
         ("@SUM(A1)", "'@SUM(A1)"),
-        ("\t=1", "'\t=1"),
+        ("\t=1", "'\t'=1"),
         ("-2+3|cmd", "'-2+3|cmd"),
         ("＝1", "'＝1"),
         ("李小龍, \"Bruce\"", "李小龍, \"Bruce\""),
@@ -295,12 +313,19 @@ async fn a_wrong_request_gets_a_problem_that_names_what_is_right() {
         ("since=2026-11-03&until=2026-11-03", "since is not before until."),
         ("include-tests=yes", "include-tests is not valid; valid: true, false."),
         ("whole-table", "whole-table is not valid; valid: true, false."),
+        ("after=11:2F3:2F2026", "after is not valid; valid: the keys of a row with a slash between them"),
+        ("after=a/b/c", "after is not valid"),
+        ("since=2026-11-03&after=11:2F3:2F2026/1", "after goes with until where there is since"),
+        (
+            "since=2026-11-03&until=2026-11-04&after=11:2F6:2F2026/1",
+            "after names a partition that is not of the range from since to until.",
+        ),
         ("offer=", "offer is empty; valid: an offer's title or id."),
         ("action=+", "action is empty; valid: an action code, such as INS, PLT, DNC, Create, StartTestDrive."),
         (
             "Format=csv",
             "There are parameters that are not known; the known ones: format, since, until, offer, action, \
-             include-tests, preset, whole-table.",
+             include-tests, preset, whole-table, after.",
         ),
         ("format=xml&include-tests=1", "format is not valid; valid: csv, ndjson, json. include-tests is not valid"),
     ] {
@@ -347,30 +372,49 @@ async fn a_file_has_a_name_that_tells_its_range() {
 #[tokio::test]
 async fn a_failure_of_any_page_but_the_first_breaks_the_body_off() {
     let pages = 5;
-    for failing in 1..pages {
-        for format in ["csv", "ndjson", "json"] {
+    for format in ["csv", "ndjson", "json"] {
+        let query = format!("format={format}&since=2026-11-03&until=2026-11-03T20:00:00Z");
+        let table = || {
             let table = MemoryTable::new().with_page_size(2);
             for number in 0..2 * pages {
                 lead(&format!("n{number}"), &format!("2026-11-03T12:00:{number:02}Z"), "SPZA").put(&table);
             }
+            table
+        };
+        let counted = table();
+        let whole = file(&counted, &query).await;
+        let mut broken = 0;
+        for failing in 0..counted.calls() {
+            let table = table();
             let error = TableError::Refused { status: 403, code: "AuthorizationFailure".into() };
             let fault = error.clone();
             table.set_fault(Some(Box::new(move |call| (call == failing).then(|| FaultKind::Before(fault.clone())))));
-            let download = ask(&table, "GET", "/leads", &format!("format={format}")).await;
-            assert_eq!(download.status, 200);
+            let download = ask(&table, "GET", "/leads", &query).await;
+            if download.status != 200 {
+                assert!(failing < 2, "{failing}: the day before has no rows, and the day itself has the first page");
+                continue;
+            }
             let chunks: Vec<_> = download.body.collect().await;
-            assert_eq!(chunks.len(), failing + 1, "{format}");
-            assert!(chunks[..failing].iter().all(Result::is_ok));
-            assert!(matches!(&chunks[failing], Err(BrokenOff::Table(seen)) if *seen == error));
+            let (last, given) = chunks.split_last().unwrap();
+            assert!(matches!(last, Err(BrokenOff::Table(seen)) if *seen == error));
+            let given = given.iter().map(|chunk| chunk.as_ref().unwrap().to_vec()).collect::<Vec<_>>().concat();
+            assert!(!given.is_empty() && given.len() < whole.len() || format == "csv", "{format}, {failing}");
+            assert!(whole.starts_with(&given), "{format}, {failing}: what was given is the beginning of the file");
+            broken += 1;
         }
+        assert!(broken >= pages, "{broken}");
     }
 }
 
 #[tokio::test]
 async fn a_reader_that_panics_breaks_the_body_off_too() {
     let table = mixed().with_page_size(10);
-    table.set_fault(Some(Box::new(|call| (call == 2).then(|| panic!("of the test")))));
-    let chunks: Vec<_> = ask(&table, "GET", "/leads", "").await.body.collect().await;
+    // The days from the 31st on are read at the same time, each with one page.
+    table.set_fault(Some(Box::new(|call| (call == 3).then(|| panic!("of the test")))));
+    let query = "since=2026-11-01&until=2026-11-05";
+    let chunks: Vec<_> = ask(&table, "GET", "/leads", query).await.body.collect().await;
+    assert_eq!(chunks.len(), 4, "the three pages of two days come before the day that panics");
+    assert!(chunks[..3].iter().all(Result::is_ok));
     assert!(matches!(chunks.last(), Some(Err(BrokenOff::Reader))));
 }
 
@@ -395,21 +439,269 @@ async fn a_failure_of_the_first_page_is_a_status_that_tells_no_cause() {
 }
 
 #[tokio::test]
-async fn at_most_one_page_is_fetched_ahead_of_the_one_that_is_taken() {
-    let table = MemoryTable::new().with_page_size(1);
-    for number in 0..6 {
-        lead(&format!("n{number}"), &format!("2026-11-03T12:00:{number:02}Z"), "SPZA").put(&table);
+async fn what_is_read_ahead_of_a_slow_reader_is_bounded_by_its_bytes() {
+    const ROW: usize = 60_000;
+    let table = MemoryTable::new();
+    for day in 1..=30 {
+        table.set_now(time(&format!("2026-10-{day:02}T12:00:00Z")));
+        for number in 0..40 {
+            let row = Entity::new(format!("10:2F{day}:2F2026"), format!("{number:08}")).with("LeadSource", "SPZA");
+            table.put(
+                row.with("CustomerInfo", "{}").with("Extra", "x".repeat(ROW / 2)).with("More", "y".repeat(ROW / 2)),
+            );
+        }
     }
-    let mut body = ask(&table, "GET", "/leads", "format=ndjson").await.body;
-    let settle = || async { tokio::time::sleep(std::time::Duration::from_millis(5)).await };
-    settle().await;
-    assert_eq!(table.calls(), 2, "the first page, and one ahead");
-    for taken in 1..=6 {
-        assert!(body.next().await.is_some());
-        settle().await;
-        assert_eq!(table.calls(), 6.min(taken + 1));
+    let mut body = ask(&table, "GET", "/leads", "since=2026-10-01&until=2026-10-31").await.body;
+    let mut written = 0;
+    for _ in 0..4 {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let ahead = (table.rows_read() - written) * ROW;
+        assert!(ahead > 8 << 20, "{ahead}: pages are read ahead");
+        assert!(ahead < 28 << 20, "{ahead}");
+        let bytes = body.next().await.unwrap().unwrap();
+        written += String::from_utf8(bytes.to_vec()).unwrap().matches(",10:2F").count();
     }
-    assert!(body.next().await.is_none());
+}
+
+/// A clock that goes on, from one event to the next, when there is nothing else to do.
+#[derive(Clone, Default)]
+struct VirtualClock(Arc<Mutex<Events>>);
+
+#[derive(Default)]
+struct Events {
+    /// In milliseconds.
+    now: u64,
+    count: u64,
+    waiting: BTreeMap<(u64, u64), oneshot::Sender<()>>,
+}
+
+impl VirtualClock {
+    /// A clock that goes as long as the test does.
+    fn start() -> Self {
+        let clock = Self::default();
+        let events = clock.0.clone();
+        tokio::spawn(async move {
+            loop {
+                for _ in 0..50 {
+                    tokio::task::yield_now().await;
+                }
+                let mut events = events.lock().unwrap();
+                if let Some(((at, _), sender)) = events.waiting.pop_first() {
+                    events.now = at;
+                    let _ = sender.send(());
+                }
+            }
+        });
+        clock
+    }
+
+    fn now(&self) -> u64 {
+        self.0.lock().unwrap().now
+    }
+
+    async fn sleep(&self, milliseconds: u64) {
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut events = self.0.lock().unwrap();
+            events.count += 1;
+            let place = (events.now + milliseconds, events.count);
+            events.waiting.insert(place, sender);
+        }
+        receiver.await.unwrap();
+    }
+}
+
+/// A table behind a network. Each request takes a while, by the clock of the test.
+#[derive(Clone)]
+struct Network {
+    table: MemoryTable,
+    clock: VirtualClock,
+    /// The rows with which a page cannot be read, unless it is asked for their keys alone.
+    spoiled: Arc<BTreeSet<String>>,
+}
+
+/// How long a request takes, in milliseconds.
+const LATENCY: u64 = 20;
+
+impl Network {
+    fn to(table: MemoryTable) -> Self {
+        Self { table, clock: VirtualClock::start(), spoiled: Arc::default() }
+    }
+}
+
+impl Table for Network {
+    async fn page(
+        &self,
+        query: &crate::table::Query,
+        from: Option<&crate::table::Continuation>,
+    ) -> Result<crate::table::Page, TableError> {
+        self.clock.sleep(LATENCY).await;
+        let page = self.table.page(query, from).await?;
+        if query.select.is_empty() && page.entities.iter().any(|row| self.spoiled.contains(&row.row_key)) {
+            return Err(TableError::Unavailable { reason: crate::table::UNREADABLE_ANSWER.to_owned() });
+        }
+        Ok(page)
+    }
+
+    async fn insert(&self, _: &Entity) -> Result<(), TableError> {
+        unreachable!("an export writes nothing")
+    }
+
+    async fn get(&self, _: &crate::table::Keys) -> Result<Entity, TableError> {
+        unreachable!("an export reads pages")
+    }
+
+    async fn submit(
+        &self,
+        _: &str,
+        _: &[crate::table::Operation],
+    ) -> Result<Vec<Option<crate::table::ETag>>, TableError> {
+        unreachable!("an export writes nothing")
+    }
+
+    async fn delete(&self, _: &crate::table::Keys) -> Result<(), TableError> {
+        unreachable!("an export writes nothing")
+    }
+
+    async fn create(&self) -> Result<(), TableError> {
+        unreachable!("an export writes nothing")
+    }
+}
+
+/// A whole file of what is behind a network.
+async fn file_from(table: &Network, query: &str) -> Vec<u8> {
+    let request = Request { method: "GET", path: "/leads", query, body: function_url::Body::Text("") };
+    let download = Export { leads: table.clone() }.answer(&request, "request-1", time(NOW)).await;
+    assert_eq!(download.status, 200, "{query}");
+    bytes(download).await
+}
+
+/// Leads on each of the 365 days before now.
+fn year(leads_a_day: usize) -> MemoryTable {
+    let table = MemoryTable::new();
+    for day in 0..365 {
+        for number in 0..leads_a_day {
+            let received = time(NOW) - jiff::SignedDuration::from_hours(24 * day);
+            lead(&format!("n{day}-{number}"), &received.to_string(), "SPZA").put(&table);
+        }
+    }
+    table
+}
+
+#[tokio::test]
+async fn a_year_over_a_slow_network_takes_a_sixth_of_the_time_of_one_page_after_the_other() {
+    let table = Network::to(year(5));
+    let rows = table.all(&crate::table::Query::default()).await.unwrap().len();
+    let one_after_the_other = table.clock.now();
+    assert_eq!((rows, one_after_the_other), (1825, 365 * LATENCY));
+    for (query, most_requests) in [("", 2 * 365 + 13), ("since=2025-11-05&until=2026-11-05T23:00:00Z", 368)] {
+        let (started, before) = (table.clock.now(), table.table.calls());
+        let file = python_csv(&file_from(&table, query).await);
+        let took = table.clock.now() - started;
+        assert_eq!(file.len(), 1 + rows, "{query:?}");
+        assert!(6 * took <= one_after_the_other, "{query:?}: {took} ms");
+        let requests = table.table.calls() - before;
+        assert!(requests <= most_requests, "{query:?}: {requests}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_day_is_read_by_ranges_of_its_row_keys_in_their_order() {
+    let memory = MemoryTable::new().with_page_size(100);
+    for number in 0..5_000 {
+        lead(&format!("n{number}"), "2026-11-03T12:00:00Z", "SPZA").put(&memory);
+    }
+    let keys: Vec<_> = memory.rows().into_iter().map(|row| row.row_key).collect();
+    let table = Network::to(memory);
+    let rows = python_csv(&file_from(&table, "since=2026-11-03&until=2026-11-03T20:00:00Z").await);
+    let took = table.clock.now();
+    let written: Vec<_> = rows[1..].iter().map(|row| row[place(Column::RowKey)].clone()).collect();
+    assert!(written == keys, "every row once, in order");
+    assert!(6 * took <= 50 * LATENCY, "{took} ms, and 50 pages one after the other take 1,000");
+    assert!(table.table.calls() <= 80, "{}", table.table.calls());
+}
+
+#[tokio::test]
+async fn a_row_that_makes_its_page_unreadable_costs_itself_alone() {
+    for spoiled in [vec![0], vec![999], vec![500], vec![3, 4, 5, 700]] {
+        let memory = MemoryTable::new();
+        for number in 0..1_000 {
+            lead(&format!("n{number}"), "2026-11-03T12:00:00Z", "SPZA").put(&memory);
+        }
+        let keys: Vec<_> = memory.rows().into_iter().map(|row| row.row_key).collect();
+        let spoiled: BTreeSet<_> = spoiled.into_iter().map(|position: usize| keys[position].clone()).collect();
+        let count = spoiled.len();
+        let table = Network { spoiled: spoiled.clone().into(), ..Network::to(memory) };
+        let rows = python_csv(&file_from(&table, "since=2026-11-03&until=2026-11-03T20:00:00Z").await);
+        let (description, row_key) = (place(Column::Description), place(Column::RowKey));
+        assert_eq!(rows[1..].iter().map(|row| row[row_key].clone()).collect::<Vec<_>>(), keys);
+        let unreadable = rows.iter().filter(|row| row[description].starts_with("Could not be read"));
+        assert_eq!(unreadable.map(|row| row[row_key].clone()).collect::<BTreeSet<_>>(), spoiled);
+        assert!(table.table.calls() <= 3 + 40 * count, "{} requests for {count} rows", table.table.calls());
+
+        let file = file_from(&table, "format=ndjson&since=2026-11-03&until=2026-11-03T20:00:00Z").await;
+        let lines = String::from_utf8(file).unwrap();
+        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let unreadable: Vec<_> = lines.iter().filter(|line| line.get("error").is_some()).collect();
+        assert_eq!(unreadable.len(), count);
+        assert!(unreadable.iter().all(|line| line["error"] == "its values could not be read"));
+        assert_eq!(lines.last().unwrap()["trailer"]["unreadable"], count);
+    }
+}
+
+#[tokio::test]
+async fn an_export_goes_on_behind_any_row_with_all_that_follows_and_nothing_else() {
+    let escape = |line: &Value| {
+        let keys = format!("{}/{}", line["partitionKey"].as_str().unwrap(), line["rowKey"].as_str().unwrap());
+        url::form_urlencoded::byte_serialize(keys.as_bytes()).collect::<String>()
+    };
+    for page_size in [1, 3, 1_000] {
+        let table = mixed().with_page_size(page_size);
+        for range in [
+            "",
+            "since=2026-11-02&until=2026-11-04T10:00:00Z",
+            "since=2026-11-02&until=2026-11-04&whole-table=true",
+            "action=PLT",
+        ] {
+            let (whole, trailer) = lines_and_trailer(&table, range).await;
+            assert!(whole.len() > 10);
+            for (position, line) in whole.iter().enumerate() {
+                let query = format!("{range}&after={}", escape(line));
+                let (rest, same) = lines_and_trailer(&table, &query).await;
+                assert_eq!(rest, whole[position + 1..], "{query}, {page_size} a page");
+                assert_eq!(same["after"], trailer["after"], "{query}");
+            }
+            let after = trailer["after"].as_str().unwrap();
+            let after: String = url::form_urlencoded::byte_serialize(after.as_bytes()).collect();
+            assert_eq!(
+                lines_and_trailer(&table, &format!("{range}&after={after}")).await,
+                (Vec::new(), json!({"rows": 0, "unreadable": 0, "after": trailer["after"]}))
+            );
+        }
+        let csv = |query: String| async move { python_csv(&file(&mixed(), &query).await) };
+        let whole = csv(String::new()).await;
+        let keys = format!("{}/{}", whole[5][place(Column::PartitionKey)], whole[5][place(Column::RowKey)]);
+        assert_eq!(csv(format!("after={keys}")).await[1..], whole[6..]);
+    }
+}
+
+#[tokio::test]
+async fn the_last_line_of_a_whole_file_of_lines_is_no_row_and_a_broken_file_has_none() {
+    let (lines, trailer) = lines_and_trailer(&mixed(), "").await;
+    assert_eq!((lines.len(), &trailer), (42, &json!({"rows": 42, "unreadable": 1, "after": "elsewhere/1"})));
+    let (_, trailer) = lines_and_trailer(&MemoryTable::new(), "").await;
+    assert_eq!(trailer, json!({"rows": 0, "unreadable": 0, "after": null}));
+    let table = mixed();
+    table.set_fault(Some(Box::new(|call| {
+        (call == 4).then(|| FaultKind::Before(TableError::Refused { status: 403, code: String::new() }))
+    })));
+    let query = "format=ndjson&since=2026-11-01&until=2026-11-05";
+    let chunks: Vec<_> = ask(&table, "GET", "/leads", query).await.body.collect().await;
+    let given =
+        chunks.iter().filter_map(|chunk| chunk.as_ref().ok()).map(|chunk| String::from_utf8(chunk.to_vec()).unwrap());
+    assert!(chunks.last().unwrap().is_err() && !given.collect::<String>().contains("trailer"));
 }
 
 #[tokio::test]

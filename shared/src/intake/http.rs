@@ -55,11 +55,11 @@ pub(super) fn answer(outcome: &Outcome, request_id: &str) -> Answer {
         Outcome::Stored { id, .. } => receipt(201, id, "stored"),
         Outcome::Duplicate { id } => receipt(200, id, "duplicate"),
         Outcome::Queued { id, .. } => receipt(202, id, "queued"),
+        Outcome::Unverified => receipt(202, "", "queued"),
         // The sender did nothing wrong, and sending it again would change nothing.
         Outcome::Quarantined { why: Quarantining::Refused { id, .. }, table } => {
             receipt(202, id, if table.is_none() { "quarantined" } else { "queued" })
         }
-        Outcome::Unverified => receipt(202, "", "queued"),
         Outcome::Quarantined { why: Quarantining::Unreadable(unreadable), .. } => {
             let (status, title) = match unreadable.kind {
                 UnreadableKind::TooLong => (413, "Content Too Large"),

@@ -6,11 +6,11 @@ mod http;
 
 pub use budget::{start_limit, table_limits};
 
-use crate::aws::{Queue, QueueError};
+use crate::aws::{BodyQueue, Queue, QueueError};
 use crate::clock::Chance;
 use crate::function_url::{Answer, Request};
 use crate::intake_keys::{KeyDigest, KnownKeys, Verdict};
-use crate::lead::{Lead, Stored, StoredLead, Unreadable, store};
+use crate::lead::{Lead, Stored, StoredLead, Unreadable, UnreadableKind, store};
 use crate::quarantine;
 use crate::queued_body::QueuedBody;
 use crate::table::{Table, TableError};
@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// The use case.
 #[derive(Clone)]
-pub struct Intake<T> {
+pub struct Intake<T, Q = Queue> {
     /// The keys of the senders that are let in.
     pub keys: KnownKeys,
     /// The table with the leads.
@@ -31,7 +31,7 @@ pub struct Intake<T> {
     /// The state table, where the quarantine is.
     pub state: T,
     /// Takes what the tables do not.
-    pub queue: Queue,
+    pub queue: Q,
     /// Tells one attempt from another one.
     pub chance: Chance,
     /// Within which time the answer is given, whatever tables and queue do.
@@ -107,7 +107,7 @@ enum Failure {
     NoKeys,
 }
 
-impl<T: Table> Intake<T> {
+impl<T: Table, Q: BodyQueue> Intake<T, Q> {
     /// Handles a request that came at `now`, with one event in the logs. `request_id` is what a person can ask about.
     pub async fn answer(&self, request: &Request<'_>, request_id: &str, now: Timestamp) -> Answer {
         let started = Instant::now();
@@ -138,17 +138,16 @@ impl<T: Table> Intake<T> {
             Verdict::Unknown => return self.queue_unverified(request, &key, budget, now).await,
         }
         let body = request.body.bytes();
-        let table_until = budget.table_until();
         let why = match Lead::from_body(&body, body.len()) {
             Ok(lead) => {
                 let lead = StoredLead::received(lead, now);
                 let id = lead.keys.row.clone();
-                match in_time(table_until, store(&self.leads, lead, now, |_| async { Ok(()) })).await {
+                match in_time(budget.table_until(), store(&self.leads, lead, now, |_| async { Ok(()) })).await {
                     Ok(Stored::New { row_key: id, is_same_request }) => return Outcome::Stored { id, is_same_request },
                     Ok(Stored::Retry { row_key: id }) => return Outcome::Duplicate { id },
                     Ok(Stored::Refused { reason }) => Quarantining::Refused { id, reason },
                     Err(table) => {
-                        return match self.send(&QueuedBody::new(now, body.into_owned()), budget).await {
+                        return match self.enqueue(&QueuedBody::new(now, body.into_owned()), budget).await {
                             Ok(()) => Outcome::Queued { id, table },
                             Err(queue) => Outcome::Lost { table, queue },
                         };
@@ -158,9 +157,9 @@ impl<T: Table> Intake<T> {
             Err(unreadable) => Quarantining::Unreadable(unreadable),
         };
         let kept = quarantine::keep(&self.state, &body, why.reason(), now, (self.chance)());
-        match in_time(table_until, kept).await {
+        match in_time(budget.table_until(), kept).await {
             Ok(()) => Outcome::Quarantined { why, table: None },
-            Err(table) => match self.send(&QueuedBody::new(now, body.into_owned()), budget).await {
+            Err(table) => match self.enqueue(&QueuedBody::new(now, body.into_owned()), budget).await {
                 Ok(()) => Outcome::Quarantined { why, table: Some(table) },
                 Err(queue) => Outcome::Lost { table, queue },
             },
@@ -172,7 +171,7 @@ impl<T: Table> Intake<T> {
         let queued = if self.keys.take_unverified() {
             let digest = KeyDigest::new(key, [(self.chance)(), (self.chance)()]);
             let body = QueuedBody::new(now, request.body.bytes().into_owned());
-            self.send(&QueuedBody { key: Some(digest), ..body }, budget).await
+            self.enqueue(&QueuedBody { key: Some(digest), ..body }, budget).await
         } else {
             Err(QueueError("not asked: too many bodies came while the keys could not be read".to_owned()))
         };
@@ -182,7 +181,8 @@ impl<T: Table> Intake<T> {
         }
     }
 
-    async fn send(&self, message: &QueuedBody, budget: Budget) -> Result<(), QueueError> {
+    /// Puts a body onto the queue, in the queue's share of the budget.
+    async fn enqueue(&self, message: &QueuedBody, budget: Budget) -> Result<(), QueueError> {
         let sent = timeout_at(budget.queue_until(), self.queue.send(message)).await;
         sent.unwrap_or_else(|_| Err(QueueError("timed out".to_owned())))
     }
@@ -215,8 +215,12 @@ impl Outcome {
             }
             Self::Quarantined { why, table: None } => {
                 counter!(metric::LEADS_QUARANTINED).increment(1);
+                let outcome = match why {
+                    Quarantining::Unreadable(Unreadable { kind: UnreadableKind::TooLong, .. }) => "too large",
+                    _ => "quarantined",
+                };
                 let reason = why.reason();
-                tracing::warn!(outcome = "quarantined", status, latency_ms, reason, "answered");
+                tracing::warn!(outcome, status, latency_ms, reason, "answered");
             }
             Self::Quarantined { why, table: Some(table) } => {
                 counter!(metric::LEADS_QUEUED).increment(1);

@@ -33,4 +33,4 @@ pub const MAX_PAGE_ROWS: u32 = 1000;
 
 /// The largest answer that is read, in bytes: our own limit, not the service's. A page of the largest rows would take
 /// 1 GB of memory; a page above the limit is asked for again with fewer rows.
-pub(super) const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;

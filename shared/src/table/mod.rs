@@ -17,8 +17,8 @@ pub(crate) use entity::part_name;
 pub use entity::{Damage, ETag, Entity, Value};
 pub use keys::Keys;
 pub use limits::{
-    MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS, MAX_PAGE_ROWS,
-    MAX_PROPERTIES, MAX_PROPERTY_NAME_UNITS, MAX_STRING_UNITS,
+    MAX_ANSWER_BYTES, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS,
+    MAX_PAGE_ROWS, MAX_PROPERTIES, MAX_PROPERTY_NAME_UNITS, MAX_STRING_UNITS,
 };
 pub use operation::Operation;
 pub(crate) use pages::pages;
@@ -148,6 +148,9 @@ impl Continuation {
     }
 }
 
+/// The reason of [`TableError::Unavailable`] where an answer came that could not be read.
+pub(crate) const UNREADABLE_ANSWER: &str = "the answer could not be read";
+
 /// Why a call on the table failed. Holds no key, no address and nothing of a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
@@ -197,5 +200,10 @@ impl TableError {
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
+    }
+
+    /// Whether an answer came that could not be read.
+    pub(crate) fn is_unreadable_answer(&self) -> bool {
+        matches!(self, Self::Unavailable { reason } if reason == UNREADABLE_ANSWER)
     }
 }

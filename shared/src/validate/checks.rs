@@ -63,7 +63,8 @@ pub struct Description {
     pub id: CheckId,
     /// What it does, as a phrase.
     pub does: &'static str,
-    /// The checks without which it is skipped. Asking for it asks for them.
+    /// The checks that it builds on. Asking for it asks for them. Where one of them fails it is skipped, but for `intake`, which
+    /// then cannot find and delete its test lead.
     pub needs: &'static [CheckId],
 }
 
@@ -98,9 +99,9 @@ pub const CHECKS: [Description; 11] = [
     },
     Description {
         id: CheckId::Intake,
-        does: "POSTs a test lead to the deployed URL with the key, finds its row and deletes it; without the key it \
+        does: "POSTs a test lead to the deployed URL with each key, finds its row and deletes it; without a key it \
                expects 401; measures the latency",
-        needs: &[],
+        needs: &[CheckId::Table],
     },
     Description {
         id: CheckId::Queue,
@@ -109,7 +110,8 @@ pub const CHECKS: [Description; 11] = [
     },
     Description {
         id: CheckId::Mail,
-        does: "asks SES about account, sender and recipients (sends a digest with a test lead with `\"send\": true`)",
+        does: "asks SES about account, configuration set, sender and recipients, those of routes too (sends them a digest \
+               with a test lead with `\"send\": true`)",
         needs: &[],
     },
     Description {

@@ -1,10 +1,13 @@
 //! What checks find, and the report that is made of it.
 
 use super::checks::{CHECKS, CheckId};
+use super::test_lead::TestLeads;
+use crate::table::Keys;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
@@ -124,11 +127,21 @@ impl Findings {
         }
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        self.status == Status::Failed
+    /// Adds that test leads may have stayed in the table. A check that was well is so no more.
+    fn leave(&mut self, rows: &[Keys]) {
+        let status = if self.status == Status::Ok { Status::Warning } else { self.status };
+        for keys in rows {
+            self.note(
+                status,
+                format!("its test lead may be in the table, or come into it: {keys}"),
+                "nothing has to be done, since no mail and no export ever holds it; to delete it: az storage entity delete \
+                 --table-name <LEADS_TABLE> --partition-key <partition> --row-key <row>"
+                    .to_owned(),
+            );
+        }
     }
 
-    fn into_check(self, id: CheckId, duration: Duration) -> Check {
+    pub(super) fn into_check(self, id: CheckId, duration: Duration) -> Check {
         Check {
             id,
             status: self.status,
@@ -161,16 +174,29 @@ pub(super) fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// Runs checks, each within a limit, and gathers their results.
+/// How a check is asked for alone.
+const ALONE: &str = "run it alone, as in {\"checks\":[\"…\"]}";
+
+/// Runs checks, each within a limit and all of them before an end, and gathers their results.
 pub(super) struct Runner {
     wanted: Vec<CheckId>,
     limit: Duration,
+    end: Instant,
     done: Mutex<Vec<Check>>,
 }
 
 impl Runner {
-    pub(super) fn new(wanted: Vec<CheckId>, limit: Duration) -> Self {
-        Self { wanted, limit, done: Mutex::default() }
+    /// Each check may take `limit`, and all of them `total` from now on.
+    pub(super) fn new(wanted: Vec<CheckId>, limit: Duration, total: Duration) -> Self {
+        // A time that no clock reaches is as good as a day.
+        let now = Instant::now();
+        let end = now.checked_add(total).unwrap_or(now + Duration::from_secs(24 * 60 * 60));
+        Self { wanted, limit, end, done: Mutex::default() }
+    }
+
+    /// How long a check that begins now may take.
+    pub(super) fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now()).min(self.limit)
     }
 
     pub(super) fn wants(&self, id: CheckId) -> bool {
@@ -179,23 +205,40 @@ impl Runner {
 
     /// Runs a check if it is wanted, and gives what others go on with.
     pub(super) async fn run<T>(&self, id: CheckId, work: impl Future<Output = (Findings, Option<T>)>) -> Option<T> {
+        self.run_with_test_leads(id, async |_| work.await).await
+    }
+
+    /// The same for a check that writes test leads. Those that may have stayed in the table are named in its result.
+    pub(super) async fn run_with_test_leads<T>(
+        &self,
+        id: CheckId,
+        work: impl AsyncFnOnce(&TestLeads) -> (Findings, Option<T>),
+    ) -> Option<T> {
         if !self.wants(id) {
             return None;
         }
-        let started = Instant::now();
-        let (findings, found) = tokio::time::timeout(self.limit, work).await.unwrap_or_else(|_| {
-            let mut findings = Findings::default();
-            findings.fail(
-                format!("it did not end within {} s", self.limit.as_secs()),
-                "run it alone, as in {\"checks\":[\"…\"]}; if it stays, look at the network between the function and the \
-                 service",
-            );
-            (findings, None)
-        });
+        let (started, left, test_leads) = (Instant::now(), self.left(), TestLeads::default());
+        let done = if left.is_zero() { None } else { timeout(left, work(&test_leads)).await.ok() };
+        let (mut findings, found) = done.unwrap_or_else(|| (self.cut(left), None));
+        findings.leave(&test_leads.remaining());
         let check = findings.into_check(id, started.elapsed());
         tracing::info!(check = id.name(), status = check.status.name(), duration_ms = check.duration_ms, "checked");
         self.done().push(check);
         found
+    }
+
+    /// What is said of a check that did not end in the time that it had.
+    fn cut(&self, left: Duration) -> Findings {
+        if left.is_zero() {
+            return Findings::skip("not looked at, since the time for all checks was over before", ALONE);
+        }
+        let cure = format!("{ALONE}; if it stays, look at the network between the function and the service");
+        if left < self.limit {
+            return Findings::skip("nothing is known, since the time for all checks was over before it ended", cure);
+        }
+        let mut findings = Findings::default();
+        findings.fail(format!("it did not end within {} s", self.limit.as_secs()), cure);
+        findings
     }
 
     /// Notes that a check was skipped, because another one that it needs did not succeed.

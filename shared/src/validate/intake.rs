@@ -1,8 +1,8 @@
 //! The check `intake`: sends a test lead by HTTPS, as Microsoft does, and looks for its row.
 
 use super::findings::{Fault, Findings};
-use super::table::Tables;
-use super::test_lead::{next, test_lead};
+use super::table::{Tables, delete};
+use super::test_lead::{TestLeads, next, test_lead};
 use crate::aws::SecretError;
 use crate::lead::{Day, Lead, StoredLead};
 use crate::secret::Secret;
@@ -20,10 +20,21 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// An answer to a lead that is slower than this is worth a look.
 const SLOW: Duration = Duration::from_secs(3);
 
+/// What the answers to the POSTs leave open about the test lead's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Row {
+    /// It was not written.
+    Absent,
+    /// It may have been written, or be written yet.
+    Unknown,
+    /// It is in the table.
+    Stored,
+}
+
 pub(super) async fn check(
     settings: &ValidationSettings,
     keys: Option<Result<Secret, SecretError>>,
-    tables: Option<&Tables>,
+    (tables, test_leads): (Option<&Tables>, &TestLeads),
     leave: bool,
     now: Timestamp,
 ) -> (Findings, Option<()>) {
@@ -31,14 +42,14 @@ pub(super) async fn check(
     let Some(url) = &settings.intake_url else {
         return (Findings::skip("LEADS_INTAKE_URL is not set", "see `settings`"), None);
     };
-    let key = match &keys {
-        Some(Ok(keys)) => keys.expose().split(',').map(str::trim).find(|key| !key.is_empty()),
+    let keys: Vec<_> = match &keys {
+        Some(Ok(keys)) => keys.expose().split(',').map(str::trim).filter(|key| !key.is_empty()).collect(),
         Some(Err(_)) => return (Findings::skip("the intake keys cannot be had", "see `settings`"), None),
-        None => None,
+        None => Vec::new(),
     };
-    let Some(key) = key else {
+    if keys.is_empty() {
         return (Findings::skip("there is no intake key", "see `settings`"), None);
-    };
+    }
     let client = reqwest::Client::builder()
         .timeout(LIMIT)
         .connect_timeout(Duration::from_secs(3))
@@ -51,6 +62,8 @@ pub(super) async fn check(
     // The first request is without the key. It also starts an instance of the function, so that the second answer takes as
     // long as most answers do.
     let lead = test_lead(next(now));
+    let row = Keys::new(Day::of(now).partition_key(), lead.id());
+    test_leads.note(row.clone());
     let (status, woken) = match post(&client, url, None, &lead).await {
         Ok((status, _, took)) => (status, took),
         Err(reason) => {
@@ -58,54 +71,115 @@ pub(super) async fn check(
                 format!("intake does not answer: {reason}"),
                 "see that the stack is deployed and that LEADS_INTAKE_URL is its output IntakeUrl",
             );
+            // Without a key, nothing is stored.
+            test_leads.strike(&row);
             return (findings, None);
         }
     };
+    let mut outcome = Row::Absent;
     match status {
         401 => findings.saw("401 without the key"),
-        200..=299 => findings.fail(
-            format!("intake takes leads without a key ({status})"),
-            "see that LEADS_INTAKE_URL is the stack's output IntakeUrl, and nothing in front of it adds a key",
-        ),
+        200..=299 => {
+            outcome = Row::Stored;
+            findings.fail(
+                format!("intake takes leads without a key ({status})"),
+                "see that LEADS_INTAKE_URL is the stack's output IntakeUrl, and nothing in front of it adds a key",
+            );
+        }
         _ => {
             findings.fault(unexpected(status));
+            test_leads.strike(&row);
             return (findings, None);
         }
     }
-    match post(&client, url, Some(key), &lead).await {
-        Err(reason) => findings.fail(
-            format!("intake does not answer: {reason}"),
-            "look at lead-intake's logs and at the alarm on its errors",
-        ),
-        Ok((status @ (200 | 201), answer, took)) => {
-            findings.saw(format!("{status} with the key in {} ms (the first answer took {} ms)", took.as_millis(), woken.as_millis()));
-            if answer["id"] != lead.id().as_str() {
-                findings.fail("the answer does not name the lead's id", "deploy intake and validation from the same version");
-            }
-            if took > SLOW {
-                findings.warn("the answer is slow", "see `storage` for how long the table takes, and lead-intake's latency on the dashboard");
-            }
-            row(&mut findings, &lead, tables, leave, now).await;
+    for (at, key) in keys.iter().enumerate() {
+        let which = if keys.len() == 1 { "the key".to_owned() } else { format!("key {} of {}", at + 1, keys.len()) };
+        let answer = post(&client, url, Some(key), &lead).await;
+        let is_answered = answer.is_ok();
+        outcome = outcome.max(judge(&mut findings, answer, &which, woken, &lead));
+        if !is_answered {
+            break;
         }
-        Ok((202, answer, _)) if answer["status"] == "quarantined" => findings.fail(
-            "the table will never take the test lead, and intake quarantined it (202)",
-            "see lead-intake's logs for the table service's answer; see `storage` and `round-trip`",
+    }
+    match (outcome, tables) {
+        (Row::Absent, _) => test_leads.strike(&row),
+        (Row::Stored, None) => findings.warn(
+            "its row was neither looked for nor deleted, since the table cannot be read; no mail ever holds it",
+            "mend `table` first",
         ),
-        Ok((202, ..)) => findings.fail(
-            "intake could not store the test lead and queued it (202): it does not reach the table",
-            "see `storage` and `round-trip`, and lead-intake's logs; redelivery stores the lead once the table answers, and no \
-             mail ever holds it",
-        ),
-        Ok((401, ..)) => findings.fail(
-            "intake does not take the key (401)",
-            "intake reads its keys when it starts: after changing the parameter, have it start anew (update any of its \
-             settings), and give Partner Center the URL with the key that counts",
-        ),
-        Ok((status, ..)) => {
-            findings.fault(unexpected(status));
+        (Row::Unknown, None) => {}
+        (_, Some(tables)) => {
+            test_leads.strike(&row);
+            find_row(&mut findings, &lead, (tables, test_leads), outcome == Row::Stored, leave, now).await;
         }
     }
     (findings, None)
+}
+
+/// What an answer to the test lead with a key says, and what it leaves open about its row.
+fn judge(
+    findings: &mut Findings,
+    answer: Result<(u16, Value, Duration), &'static str>,
+    which: &str,
+    woken: Duration,
+    lead: &Lead,
+) -> Row {
+    match answer {
+        Err(reason) => {
+            findings.fail(
+                format!("intake does not answer: {reason}"),
+                "look at lead-intake's logs and at the alarm on its errors",
+            );
+            Row::Unknown
+        }
+        Ok((status @ (200 | 201), answer, took)) => {
+            findings.saw(format!(
+                "{status} with {which} in {} ms (the first answer took {} ms)",
+                took.as_millis(),
+                woken.as_millis()
+            ));
+            if answer["id"] != lead.id().as_str() {
+                findings.fail(
+                    "the answer does not name the lead's id",
+                    "deploy intake and validation from the same version",
+                );
+            }
+            if took > SLOW {
+                findings.warn(
+                    "the answer is slow",
+                    "see `storage` for how long the table takes, and lead-intake's latency on the dashboard",
+                );
+            }
+            Row::Stored
+        }
+        Ok((202, answer, _)) if answer["status"] == "quarantined" => {
+            findings.fail(
+                "the table will never take the test lead, and intake quarantined it (202)",
+                "see lead-intake's logs for the table service's answer; see `storage` and `round-trip`",
+            );
+            Row::Absent
+        }
+        Ok((202, ..)) => {
+            findings.fail(
+                "intake could not store the test lead and queued it (202): it does not reach the table",
+                "see `storage` and `round-trip`, and lead-intake's logs; redelivery stores the lead once the table answers, \
+                 and no mail ever holds it",
+            );
+            Row::Unknown
+        }
+        Ok((401, ..)) => {
+            findings.fail(
+                format!("intake does not take {which} (401)"),
+                "intake reads its keys when it starts: after changing the parameter, have it start anew (update any of its \
+                 settings), and give Partner Center the URL with the key that counts",
+            );
+            Row::Absent
+        }
+        Ok((status, ..)) => {
+            findings.fault(unexpected(status));
+            if status >= 500 { Row::Unknown } else { Row::Absent }
+        }
+    }
 }
 
 /// Status, answer and latency of one POST; or why there was none, without the address, which holds the key.
@@ -175,21 +249,26 @@ fn unexpected(status: u16) -> Fault {
     Fault::new(seen, cure)
 }
 
-/// Looks for the lead's row, by the day on which intake received it, and deletes it.
-async fn row(findings: &mut Findings, lead: &Lead, tables: Option<&Tables>, leave: bool, now: Timestamp) {
-    let Some(tables) = tables else {
-        findings.warn(
-            "its row was neither looked for nor deleted, since the table cannot be read; no mail ever holds it",
-            "mend `table` first",
-        );
-        return;
-    };
+/// Looks for the lead's row, by the day on which intake received it, and deletes it. It is named as a test lead that may stay
+/// where it is found and cannot be deleted, and where nobody knows whether it is yet to be written.
+async fn find_row(
+    findings: &mut Findings,
+    lead: &Lead,
+    (tables, test_leads): (&Tables, &TestLeads),
+    is_stored: bool,
+    leave: bool,
+    now: Timestamp,
+) {
     let today = Day::of(now);
-    for day in [today, today.after(), today.before()] {
-        let keys = Keys::new(day.partition_key(), lead.id());
-        let entity = match tables.leads.get(&keys).await {
+    let places = [today, today.after(), today.before()].map(|day| Keys::new(day.partition_key(), lead.id()));
+    for keys in &places {
+        test_leads.note(keys.clone());
+        let entity = match tables.leads.get(keys).await {
             Ok(entity) => entity,
-            Err(TableError::NotFound) => continue,
+            Err(TableError::NotFound) => {
+                test_leads.strike(keys);
+                continue;
+            }
             Err(error) => {
                 findings.fault(tables.account.explain(&error).of("its row could not be read"));
                 return;
@@ -202,13 +281,23 @@ async fn row(findings: &mut Findings, lead: &Lead, tables: Option<&Tables>, leav
         }
         if leave {
             findings.saw("left");
-        } else if let Err(error) = tables.leads.delete(&keys).await {
-            findings.fault(tables.account.explain(&error).of("its row could not be deleted; no mail ever holds it"));
+            test_leads.strike(keys);
+            return;
+        }
+        match delete(tables, keys).await {
+            Ok(_) => test_leads.strike(keys),
+            Err(error) => {
+                findings.fault(tables.account.explain(&error).of("its row could not be deleted; no mail ever holds it"))
+            }
         }
         return;
     }
-    findings.fail(
-        "its row is not in the table",
-        "see that intake and validation have the same storage account and LEADS_TABLE",
-    );
+    if is_stored {
+        findings.fail(
+            "its row is not in the table",
+            "see that intake and validation have the same storage account and LEADS_TABLE",
+        );
+    } else {
+        test_leads.note(places[0].clone());
+    }
 }

@@ -9,7 +9,7 @@ use crate::mail::{Digest, DigestLead, Mailer as _, Occasion, RenderSettings, ren
 use crate::settings::ValidationSettings;
 use jiff::Timestamp;
 
-/// SES answers such questions about once a second.
+/// SES answers such questions about once a second, and the check has less than a minute.
 const MOST_RECIPIENTS: usize = 20;
 
 /// Where a recipient stands in the settings, which shows nobody, and the address.
@@ -40,18 +40,32 @@ pub(super) async fn check(
         }
     };
     check_account(&mut findings, &account);
+    configuration_set(&mut findings, &ses, settings).await;
     sender(&mut findings, &ses, from.address().as_str()).await;
     let recipients = recipients(settings);
+    let mut reached = 0;
     for recipient in recipients.iter().take(MOST_RECIPIENTS) {
-        check_recipient(&mut findings, &ses, &account, recipient).await;
+        reached += usize::from(check_recipient(&mut findings, &ses, &account, recipient).await);
     }
     if recipients.len() > MOST_RECIPIENTS {
-        findings.saw(format!("the first {MOST_RECIPIENTS} of {} recipients looked at", recipients.len()));
-    } else if !findings.has_failed() {
+        findings.warn(
+            format!("only the first {MOST_RECIPIENTS} of {} recipients were looked at", recipients.len()),
+            "send to a distribution list in place of many recipients, or see the SES console's suppression list for the others",
+        );
+    } else if reached == recipients.len() {
         findings.saw(format!("{}, none suppressed", count(recipients.len(), "recipient")));
     }
+    if settings.mail.routes.is_none() {
+        findings.warn("LEADS_ROUTES is wrong, so the recipients of routes were not looked at", "see `settings`");
+    }
     if send {
-        send_test(&mut findings, aws, settings, (from, to), now).await;
+        let mut destinations = vec![to.as_slice()];
+        for route in settings.mail.routes.iter().flatten() {
+            if !destinations.contains(&route.to.as_slice()) {
+                destinations.push(&route.to);
+            }
+        }
+        send_test(&mut findings, aws, settings, (from, &destinations), now).await;
     }
     (findings, None)
 }
@@ -77,7 +91,14 @@ fn check_account(findings: &mut Findings, account: &Account) {
             "SES has the account under review: too many bounces or complaints",
             "see the SES console, Reputation metrics, and remove addresses that bounce",
         ),
+        "" => findings.warn(
+            "SES does not say whether the account is in good standing",
+            "see the SES console, Reputation metrics",
+        ),
         _ => {}
+    }
+    if account.daily_quota.is_none() {
+        findings.warn("SES does not say how many mails are left today", "see the SES console, Account dashboard");
     }
     if let Some(quota) = account.daily_quota.filter(|quota| *quota >= 0.0) {
         let left = quota - account.sent_last_day;
@@ -90,6 +111,32 @@ fn check_account(findings: &mut Findings, account: &Account) {
         } else {
             findings.saw(seen);
         }
+    }
+}
+
+/// Whether SES has the configuration set that every mail names.
+async fn configuration_set(findings: &mut Findings, ses: &SesAccount, settings: &ValidationSettings) {
+    const CURE: &str = "deploy the template again: it creates the configuration set and names it in \
+                        LEADS_MAIL_CONFIGURATION_SET";
+    let name = match &settings.mail.configuration_set {
+        Some(Some(name)) => name,
+        Some(None) => return findings.saw("no configuration set"),
+        None => return findings.warn("LEADS_MAIL_CONFIGURATION_SET is wrong", "see `settings`"),
+    };
+    match ses.configuration_set(name).await {
+        Ok(Some(true)) => findings.saw("the configuration set exists"),
+        Ok(Some(false)) => findings.fail(
+            "the configuration set has sending switched off: SES refuses every mail",
+            "switch it on: aws sesv2 put-configuration-set-sending-options --sending-enabled --configuration-set-name <name>",
+        ),
+        Ok(None) => findings.fail(
+            "SES does not know the configuration set in LEADS_MAIL_CONFIGURATION_SET in this region: it refuses every mail",
+            CURE,
+        ),
+        Err(SesError(code)) => findings.warn(
+            format!("SES says nothing about the configuration set ({code})"),
+            "allow the function's role ses:GetConfigurationSet",
+        ),
     }
 }
 
@@ -156,8 +203,16 @@ fn recipients(settings: &ValidationSettings) -> Vec<Recipient<'_>> {
     recipients
 }
 
-async fn check_recipient(findings: &mut Findings, ses: &SesAccount, account: &Account, (who, address): &Recipient<'_>) {
-    match ses.is_suppressed(address).await {
+/// Whether a recipient is known to get mails.
+async fn check_recipient(
+    findings: &mut Findings,
+    ses: &SesAccount,
+    account: &Account,
+    (who, address): &Recipient<'_>,
+) -> bool {
+    let suppressed = ses.is_suppressed(address).await;
+    let is_free = suppressed == Ok(false);
+    match suppressed {
         Ok(true) => findings.fail(
             format!("{who} is on the suppression list: SES sends it nothing"),
             "see why its mails bounced, then take it off: aws sesv2 delete-suppressed-destination --email-address <address>",
@@ -169,10 +224,12 @@ async fn check_recipient(findings: &mut Findings, ses: &SesAccount, account: &Ac
         ),
     }
     if account.has_production_access {
-        return;
+        return is_free;
     }
-    match identity(ses, address).await {
-        Ok(Some(Identity { is_verified: true, .. })) => {}
+    let known = identity(ses, address).await;
+    let is_verified = matches!(known, Ok(Some(Identity { is_verified: true, .. })));
+    match known {
+        Ok(_) if is_verified => {}
         Ok(_) => findings.fail(
             format!("{who} is not verified: the sandbox refuses it"),
             "verify it (aws sesv2 create-email-identity --email-identity <address>), or leave the sandbox",
@@ -180,13 +237,14 @@ async fn check_recipient(findings: &mut Findings, ses: &SesAccount, account: &Ac
         Err(SesError(code)) => findings
             .warn(format!("SES says nothing about {who} ({code})"), "allow the function's role ses:GetEmailIdentity"),
     }
+    is_free && is_verified
 }
 
 async fn send_test(
     findings: &mut Findings,
     aws: &SdkConfig,
     settings: &ValidationSettings,
-    (from, to): (&Sender, &[MailAddress]),
+    (from, destinations): (&Sender, &[&[MailAddress]]),
     now: Timestamp,
 ) {
     let (Some(language), Some(time_zone)) = (settings.mail.language, settings.mail.time_zone.clone()) else {
@@ -203,14 +261,20 @@ async fn send_test(
     };
     let render_settings = RenderSettings { language, time_zone, contact_window_days: 1 };
     let mailer = SesMailer::new(aws, settings.mail.configuration_set.clone().flatten());
-    for message in render(&digest, &render_settings).messages(&from.header(), &texts(to)) {
-        if let Err(error) = mailer.send(&message).await {
-            findings.fail(
-                format!("the test digest was not sent: {error}"),
-                "see what is said of account, sender and recipients",
-            );
-            return;
+    let rendered = render(&digest, &render_settings);
+    let mut sent = 0;
+    for (at, to) in destinations.iter().enumerate() {
+        for message in rendered.messages(&from.header(), &texts(to)) {
+            if let Err(error) = mailer.send(&message).await {
+                let whom = if at == 0 { "LEADS_MAIL_TO" } else { "a route" };
+                findings.fail(
+                    format!("the test digest was not sent to {whom}: {error}"),
+                    "see what is said of account, sender and recipients",
+                );
+                return;
+            }
         }
+        sent += to.len();
     }
-    findings.saw(format!("a digest with a test lead sent to {}", count(to.len(), "recipient")));
+    findings.saw(format!("a digest with a test lead sent to {}", count(sent, "recipient")));
 }

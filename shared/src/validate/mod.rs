@@ -31,6 +31,10 @@ use futures::future::BoxFuture;
 use futures::join;
 use jiff::Timestamp;
 use std::time::Duration;
+use test_lead::TestLeads;
+
+/// How long before the end of its time validation answers, so that the report is always delivered.
+const MARGIN: Duration = Duration::from_secs(3);
 
 /// How long one check may take. A client's own limits are narrower; this one is for what they add up to.
 const CHECK_LIMIT: Duration = Duration::from_secs(40);
@@ -45,15 +49,18 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// Runs the checks that are asked for, at this time.
+    /// Runs the checks that are asked for, at this time. The report comes before `total` is over, whatever hangs: checks that
+    /// did not fit are skipped and say so.
     ///
     /// On the heap, and without its type: it nests deeper than the compiler follows in a function's `main`.
-    pub fn run<'a>(&'a self, request: &'a Request, now: Timestamp) -> BoxFuture<'a, Report> {
-        Box::pin(self.checks(request, now))
+    pub fn run<'a>(&'a self, request: &'a Request, now: Timestamp, total: Duration) -> BoxFuture<'a, Report> {
+        // Of a short time, at most a tenth is kept back.
+        let margin = MARGIN.min(total / 10);
+        Box::pin(self.checks(request, now, total.saturating_sub(margin)))
     }
 
-    async fn checks(&self, request: &Request, now: Timestamp) -> Report {
-        let runner = Runner::new(request.wanted(), CHECK_LIMIT);
+    async fn checks(&self, request: &Request, now: Timestamp, total: Duration) -> Report {
+        let runner = Runner::new(request.wanted(), CHECK_LIMIT, total);
         let settings = &self.settings;
         let storage = async {
             let found = connection_string::check(self.secret(settings.storage.connection_string.as_ref()), now);
@@ -70,7 +77,10 @@ impl Validation {
             };
             match &tables {
                 Some(tables) => {
-                    runner.run(CheckId::RoundTrip, table::round_trip(tables, request.leave, settings, now)).await
+                    let work = async |test_leads: &TestLeads| {
+                        table::round_trip(tables, test_leads, request.leave, settings, now).await
+                    };
+                    runner.run_with_test_leads(CheckId::RoundTrip, work).await
                 }
                 None => runner.skip(CheckId::RoundTrip, CheckId::Table),
             };
@@ -78,7 +88,7 @@ impl Validation {
         };
         let keys = async {
             let is_needed = [CheckId::Settings, CheckId::Intake].into_iter().any(|id| runner.wants(id));
-            let keys = if is_needed { self.secret(settings.intake_keys.as_ref()).await } else { None };
+            let keys = if is_needed { self.intake_keys(runner.left()).await } else { None };
             runner.run(CheckId::Settings, async { settings::check(settings, keys.as_ref()) }).await;
             keys
         };
@@ -102,7 +112,9 @@ impl Validation {
                 }
             }
         };
-        let intake = runner.run(CheckId::Intake, intake::check(settings, keys, tables.as_ref(), request.leave, now));
+        let intake = runner.run_with_test_leads(CheckId::Intake, async |test_leads: &TestLeads| {
+            intake::check(settings, keys, (tables.as_ref(), test_leads), request.leave, now).await
+        });
         join!(notifier, intake);
         if let Some(leads) = &request.reconcile {
             match &tables {
@@ -115,6 +127,17 @@ impl Validation {
             }
         }
         runner.report()
+    }
+
+    /// The intake keys, which are not waited for longer than this.
+    async fn intake_keys(&self, limit: Duration) -> Option<Result<Secret, SecretError>> {
+        let variables = self.settings.intake_keys.iter().filter_map(|source| match source {
+            SecretSource::Parameter { variable, .. } => Some(*variable),
+            SecretSource::Inline(_) => None,
+        });
+        let late = SecretError::Failed { variables: variables.collect(), code: "timed out".to_owned() };
+        let keys = self.secret(self.settings.intake_keys.as_ref());
+        tokio::time::timeout(limit, keys).await.unwrap_or(Some(Err(late)))
     }
 
     async fn secret(&self, source: Option<&SecretSource>) -> Option<Result<Secret, SecretError>> {

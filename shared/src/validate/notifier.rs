@@ -6,7 +6,7 @@ use super::table::Tables;
 use crate::lead::Day;
 use crate::notify::{ChannelStatus, HEARTBEAT, NotifyError, Outcome, RunRecord, Status, Waiting, status, waiting};
 use crate::quarantine;
-use crate::settings::ValidationSettings;
+use crate::settings::{PartialSchedule, ValidationSettings};
 use crate::table::{Query, Table as _, TableError};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -57,6 +57,11 @@ async fn inspect(
     settings: &ValidationSettings,
     now: Timestamp,
 ) -> Result<Memory, NotifyError> {
+    let PartialSchedule { interval, overlap, first_lookback, sweep, .. } = &settings.schedule;
+    if interval.is_none() || overlap.is_none() || first_lookback.is_none() || sweep.is_none() {
+        findings
+            .warn("the schedule in the settings is wrong, so the notifier is judged by the defaults", "see `settings`");
+    }
     let schedule = settings.schedule.clone().or_defaults();
     let status = status(&tables.state, now).await?;
     match &status {
@@ -155,6 +160,10 @@ fn runs(findings: &mut Findings, runs: &[RunRecord], interval: Duration, now: Ti
             let seen = format!("the last run, {} ago, did not end well: {error}; {good}", span(age));
             match last.outcome {
                 Outcome::Failed => findings.fail(seen, "do what the error says; the next run tries again by itself"),
+                _ if runs.iter().all(|run| !ended_well(&run)) && runs.len() > 2 => {
+                    findings
+                        .warn(seen, "see that the notifier is not paused, and that no run by hand is always at work");
+                }
                 _ => findings.saw(seen),
             }
         }
@@ -239,13 +248,20 @@ pub(super) fn silence(memory: &Memory, settings: &ValidationSettings, now: Times
     let test = status.and_then(|status| status.newest_test_lead).max(memory.waiting.newest_test_lead);
     let ago = |time: Timestamp| format!("{} ago", span(since(time, now)));
     match newest {
-        None => findings.saw("no lead yet"),
+        None => {
+            let seen = "nobody has looked for leads yet: the notifier has not run, and nothing waits for it";
+            return (Findings::skip(seen, "see `notifier`"), None);
+        }
         Some(newest) => {
             let age = since(newest, now);
             // Before the first lead the notifier counts from its first run.
             let seen = format!("the newest lead (or else the first run) was {}", ago(newest));
-            match settings.schedule.silence.flatten() {
-                Some(limit) if age >= limit => findings.warn(
+            match settings.schedule.silence {
+                None => findings.warn(
+                    format!("{seen}; LEADS_SILENCE_DAYS is wrong, so nobody knows whether that is long"),
+                    "see `settings`",
+                ),
+                Some(Some(limit)) if age >= limit => findings.warn(
                     seen,
                     "see in Partner Center that its lead destination is this table or the intake URL, and click Validate there; \
                      compare its own list of leads with `reconcile`",

@@ -4,7 +4,7 @@ use super::findings::Findings;
 use super::settings::span;
 use crate::aws::SdkConfig;
 use crate::aws::{Queue, QueueError};
-use crate::settings::ValidationSettings;
+use crate::settings::{ValidationSettings, variables};
 use url::Url;
 
 pub(super) async fn check(aws: &SdkConfig, settings: &ValidationSettings) -> (Findings, Option<()>) {
@@ -17,6 +17,14 @@ pub(super) async fn check(aws: &SdkConfig, settings: &ValidationSettings) -> (Fi
         None => None,
     };
     let dead = state(&settings.dead_letter_queue_url).await;
+    for (url, which, variable) in [
+        (&settings.queue_url, "intake's queue", variables::QUEUE_URL),
+        (&settings.dead_letter_queue_url, "the dead-letter queue", variables::DEAD_LETTER_QUEUE_URL),
+    ] {
+        if url.is_none() {
+            findings.warn(format!("{which} was not looked at, since {} names none", variable.name), "see `settings`");
+        }
+    }
     match state(&settings.queue_url).await {
         None => {}
         Some(Err(error)) => unreachable(&mut findings, "intake's queue", &error),

@@ -5,7 +5,7 @@ use super::connection_string::Connection;
 use super::findings::{Fault, Findings};
 use crate::settings::PartialStorage;
 use crate::table::azure::{AzureTables, Limits};
-use crate::table::{Credential, Query, Table as _, TableError};
+use crate::table::{Credential, MAX_ANSWER_BYTES, Query, Table as _, TableError};
 use jiff::{SignedDuration, Timestamp};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits {
     request: Duration::from_secs(7),
     retries: 1,
     total: Duration::from_secs(10),
+    page_bytes: MAX_ANSWER_BYTES,
 };
 
 /// An account that answers.

@@ -2,13 +2,13 @@
 
 use super::findings::Findings;
 use super::storage::{Account, describe};
-use super::test_lead::test_row;
+use super::test_lead::{TestLeads, test_row};
 use crate::lead::StoredLead;
 use crate::lead::days;
 use crate::notify::window_query;
 use crate::settings::ValidationSettings;
 use crate::table::azure::AzureTable;
-use crate::table::{Query, Table, TableError, pages};
+use crate::table::{Keys, Query, Table, TableError, pages};
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use std::pin::pin;
@@ -62,11 +62,11 @@ pub(super) async fn check(account: Account, create: bool, settings: &ValidationS
             }
             Err(error) => {
                 are_there = false;
-                findings.fault(account.explain(&error).of("{name}"));
+                findings.fault(account.explain(&error).of(name));
             }
         }
     }
-    clock(&mut findings, account.clock_offset(), settings.schedule.overlap);
+    clock(&mut findings, account.tables.clock_offset(), settings.schedule.overlap);
     let tables = Tables { account, leads, state };
     (findings, are_there.then_some(tables))
 }
@@ -76,7 +76,14 @@ async fn exists(table: &AzureTable) -> Result<(), TableError> {
     table.page(&query, None).await.map(drop)
 }
 
-fn clock(findings: &mut Findings, offset: SignedDuration, overlap: Option<Duration>) {
+fn clock(findings: &mut Findings, offset: Option<SignedDuration>, overlap: Option<Duration>) {
+    let Some(offset) = offset else {
+        findings.warn(
+            "the service does not tell its time, so the clocks were not compared",
+            "see what stands between the function and the account: Azure's answers have the header Date",
+        );
+        return;
+    };
     let overlap = overlap.and_then(|overlap| SignedDuration::try_from(overlap).ok()).unwrap_or(SignedDuration::MAX);
     let cure = "set the clock right where this runs; on AWS Lambda, report it to AWS Support";
     if offset.abs() >= WRONG_OFFSET.min(overlap) {
@@ -91,6 +98,7 @@ fn clock(findings: &mut Findings, offset: SignedDuration, overlap: Option<Durati
 
 pub(super) async fn round_trip(
     tables: &Tables,
+    test_leads: &TestLeads,
     leave: bool,
     settings: &ValidationSettings,
     now: Timestamp,
@@ -98,8 +106,14 @@ pub(super) async fn round_trip(
     let mut findings = Findings::default();
     let row = test_row(now);
     let explain = |error: &TableError, doing: &str| tables.account.explain(error).of(doing);
+    test_leads.note(row.keys.clone());
     if let Err(error) = tables.leads.insert(&row.to_entity()).await {
         findings.fault(explain(&error, "the test lead could not be written"));
+        // It may have been written although the answer was lost, or be written yet.
+        let may_be_written = error.is_transient() || error == TableError::Exists;
+        if !may_be_written || delete(tables, &row.keys).await == Ok(true) {
+            test_leads.strike(&row.keys);
+        }
         return (findings, None);
     }
     let read = tables.leads.get(&row.keys).await;
@@ -127,15 +141,25 @@ pub(super) async fn round_trip(
     }
     if leave {
         findings.saw(format!("left in {}", row.keys));
+        test_leads.strike(&row.keys);
     } else {
-        match tables.leads.delete(&row.keys).await {
-            Ok(()) | Err(TableError::NotFound) => findings.saw("deleted"),
-            Err(error) => {
-                findings.fault(explain(&error, "the test lead could not be deleted; no mail ever holds it"));
+        match delete(tables, &row.keys).await {
+            Ok(_) => {
+                findings.saw("deleted");
+                test_leads.strike(&row.keys);
             }
+            Err(error) => findings.fault(explain(&error, "the test lead could not be deleted; no mail ever holds it")),
         }
     }
     (findings, None)
+}
+
+/// Deletes a test lead, and says whether it was there.
+pub(super) async fn delete(tables: &Tables, keys: &Keys) -> Result<bool, TableError> {
+    match tables.leads.delete(keys).await {
+        Err(TableError::NotFound) => Ok(false),
+        done => done.map(|()| true),
+    }
 }
 
 /// Whether the notifier, had it run until now, would find a row that was written just now.
@@ -155,4 +179,25 @@ async fn is_found(
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::validate::{CheckId, Status};
+
+    #[test]
+    fn clocks_that_nobody_could_compare_do_not_agree() {
+        let minutes = |minutes| Some(SignedDuration::from_mins(minutes));
+        for (offset, expected) in [
+            (minutes(0), Status::Ok),
+            (minutes(-2), Status::Warning),
+            (minutes(12), Status::Failed),
+            (None, Status::Warning),
+        ] {
+            let mut findings = Findings::default();
+            clock(&mut findings, offset, None);
+            assert_eq!(findings.into_check(CheckId::Table, Duration::ZERO).status, expected, "{offset:?}");
+        }
+    }
 }

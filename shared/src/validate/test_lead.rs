@@ -3,6 +3,7 @@
 use crate::lead::{Customer, Day, Lead, Origin, StoredLead, VALIDATION_DESCRIPTION};
 use crate::table::Keys;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use std::sync::{Mutex, PoisonError};
 
 /// 0001-01-01 in seconds since 1970, where .NET begins to count.
 const DOTNET_EPOCH: i64 = -62_135_596_800;
@@ -48,6 +49,31 @@ pub(super) fn test_row(now: Timestamp) -> StoredLead {
         received: None,
         same_request: None,
         origin: Origin::Table,
+    }
+}
+
+/// The test leads that are in the table, or may be. A check notes each of them before it is written, so that it is named even
+/// where the check is cut off.
+#[derive(Debug, Default)]
+pub(super) struct TestLeads(Mutex<Vec<Keys>>);
+
+impl TestLeads {
+    /// A row is about to be written.
+    pub(super) fn note(&self, keys: Keys) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !noted.contains(&keys) {
+            noted.push(keys);
+        }
+    }
+
+    /// A row is not there, or is to stay.
+    pub(super) fn strike(&self, keys: &Keys) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|noted| noted != keys);
+    }
+
+    /// What was noted and not struck.
+    pub(super) fn remaining(self) -> Vec<Keys> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,14 +1,15 @@
 //! What the table port makes of Azure Table storage as it is documented: throttling, empty pages, limits of batches, all
 //! kinds of refusals. Azurite does none of it; a stub that follows the documentation does. Each case names its page.
 
-mod stub;
+mod replies;
 
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
 use marketplace_leads::table::{
-    ConnectionString, Damage, ETag, Entity, Keys, Operation, Query, Table as _, TableError,
+    ConnectionString, Damage, ETag, Entity, Keys, MAX_ANSWER_BYTES, Operation, Query, Table as _, TableError,
 };
+use replies::{ETAG, KEY, TIMESTAMP};
 use std::time::{Duration, Instant};
-use stub::{ETAG, KEY, Reply, Stub, TIMESTAMP};
+use support::scripted_http::{Reply, ScriptedServer};
 
 const DOCUMENTATION: &str = "https://learn.microsoft.com/rest/api/storageservices/";
 
@@ -18,15 +19,16 @@ const LIMITS: Limits = Limits {
     request: Duration::from_secs(2),
     retries: 4,
     total: Duration::from_secs(20),
+    page_bytes: MAX_ANSWER_BYTES,
 };
 
-fn table(stub: &Stub) -> AzureTable {
+fn table(stub: &ScriptedServer) -> AzureTable {
     let text = format!("AccountName=contoso;AccountKey={KEY};TableEndpoint={}/contoso", stub.address());
     AzureTables::new(&ConnectionString::parse(&text).unwrap(), LIMITS).unwrap().table("Leads")
 }
 
-async fn stub(answers: impl IntoIterator<Item = Reply>) -> (Stub, AzureTable) {
-    let stub = Stub::start(answers).await;
+async fn stub(answers: impl IntoIterator<Item = Reply>) -> (ScriptedServer, AzureTable) {
+    let stub = ScriptedServer::start(answers).await.unwrap();
     let table = table(&stub);
     (stub, table)
 }
@@ -47,10 +49,12 @@ fn shows_nothing(error: &TableError) {
 
 #[tokio::test]
 async fn a_busy_service_is_asked_again_until_it_has_time() {
-    for busy in
-        [Reply::error(503, "ServerBusy"), Reply::error(429, "TooManyRequests"), Reply::error(500, "InternalError")]
-    {
-        let (stub, table) = stub([busy.clone(), busy, Reply::inserted()]).await;
+    for busy in [
+        replies::error(503, "ServerBusy"),
+        replies::error(429, "TooManyRequests"),
+        replies::error(500, "InternalError"),
+    ] {
+        let (stub, table) = stub([busy.clone(), busy, replies::inserted()]).await;
         let since = Instant::now();
         assert_eq!(table.insert(&row()).await, Ok(()));
         assert_eq!(stub.requests().len(), 3);
@@ -62,8 +66,8 @@ async fn a_busy_service_is_asked_again_until_it_has_time() {
 #[tokio::test]
 async fn a_pause_that_the_service_asks_for_is_kept_but_not_for_ever() {
     for (asked, least, most) in [("1", 1, 4), ("3600", 5, 9)] {
-        let busy = Reply::error(503, "ServerBusy").with("retry-after", asked);
-        let (_stub, table) = stub([busy, Reply::inserted()]).await;
+        let busy = replies::error(503, "ServerBusy").with("retry-after", asked);
+        let (_stub, table) = stub([busy, replies::inserted()]).await;
         let since = Instant::now();
         assert_eq!(table.insert(&row()).await, Ok(()));
         let took = since.elapsed();
@@ -76,10 +80,10 @@ async fn retries_end_and_tell_throttling_from_failure() {
     let throttled = |code: &str| TableError::Throttled { code: code.to_owned() };
     let unavailable = |reason: &str| TableError::Unavailable { reason: reason.to_owned() };
     for (reply, expected) in [
-        (Reply::error(503, "ServerBusy"), throttled("ServerBusy")),
-        (Reply::error(429, "TooManyRequests"), throttled("TooManyRequests")),
-        (Reply::error(500, "OperationTimedOut"), unavailable("the service answered 500 OperationTimedOut")),
-        (Reply::error(500, "InternalError"), unavailable("the service answered 500 InternalError")),
+        (replies::error(503, "ServerBusy"), throttled("ServerBusy")),
+        (replies::error(429, "TooManyRequests"), throttled("TooManyRequests")),
+        (replies::error(500, "OperationTimedOut"), unavailable("the service answered 500 OperationTimedOut")),
+        (replies::error(500, "InternalError"), unavailable("the service answered 500 InternalError")),
         (Reply::text(502, "text/html", "<html>hidden</html>"), unavailable("the service answered 502")),
     ] {
         let (stub, table) = stub(vec![reply; 20]).await;
@@ -92,7 +96,7 @@ async fn retries_end_and_tell_throttling_from_failure() {
 #[tokio::test]
 async fn a_service_that_does_not_answer_is_given_up() {
     let limits = Limits { request: Duration::from_millis(100), retries: 2, ..LIMITS };
-    let stub = Stub::start(vec![Reply::silence(); 9]).await;
+    let stub = ScriptedServer::start(vec![Reply::silence(); 9]).await.unwrap();
     let text = format!("AccountName=contoso;AccountKey={KEY};TableEndpoint={}/contoso", stub.address());
     let table = AzureTables::new(&ConnectionString::parse(&text).unwrap(), limits).unwrap().table("Leads");
     let error = table.insert(&row()).await.unwrap_err();
@@ -106,12 +110,12 @@ async fn a_service_that_does_not_answer_is_given_up() {
 async fn a_call_ends_within_its_total_wherever_it_is() {
     let short = Duration::from_millis(300);
     let minute = Duration::from_secs(60);
-    let busy = || Reply::error(503, "ServerBusy").with("retry-after", "5");
+    let busy = || replies::error(503, "ServerBusy").with("retry-after", "5");
     for (request, reply, requests) in
         [(minute, Reply::silence(), 1), (short / 2, Reply::silence(), 2), (minute, busy(), 1)]
     {
         let limits = Limits { request, retries: 1_000, total: short, ..LIMITS };
-        let stub = Stub::start(vec![reply; 100]).await;
+        let stub = ScriptedServer::start(vec![reply; 100]).await.unwrap();
         let text = format!("AccountName=contoso;AccountKey={KEY};TableEndpoint={}/contoso", stub.address());
         let table = AzureTables::new(&ConnectionString::parse(&text).unwrap(), limits).unwrap().table("Leads");
         let operations = [Operation::Insert(row())];
@@ -144,7 +148,7 @@ async fn what_is_wrong_with_the_request_is_not_asked_again() {
         (413, "RequestBodyTooLarge"),
         (415, "JsonFormatNotSupported"),
     ] {
-        let (stub, table) = stub(vec![Reply::error(status, code); 9]).await;
+        let (stub, table) = stub(vec![replies::error(status, code); 9]).await;
         let error = table.insert(&row()).await.unwrap_err();
         assert_eq!(error, TableError::Rejected { status, code: code.to_owned() });
         assert!(!error.is_transient() && stub.requests().len() == 1, "{code}");
@@ -158,14 +162,14 @@ async fn what_is_wrong_with_the_request_is_not_asked_again() {
 #[tokio::test]
 async fn pages_are_read_until_no_token_comes_however_empty_they_are() {
     let (stub, table) = stub([
-        Reply::page(0).with("x-ms-continuation-NextPartitionKey", "1!4!cA--"),
-        Reply::page(2)
+        replies::page(0).with("x-ms-continuation-NextPartitionKey", "1!4!cA--"),
+        replies::page(2)
             .with("x-ms-continuation-NextPartitionKey", "1!8!cGE-")
             .with("x-ms-continuation-NextRowKey", "1!8!cjI-"),
-        Reply::page(0)
+        replies::page(0)
             .with("x-ms-continuation-NextPartitionKey", "1!8!cGI-")
             .with("x-ms-continuation-NextRowKey", "1!8!cjM-"),
-        Reply::page(1),
+        replies::page(1),
     ])
     .await;
     let rows = table.all(&Query::partition("it's")).await.unwrap();
@@ -194,8 +198,8 @@ async fn a_page_that_is_too_large_is_asked_for_again_from_the_same_place_with_a_
     let token = |reply: Reply| {
         reply.with("x-ms-continuation-NextPartitionKey", "1!4!cA--").with("x-ms-continuation-NextRowKey", "1!4!cg--")
     };
-    let (large, small) = (Reply::large_page, || token(Reply::page(1)));
-    let replies = [small(), large(), token(large()), small(), large(), small(), Reply::page(1), small(), large()];
+    let (large, small) = (replies::large_page, || token(replies::page(1)));
+    let replies = [small(), large(), token(large()), small(), large(), small(), replies::page(1), small(), large()];
     let (stub, table) = stub(replies).await;
     let query = Query { page_size: Some(100), ..Query::partition("p") };
     let mut next = None;
@@ -240,7 +244,7 @@ async fn a_row_that_cannot_be_read_costs_no_other_row_of_its_page() {
         ("\"Timestamp\":\"2026-02-30T00:00:00Z\",\"Text\":\"x\"".to_owned(), Damage::Unreadable, "x"),
         ("\"Text\":\"no time\"".to_owned(), Damage::Unreadable, "no time"),
     ] {
-        let (stub, table) = stub([Reply::page_of(&[&good, &bad, &good]), Reply::entity_of(&bad)]).await;
+        let (stub, table) = stub([replies::page_of(&[&good, &bad, &good]), replies::entity_of(&bad)]).await;
         let rows = table.all(&Query::partition("p")).await.unwrap();
         let shown: Vec<_> = rows.iter().map(|row| (row.row_key.as_str(), row.damage, row.string("Text"))).collect();
         let expected = [("0", None, Some("good")), ("1", Some(damage), Some(text)), ("2", None, Some("good"))];
@@ -257,7 +261,7 @@ async fn only_a_row_without_readable_keys_is_left_out_of_its_page() {
     for keys in ["\"RowKey\":7", "\"RowKey\":null", "\"PartitionKey\":[]"] {
         // The later of two columns of one name counts.
         let bad = format!("{TIMESTAMP},{keys}");
-        let (_stub, table) = stub([Reply::page_of(&[&good, &bad, &good]), Reply::entity_of(&bad)]).await;
+        let (_stub, table) = stub([replies::page_of(&[&good, &bad, &good]), replies::entity_of(&bad)]).await;
         let rows = table.all(&Query::partition("p")).await.unwrap();
         assert_eq!(rows.iter().map(|row| row.row_key.as_str()).collect::<Vec<_>>(), ["0", "2"]);
         let error = table.get(&Keys::new("p", "0")).await.unwrap_err();
@@ -268,7 +272,7 @@ async fn only_a_row_without_readable_keys_is_left_out_of_its_page() {
 /// Recorded answers of the service have `odata.etag` in each row of a page under minimal metadata, which we ask for.
 #[tokio::test]
 async fn rows_of_a_page_have_their_versions() {
-    let (stub, table) = stub([Reply::page_of(&[TIMESTAMP])]).await;
+    let (stub, table) = stub([replies::page_of(&[TIMESTAMP])]).await;
     let rows = table.all(&Query::partition("p")).await.unwrap();
     assert_eq!(rows[0].etag, Some(ETag(ETAG.to_owned())));
     assert_eq!(stub.requests()[0].header("accept"), Some("application/json;odata=minimalmetadata"));
@@ -276,7 +280,7 @@ async fn rows_of_a_page_have_their_versions() {
 
 #[tokio::test]
 async fn columns_are_selected_once_and_partitions_are_sought_behind_a_key() {
-    let (stub, table) = stub([Reply::page(0), Reply::page(0)]).await;
+    let (stub, table) = stub([replies::page(0), replies::page(0)]).await;
     let keys = Query { select: vec!["RowKey"], page_size: Some(1), ..Query::default() };
     table.page(&keys, None).await.unwrap();
     table.page(&Query { partition_key_after: Some("it's".to_owned()), ..keys }, None).await.unwrap();
@@ -287,10 +291,10 @@ async fn columns_are_selected_once_and_partitions_are_sought_behind_a_key() {
 
 #[tokio::test]
 async fn a_page_that_fails_is_no_end_of_the_rows() {
-    let first = || Reply::page(2).with("x-ms-continuation-NextPartitionKey", "1!4!cA--");
-    let (_stub, table) = stub([first(), Reply::error(400, "InvalidInput")]).await;
+    let first = || replies::page(2).with("x-ms-continuation-NextPartitionKey", "1!4!cA--");
+    let (_stub, table) = stub([first(), replies::error(400, "InvalidInput")]).await;
     assert!(table.all(&Query::default()).await.is_err());
-    let (_stub, table) = stub([first(), Reply::cut_page()]).await;
+    let (_stub, table) = stub([first(), replies::cut_page()]).await;
     assert!(matches!(table.all(&Query::default()).await, Err(TableError::Unavailable { .. })));
 }
 
@@ -298,7 +302,7 @@ async fn a_page_that_fails_is_no_end_of_the_rows() {
 
 #[tokio::test]
 async fn a_version_goes_back_as_it_came_and_a_delete_takes_any() {
-    let (stub, table) = stub([Reply::entity(), Reply::batch(&[(204, "")]), Reply::deleted()]).await;
+    let (stub, table) = stub([replies::entity(), replies::batch(&[(204, "")]), replies::deleted()]).await;
     let read = table.get(&Keys::new("p", "r")).await.unwrap();
     let etags = table.submit("p", &[Operation::Replace(row(), read.etag.clone().unwrap())]).await.unwrap();
     assert_eq!(etags, [read.etag]);
@@ -328,7 +332,7 @@ async fn conflict_condition_and_absence_are_told_apart_alone_and_in_batches() {
         (403, "AuthorizationPermissionMismatch", refused(403, "AuthorizationPermissionMismatch")),
         (401, "NoAuthenticationInformation", refused(401, "NoAuthenticationInformation")),
     ] {
-        let (stub, table) = stub([Reply::error(status, code), Reply::batch(&[(204, ""), (status, code)])]).await;
+        let (stub, table) = stub([replies::error(status, code), replies::batch(&[(204, ""), (status, code)])]).await;
         let alone = table.insert(&row()).await.unwrap_err();
         let batch = [Operation::Insert(row()), Operation::Insert(Entity::new("p", "s"))];
         let in_batch = table.submit("p", &batch).await.unwrap_err();
@@ -346,8 +350,8 @@ async fn a_conflict_or_absence_without_the_services_word_for_it_proves_nothing()
         Reply::text(409, "text/html", "<h1>Conflict</h1>"),
         Reply::text(404, "text/html", "<h1>Not Found</h1>"),
         Reply::text(404, "application/json", "{\"message\":\"no Route matched with those values\"}"),
-        Reply::error(409, "TableBeingDeleted"),
-        Reply::error(409, "AccountBeingCreated"),
+        replies::error(409, "TableBeingDeleted"),
+        replies::error(409, "AccountBeingCreated"),
     ] {
         let (_stub, table) = stub([reply.clone(), reply.clone()]).await;
         for result in [table.insert(&row()).await, table.get(&Keys::new("p", "r")).await.map(drop)] {
@@ -362,7 +366,7 @@ async fn the_code_is_found_in_header_json_and_xml() {
                        dataservices/metadata\"><m:code>TableNotFound</m:code><m:message>hidden</m:message></m:error>";
     const COMMON: &str = "<?xml version=\"1.0\"?><Error><Code>TableNotFound</Code><Message>hidden</Message></Error>";
     for reply in [
-        Reply::text(404, "application/json", &stub::problem("TableNotFound")),
+        Reply::text(404, "application/json", &replies::problem("TableNotFound")),
         Reply::text(404, "application/xml", XML),
         Reply::text(404, "application/xml", COMMON),
         Reply::text(404, "application/json", "").with("x-ms-error-code", "TableNotFound"),
@@ -379,7 +383,7 @@ async fn the_code_is_found_in_header_json_and_xml() {
 #[tokio::test]
 async fn a_code_that_is_no_code_is_not_passed_on() {
     for code in [KEY, "hidden code of a hidden server", "<hidden>", ""] {
-        let (_stub, table) = stub([Reply::error(400, code), Reply::error(403, code)]).await;
+        let (_stub, table) = stub([replies::error(400, code), replies::error(403, code)]).await;
         let rejected = table.insert(&row()).await.unwrap_err();
         assert_eq!(rejected, TableError::Rejected { status: 400, code: String::new() });
         shows_nothing(&rejected);
@@ -422,7 +426,7 @@ async fn a_batch_is_no_larger_than_its_operations_say() {
         ]
     });
     for operations in operations {
-        let (stub, table) = stub([Reply::deleted()]).await;
+        let (stub, table) = stub([replies::deleted()]).await;
         assert!(table.submit("p'p", &operations).await.is_err(), "the stub knows no answer to a batch");
         let sent = stub.requests()[0].body.len();
         let said = operations.iter().map(Operation::bytes).sum::<usize>();
@@ -432,7 +436,7 @@ async fn a_batch_is_no_larger_than_its_operations_say() {
 
 #[tokio::test]
 async fn a_batch_whose_part_is_throttled_is_sent_again() {
-    let (stub, table) = stub([Reply::batch(&[(503, "ServerBusy")]), Reply::batch(&[(204, "")])]).await;
+    let (stub, table) = stub([replies::batch(&[(503, "ServerBusy")]), replies::batch(&[(204, "")])]).await;
     assert!(table.submit("p", &[Operation::InsertOrReplace(row())]).await.is_ok());
     assert_eq!(stub.requests().len(), 2);
 }
@@ -441,7 +445,7 @@ async fn a_batch_whose_part_is_throttled_is_sent_again() {
 async fn a_batch_with_fewer_answers_than_operations_may_not_have_been_done() {
     let operations = [Operation::InsertOrReplace(row()), Operation::InsertOrReplace(Entity::new("p", "s"))];
     for reply in
-        [Reply::batch(&[(204, "")]), Reply::text(202, "text/html", "<html>"), Reply::text(200, "text/html", "")]
+        [replies::batch(&[(204, "")]), Reply::text(202, "text/html", "<html>"), Reply::text(200, "text/html", "")]
     {
         let (_stub, table) = stub([reply]).await;
         let result = table.submit("p", &operations).await;
@@ -453,11 +457,11 @@ async fn a_batch_with_fewer_answers_than_operations_may_not_have_been_done() {
 
 #[tokio::test]
 async fn only_an_answer_of_the_table_service_counts_as_done() {
-    let (_stub, table) = stub([Reply::inserted().without("server"), Reply::entity().without("server")]).await;
+    let (_stub, table) = stub([replies::inserted().without("server"), replies::entity().without("server")]).await;
     assert_eq!(table.insert(&row()).await, Ok(()), "a filter on the way takes `Server` out");
     assert!(table.get(&Keys::new("p", "r")).await.is_ok());
     for missing in ["x-ms-request-id", "x-ms-version", "etag"] {
-        let (_stub, table) = stub([Reply::inserted().without(missing), Reply::entity().without(missing)]).await;
+        let (_stub, table) = stub([replies::inserted().without(missing), replies::entity().without(missing)]).await;
         for result in [table.insert(&row()).await, table.get(&Keys::new("p", "r")).await.map(drop)] {
             assert!(matches!(result, Err(TableError::Unavailable { .. })), "{missing}: {result:?}");
         }
@@ -475,7 +479,7 @@ async fn only_an_answer_of_the_table_service_counts_as_done() {
 
 #[tokio::test]
 async fn every_request_says_its_time_its_version_and_who_asks() {
-    let (stub, table) = stub([Reply::inserted(), Reply::entity(), Reply::page(1), Reply::deleted()]).await;
+    let (stub, table) = stub([replies::inserted(), replies::entity(), replies::page(1), replies::deleted()]).await;
     table.insert(&row()).await.unwrap();
     table.get(&Keys::new("p", "r")).await.unwrap();
     table.all(&Query::default()).await.unwrap();
@@ -493,7 +497,7 @@ async fn every_request_says_its_time_its_version_and_who_asks() {
 
 #[tokio::test]
 async fn one_connection_serves_a_thousand_inserts() {
-    let (stub, table) = stub(vec![Reply::inserted(); 1_000]).await;
+    let (stub, table) = stub(vec![replies::inserted(); 1_000]).await;
     for _ in 0..1_000 {
         table.insert(&row()).await.unwrap();
     }

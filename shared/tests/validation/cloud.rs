@@ -1,11 +1,10 @@
 //! Both clouds as stubs, in which everything is well until something is broken.
 
-use crate::table_service::{self, problem, respond};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{Method, Response};
+use axum::http::Response;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::aws::Queue;
 use marketplace_leads::intake::Intake;
@@ -15,35 +14,43 @@ use marketplace_leads::mail::memory::MemoryMailer;
 use marketplace_leads::notify::Notifier;
 use marketplace_leads::secret::Secret;
 use marketplace_leads::settings::{NotifierSettings, ValidationSettings};
-use marketplace_leads::table::Entity;
-use marketplace_leads::table::memory::MemoryTable;
-use marketplace_leads::validate::{Report, Request as Asked, Validation};
+use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
+use marketplace_leads::table::{ConnectionString, Entity, Query, Table as _};
+use marketplace_leads::validate::{Report, Request as Event, Validation};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use support::development_account::KEY as EMULATOR_KEY;
+use support::strict_table::{Access, Asked, Clock, DateHeader, Fault, Refusal, Settings, StrictTable};
 
 pub(crate) const KEY: &str = "0123456789-abcdef~intake";
-pub(crate) const EMULATOR_KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+/// The tables.
+pub(crate) const LEADS: &str = "MarketplaceLeads";
+pub(crate) const STATE: &str = "MarketplaceLeadsState";
+/// A table of the same account that is neither.
+pub(crate) const ELSEWHERE: &str = "Elsewhere";
 pub(crate) const SENDER: &str = "leads@contoso.example";
 pub(crate) const RECIPIENT: &str = "sales@contoso.example";
-
-/// An answer of Azure in place of the right one: status and code.
-type TableFault = fn(&Method) -> Option<(u16, &'static str)>;
 
 /// What the stubs say. Set before a run.
 #[derive(Clone)]
 pub(crate) struct Say {
-    pub(crate) table: TableFault,
-    /// How far the table service's clock is ahead.
-    pub(crate) clock: SignedDuration,
     /// Messages on the queue and on the dead-letter queue.
     pub(crate) waiting: [u64; 2],
     pub(crate) queue_is_gone: bool,
+    /// Whether SQS answers without numbers.
+    pub(crate) queue_says_nothing: bool,
     pub(crate) account: Value,
     /// What SES knows: identity, verified, signed.
     pub(crate) identities: Vec<(&'static str, bool, bool)>,
     pub(crate) suppressed: Vec<&'static str>,
+    /// Whether SES refuses every question but that about the account.
+    pub(crate) ses_is_silent: bool,
+    /// SES's configuration sets, and whether they send.
+    pub(crate) configuration_sets: Vec<(&'static str, bool)>,
+    /// How long AWS takes for an answer.
+    pub(crate) aws_delay: Duration,
     /// SSM's parameters; none: its answer is AccessDenied.
     pub(crate) parameters: Option<HashMap<&'static str, String>>,
     /// The keys that intake takes.
@@ -55,14 +62,18 @@ pub(crate) struct Say {
 #[derive(Clone)]
 pub(crate) struct Cloud {
     pub(crate) now: Timestamp,
-    pub(crate) leads: MemoryTable,
-    pub(crate) state: MemoryTable,
+    /// The storage account of all functions.
+    pub(crate) service: Arc<StrictTable>,
+    pub(crate) tables: AzureTables,
+    pub(crate) leads: AzureTable,
+    pub(crate) state: AzureTable,
     /// The table that intake writes to.
-    pub(crate) intake_table: Arc<Mutex<MemoryTable>>,
+    pub(crate) intake_table: Arc<Mutex<AzureTable>>,
     pub(crate) mailer: MemoryMailer,
     pub(crate) say: Arc<Mutex<Say>>,
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) table_address: String,
+    mails: Arc<Mutex<Vec<Value>>>,
     aws: SdkConfig,
     clock: Arc<Mutex<Timestamp>>,
 }
@@ -72,43 +83,64 @@ impl Cloud {
     pub(crate) async fn well() -> Self {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
         let say = Say {
-            table: |_| None,
-            clock: SignedDuration::ZERO,
             waiting: [0, 0],
             queue_is_gone: false,
+            queue_says_nothing: false,
             account: json!({"ProductionAccessEnabled": true, "SendingEnabled": true, "EnforcementStatus": "HEALTHY",
                 "SendQuota": {"Max24HourSend": 50000.0, "MaxSendRate": 14.0, "SentLast24Hours": 12.0}}),
             identities: vec![("contoso.example", true, true)],
             suppressed: Vec::new(),
+            ses_is_silent: false,
+            configuration_sets: vec![("leads", true)],
+            aws_delay: Duration::ZERO,
             parameters: Some(HashMap::new()),
             intake_keys: KEY.to_owned(),
             intake_status: None,
         };
         let say = Arc::new(Mutex::new(say));
-        let (leads, state) = (MemoryTable::new(), MemoryTable::new());
+        let access = Settings { access: Access::Any, clock: Clock::Stopped(now), ..Settings::default() };
+        let service = Arc::new(StrictTable::start(access).unwrap());
+        // The header `Date` is compared with the clock of this machine, the rows' times with that of the tests.
+        service.set_date_header(DateHeader::Of(Clock::default()));
+        service.create(LEADS).unwrap();
+        service.create(ELSEWHERE).unwrap();
+        // Nobody tries again here: each fault is to be seen at once.
+        let connection = ConnectionString::parse(&service.connection_string()).unwrap();
+        let tables = AzureTables::new(&connection, Limits { retries: 0, ..Limits::default() }).unwrap();
+        let (leads, state) = (tables.table(LEADS), tables.table(STATE));
         let clock = Arc::new(Mutex::new(now));
         let intake_table = Arc::new(Mutex::new(leads.clone()));
-        let table_address = start_table(&say, &leads, &state).await;
-        let aws = start_aws(&say).await;
+        let table_address = format!("http://127.0.0.1:{}", service.port());
+        let mails = Arc::default();
+        let aws = start_aws(&say, &mails).await;
         let intake_address = start_intake(&say, &intake_table, &state, &aws, &clock).await;
         let settings = [
-            (
-                "LEADS_STORAGE_CONNECTION_STRING",
-                format!(
-                    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={EMULATOR_KEY};\
-                     TableEndpoint={table_address}/devstoreaccount1;"
-                ),
-            ),
+            ("LEADS_STORAGE_CONNECTION_STRING", service.connection_string()),
             ("LEADS_INTAKE_KEYS", KEY.to_owned()),
             ("LEADS_INTAKE_URL", format!("{intake_address}/leads")),
             ("LEADS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/leads".to_owned()),
             ("LEADS_DEAD_LETTER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/dead-leads".to_owned()),
             ("LEADS_MAIL_FROM", format!("Marketplace leads <{SENDER}>")),
             ("LEADS_MAIL_TO", RECIPIENT.to_owned()),
+            ("LEADS_MAIL_CONFIGURATION_SET", "leads".to_owned()),
         ];
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let mailer = MemoryMailer::new();
-        let mut cloud = Self { now, leads, state, intake_table, mailer, say, settings, table_address, aws, clock };
+        let mut cloud = Self {
+            now,
+            service,
+            tables,
+            leads,
+            state,
+            intake_table,
+            mailer,
+            say,
+            settings,
+            table_address,
+            mails,
+            aws,
+            clock,
+        };
         cloud.advance(SignedDuration::from_mins(-80));
         cloud.run_notifier().await;
         cloud.advance(SignedDuration::from_mins(50));
@@ -121,8 +153,7 @@ impl Cloud {
 
     pub(crate) fn advance(&mut self, by: SignedDuration) {
         self.now += by;
-        self.leads.set_now(self.now);
-        self.state.set_now(self.now);
+        self.service.set_clock(Clock::Stopped(self.now));
         *self.clock.lock().unwrap() = self.now;
     }
 
@@ -130,7 +161,7 @@ impl Cloud {
     pub(crate) fn arrive(&self, name: &str) {
         let day = self.now.strftime("%-m:2F%-d:2F%Y").to_string();
         let customer = json!({"FirstName": name, "LastName": "Lovelace", "Email": format!("{name}@fabrikam.example")});
-        self.leads.put(
+        self.put(
             Entity::new(day, format!("row-{name}"))
                 .with("ActionCode", "INS")
                 .with("CreatedTime", self.now.to_string())
@@ -140,7 +171,23 @@ impl Cloud {
         );
     }
 
-    pub(crate) fn notifier(&self) -> Notifier<MemoryTable, MemoryMailer> {
+    /// Puts a row into the table of leads.
+    pub(crate) fn put(&self, row: Entity) {
+        self.service.fill(LEADS, [row], self.now);
+    }
+
+    /// Has the table service refuse every request.
+    pub(crate) fn refuse(&self, status: u16, code: &'static str) {
+        self.refuse_where(status, code, |_| true);
+    }
+
+    /// Has the table service refuse some requests.
+    pub(crate) fn refuse_where(&self, status: u16, code: &'static str, is_refused: fn(&Asked) -> bool) {
+        let refusal = Refusal::new(status, code, "");
+        self.service.set_faults(Some(Box::new(move |asked| is_refused(asked).then(|| Fault::Before(refusal.clone())))));
+    }
+
+    pub(crate) fn notifier(&self) -> Notifier<AzureTable, MemoryMailer> {
         let (now, settings) = (self.now, self.settings.clone());
         let foreign = ["LEADS_INTAKE_KEYS", "LEADS_INTAKE_URL", "LEADS_QUEUE_URL", "LEADS_DEAD_LETTER_QUEUE_URL"];
         let settings = settings.into_iter().filter(|(name, _)| !foreign.contains(&name.as_str()));
@@ -189,16 +236,26 @@ impl Cloud {
     }
 
     pub(crate) async fn validate(&self, event: Value) -> Report {
+        self.validate_within(event, Duration::from_secs(120)).await
+    }
+
+    /// Validates with so much time for all checks.
+    pub(crate) async fn validate_within(&self, event: Value, time: Duration) -> Report {
         let settings = ValidationSettings::from_pairs(self.settings.clone());
         let validation = Validation { settings, aws: self.aws.clone() };
-        validation.run(&Asked::parse(&event).unwrap(), self.now).await
+        validation.run(&Event::parse(&event).unwrap(), self.now, time).await
+    }
+
+    /// What SES was asked to send.
+    pub(crate) fn mails(&self) -> Vec<Value> {
+        self.mails.lock().unwrap().clone()
     }
 
     /// The rows of test leads that are in the table.
-    pub(crate) fn test_rows(&self) -> usize {
-        let rows = self.leads.rows();
-        let is_test = |row: &Entity| row.string("Description") == Some("Test lead of lead-validation");
-        rows.iter().filter(|row| is_test(row)).count()
+    pub(crate) async fn test_rows(&self) -> Vec<Entity> {
+        let mut rows = self.leads.all(&Query::default()).await.unwrap();
+        rows.retain(|row| row.string("Description") == Some("Test lead of lead-validation"));
+        rows
     }
 }
 
@@ -213,31 +270,14 @@ where
     address
 }
 
-async fn start_table(say: &Arc<Mutex<Say>>, leads: &MemoryTable, state: &MemoryTable) -> String {
-    let say = say.clone();
-    let tables = [("MarketplaceLeads", leads), ("MarketplaceLeadsState", state)];
-    let tables: HashMap<_, _> = tables.map(|(name, table)| (name.to_owned(), table.clone())).into();
-    serve(move |request| {
-        let (say, tables) = (say.lock().unwrap().clone(), tables.clone());
-        async move {
-            let date = Timestamp::now() + say.clock;
-            match (say.table)(request.method()) {
-                Some((status, code)) => {
-                    let (status, json) = problem(status, code);
-                    respond(status, &json, date)
-                }
-                None => table_service::answer(&tables, request, date).await,
-            }
-        }
-    })
-    .await
-}
-
-async fn start_aws(say: &Arc<Mutex<Say>>) -> SdkConfig {
-    let say = say.clone();
+async fn start_aws(say: &Arc<Mutex<Say>>, mails: &Arc<Mutex<Vec<Value>>>) -> SdkConfig {
+    let (say, mails) = (say.clone(), mails.clone());
     let address = serve(move |request| {
-        let say = say.lock().unwrap().clone();
-        async move { aws_answer(&say, request).await }
+        let (say, mails) = (say.lock().unwrap().clone(), mails.clone());
+        async move {
+            tokio::time::sleep(say.aws_delay).await;
+            aws_answer(&say, &mails, request).await
+        }
     })
     .await;
     let credentials = aws_sdk_sqs::config::Credentials::new("id", "secret", None, None, "test");
@@ -256,7 +296,7 @@ fn json_answer(status: u16, code: &str, json: &Value) -> Response<Body> {
     response.body(Body::from(json.to_string())).unwrap()
 }
 
-async fn aws_answer(say: &Say, request: Request) -> Response<Body> {
+async fn aws_answer(say: &Say, mails: &Mutex<Vec<Value>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body: Value = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap_or_default();
     let target = parts.headers.get("x-amz-target").map(|target| target.to_str().unwrap()).unwrap_or_default();
@@ -275,6 +315,9 @@ async fn aws_answer(say: &Say, request: Request) -> Response<Body> {
             if say.queue_is_gone {
                 return error(400, "com.amazonaws.sqs#QueueDoesNotExist");
             }
+            if say.queue_says_nothing {
+                return json_answer(200, "", &json!({ "Attributes": {} }));
+            }
             let is_dead = body["QueueUrl"].as_str().unwrap().ends_with("/dead-leads");
             let arn = "arn:aws:sqs:eu-west-1:111122223333";
             let mut attributes = json!({
@@ -291,8 +334,17 @@ async fn aws_answer(say: &Say, request: Request) -> Response<Body> {
         }
         ("AmazonSQS.SendMessage", _) => json_answer(200, "", &json!({"MessageId": "m1", "MD5OfMessageBody": ""})),
         (_, "/v2/email/account") => json_answer(200, "", &say.account),
-        (_, "/v2/email/outbound-emails") => json_answer(200, "", &json!({"MessageId": "0102"})),
+        (_, "/v2/email/outbound-emails") => {
+            mails.lock().unwrap().push(body);
+            json_answer(200, "", &json!({"MessageId": "0102"}))
+        }
+        _ if say.ses_is_silent => error(403, "AccessDeniedException"),
         (_, path) => {
+            let set = path.strip_prefix("/v2/email/configuration-sets/");
+            if let Some((name, is_sending)) = say.configuration_sets.iter().find(|(name, _)| Some(*name) == set) {
+                let options = json!({ "SendingEnabled": is_sending });
+                return json_answer(200, "", &json!({ "ConfigurationSetName": name, "SendingOptions": options }));
+            }
             let suppressed = path.strip_prefix("/v2/email/suppression/addresses/");
             let identity = path.strip_prefix("/v2/email/identities/");
             let known = identity.and_then(|name| say.identities.iter().find(|(known, ..)| *known == name));
@@ -314,8 +366,8 @@ async fn aws_answer(say: &Say, request: Request) -> Response<Body> {
 
 async fn start_intake(
     say: &Arc<Mutex<Say>>,
-    table: &Arc<Mutex<MemoryTable>>,
-    state: &MemoryTable,
+    table: &Arc<Mutex<AzureTable>>,
+    state: &AzureTable,
     aws: &SdkConfig,
     clock: &Arc<Mutex<Timestamp>>,
 ) -> String {

@@ -1,18 +1,18 @@
 //! One fault at a time: each is found by the right check, with a cure. `docs/validation.md` holds the table of them.
 
-use crate::cloud::{Cloud, EMULATOR_KEY, KEY, RECIPIENT, SENDER};
-use axum::http::Method;
+use crate::cloud::{Cloud, ELSEWHERE, KEY, LEADS, RECIPIENT, SENDER, STATE};
 use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use marketplace_leads::lead::UnreadableKind;
 use marketplace_leads::mail::MailError;
 use marketplace_leads::mail::memory::SendFault;
-use marketplace_leads::table::memory::{FaultKind, MemoryTable};
-use marketplace_leads::table::{Entity, TableError};
+use marketplace_leads::table::{Entity, Query, Table as _};
 use marketplace_leads::validate::{CHECKS, Check, Report, Status};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use support::development_account::KEY as EMULATOR_KEY;
+use support::strict_table::{Clock, DateHeader, Fault as TableFault, Operation};
 
 /// Something that is broken, and the check that says so.
 struct Fault {
@@ -53,11 +53,6 @@ macro_rules! broken {
 }
 
 const SIGNATURE: &str = "ss=t&srt=o&spr=https";
-
-/// A request that changes something.
-fn is_write(method: &Method) -> bool {
-    *method != Method::GET
-}
 
 fn faults() -> Vec<Fault> {
     vec![
@@ -105,12 +100,14 @@ fn faults() -> Vec<Fault> {
         }),
         broken!("an expired signature", "connection-string", Failed, |cloud| {
             cloud.sign(&format!("{SIGNATURE}&sp=raud&se=2026-11-01"));
-            cloud.say(|say| say.table = |_| Some((403, "AuthenticationFailed")));
+            cloud.refuse(403, "AuthenticationFailed");
         })
-        .failing_also(&["storage"]),
+        .failing_also(&["storage", "intake"]),
         broken!("a read-only signature", "round-trip", Failed, |cloud| {
             cloud.sign(&format!("{SIGNATURE}&sp=r&se=2027-06-01"));
-            cloud.say(|say| say.table = |method| is_write(method).then_some((403, "AuthorizationPermissionMismatch")));
+            cloud.refuse_where(403, "AuthorizationPermissionMismatch", |asked| {
+                !matches!(asked.operation, Operation::Get | Operation::Query)
+            });
         })
         .failing_also(&["connection-string", "intake"]),
         broken!("an account that does not exist", "storage", Failed, |cloud| {
@@ -132,48 +129,42 @@ fn faults() -> Vec<Fault> {
             cloud.table_address = cloud.table_address.replace("http:", "https:");
             cloud.sign(&format!("{SIGNATURE}&sp=raud&se=2027-06-01"));
         }),
-        broken!("a wrong account key", "storage", Failed, |cloud| {
-            cloud.say(|say| say.table = |_| Some((403, "AuthenticationFailed")))
-        }),
+        broken!("a wrong account key", "storage", Failed, |cloud| { cloud.refuse(403, "AuthenticationFailed") })
+            .failing_also(&["intake"]),
         broken!("account keys not let in", "storage", Failed, |cloud| {
-            cloud.say(|say| say.table = |_| Some((403, "KeyBasedAuthenticationNotPermitted")))
-        }),
+            cloud.refuse(403, "KeyBasedAuthenticationNotPermitted")
+        })
+        .failing_also(&["intake"]),
         broken!("a firewall before the account", "storage", Failed, |cloud| {
             cloud.use_account();
-            cloud.say(|say| say.table = |_| Some((403, "AuthorizationFailure")));
+            cloud.refuse(403, "AuthorizationFailure");
         })
         .asking(json!({"checks": ["storage"]})),
-        broken!("a disabled account", "storage", Failed, |cloud| {
-            cloud.say(|say| say.table = |_| Some((403, "AccountIsDisabled")))
-        }),
-        broken!("a throttled account", "storage", Failed, |cloud| {
-            cloud.say(|say| say.table = |_| Some((503, "ServerBusy")))
-        }),
-        broken!("a clock that is 20 minutes off, and requests refused for it", "storage", Failed, |cloud| {
-            cloud.say(|say| {
-                say.clock = SignedDuration::from_mins(20);
-                say.table = |_| Some((403, "AuthenticationFailed"));
-            })
-        }),
-        broken!("a clock that is 20 minutes off", "table", Failed, |cloud| {
-            cloud.say(|say| say.clock = SignedDuration::from_mins(20))
-        }),
-        broken!("no table with leads", "table", Failed, |cloud| break_table(&cloud.leads, TableError::TableNotFound))
+        broken!("a disabled account", "storage", Failed, |cloud| { cloud.refuse(403, "AccountIsDisabled") })
             .failing_also(&["intake"]),
-        broken!("no state table", "table", Warning, |cloud| break_table(&cloud.state, TableError::TableNotFound)),
+        broken!("a throttled account", "storage", Failed, |cloud| { cloud.refuse(503, "ServerBusy") })
+            .failing_also(&["intake"]),
+        broken!("a clock that is 20 minutes off, and requests refused for it", "storage", Failed, |cloud| {
+            set_clock_ahead(cloud);
+            cloud.refuse(403, "AuthenticationFailed");
+        })
+        .failing_also(&["intake"]),
+        broken!("a clock that is 20 minutes off", "table", Failed, |cloud| set_clock_ahead(cloud)),
+        broken!("no table with leads", "table", Failed, |cloud| {
+            cloud.refuse_where(404, "TableNotFound", |asked| asked.table.as_deref() == Some(LEADS))
+        })
+        .failing_also(&["intake"]),
+        broken!("no state table", "table", Warning, |cloud| {
+            cloud.refuse_where(404, "TableNotFound", |asked| asked.table.as_deref() == Some(STATE))
+        }),
         broken!("something that changes rows", "round-trip", Failed, |cloud| {
-            let leads = cloud.leads.clone();
+            // Its first insert is that of `round-trip`.
             let mut is_changed = false;
-            cloud.leads.set_fault(Some(Box::new(move |_| {
-                if let Some(mut row) = leads.rows().into_iter().find(|row| row.row_key.starts_with("MSFT_TEST_"))
-                    && !is_changed
-                    && row.row_key == row.string("ActionCode").unwrap()
-                {
-                    is_changed = true;
-                    row.set("ActionCode", "INS");
-                    leads.put(row);
+            cloud.service.set_faults(Some(Box::new(move |asked| {
+                if asked.operation != Operation::Insert || std::mem::replace(&mut is_changed, true) {
+                    return None;
                 }
-                None
+                Some(TableFault::Changed { property: "ActionCode", json: "\"INS\"".to_owned() })
             })));
         }),
         broken!("an intake that is down", "intake", Failed, |cloud| {
@@ -184,18 +175,23 @@ fn faults() -> Vec<Fault> {
         }),
         broken!("an intake that is open to everyone", "intake", Failed, |cloud| cloud
             .say(|say| say.intake_status = Some(200))),
+        broken!("an intake that takes only one of its two keys", "intake", Failed, |cloud| {
+            cloud.set("LEADS_INTAKE_KEYS", format!("{KEY},another-key-0123456789"))
+        }),
+        fault("a test lead that cannot be deleted", "round-trip", Failed, |cloud| {
+            cloud.refuse_where(403, "AuthorizationPermissionMismatch", |asked| asked.operation == Operation::Delete);
+            Box::pin(async {})
+        })
+        .failing_also(&["intake"]),
         broken!("a function URL that lets nobody in", "intake", Failed, |cloud| {
             cloud.say(|say| say.intake_status = Some(403))
         }),
         broken!("an intake that fails", "intake", Failed, |cloud| cloud.say(|say| say.intake_status = Some(502))),
         broken!("an intake that does not reach the table", "intake", Failed, |cloud| {
-            let table = MemoryTable::new();
-            break_table(&table, TableError::Throttled { code: "ServerBusy".into() });
-            *cloud.intake_table.lock().unwrap() = table;
+            write_elsewhere(cloud);
+            cloud.refuse_where(503, "ServerBusy", |asked| asked.table.as_deref() == Some(ELSEWHERE));
         }),
-        broken!("an intake that writes to another table", "intake", Failed, |cloud| {
-            *cloud.intake_table.lock().unwrap() = MemoryTable::new()
-        }),
+        broken!("an intake that writes to another table", "intake", Failed, |cloud| write_elsewhere(cloud)),
         broken!("leads waiting in the queue", "queue", Warning, |cloud| cloud.say(|say| say.waiting = [3, 0])),
         broken!("a full dead-letter queue", "queue", Failed, |cloud| cloud.say(|say| say.waiting = [0, 7])),
         broken!("a queue that is gone", "queue", Failed, |cloud| cloud.say(|say| say.queue_is_gone = true)),
@@ -222,11 +218,17 @@ fn faults() -> Vec<Fault> {
             cloud.say(|say| say.identities = vec![(SENDER, true, false)])
         }),
         broken!("a suppressed recipient", "mail", Failed, |cloud| cloud.say(|say| say.suppressed = vec![RECIPIENT])),
-        broken!("a notifier that never ran", "notifier", Warning, |cloud| {
-            for row in cloud.state.rows() {
-                futures::executor::block_on(marketplace_leads::table::Table::delete(&cloud.state, &row.keys()))
-                    .unwrap();
-            }
+        fault("a notifier that never ran", "notifier", Warning, |cloud| Box::pin(forget(cloud))),
+        broken!("a suppressed recipient of a route", "mail", Failed, |cloud| {
+            let routes = json!([{"offers": ["Contoso Backup"], "to": ["route@fabrikam.example"]}]);
+            cloud.set("LEADS_ROUTES", routes.to_string());
+            cloud.say(|say| say.suppressed = vec!["route@fabrikam.example"]);
+        }),
+        broken!("a configuration set that does not exist", "mail", Failed, |cloud| {
+            cloud.say(|say| say.configuration_sets.clear())
+        }),
+        broken!("a configuration set that sends nothing", "mail", Failed, |cloud| {
+            cloud.say(|say| say.configuration_sets = vec![("leads", false)])
         }),
         broken!("a notifier that runs no more", "notifier", Failed, |cloud| cloud
             .advance(SignedDuration::from_hours(5))),
@@ -236,16 +238,18 @@ fn faults() -> Vec<Fault> {
                 cloud.notifier().execute(pause, "pause", cloud.now).await.unwrap();
             })
         }),
-        broken!("a schedule that runs the notifier more rarely than the settings say", "notifier", Warning, |cloud| {
-            cloud.set("LEADS_INTERVAL_MINUTES", "5");
-            for _ in 0..11 {
-                cloud.advance(SignedDuration::from_mins(90));
-                futures::executor::block_on(cloud.run_notifier());
-            }
+        fault("a schedule that runs the notifier more rarely than the settings say", "notifier", Warning, |cloud| {
+            Box::pin(async {
+                cloud.set("LEADS_INTERVAL_MINUTES", "5");
+                for _ in 0..11 {
+                    cloud.advance(SignedDuration::from_mins(90));
+                    cloud.run_notifier().await;
+                }
+            })
         }),
         fault("leads under keys that are no days", "notifier", Warning, |cloud| {
             Box::pin(async {
-                cloud.leads.put(Entity::new("partner", "row").with("LeadSource", "AzureMarketplace"));
+                cloud.put(Entity::new("partner", "row").with("LeadSource", "AzureMarketplace"));
                 cloud.advance(SignedDuration::from_hours(25));
                 for _ in 0..3 {
                     cloud.run_notifier().await;
@@ -313,7 +317,7 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-fn list(csv: &str) -> Value {
+pub(crate) fn list(csv: &str) -> Value {
     json!({"checks": ["reconcile"], "reconcile": {"csv": csv}})
 }
 
@@ -322,11 +326,23 @@ fn in_parameter(cloud: &mut Cloud) {
     cloud.set("LEADS_STORAGE_CONNECTION_STRING_PARAMETER", "/leads/storage");
 }
 
-fn break_table(table: &MemoryTable, error: TableError) {
-    table.set_fault(Some(Box::new(move |_| Some(FaultKind::Before(error.clone())))));
+fn set_clock_ahead(cloud: &Cloud) {
+    cloud.service.set_date_header(DateHeader::Of(Clock::Ahead(SignedDuration::from_mins(20))));
 }
 
-fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
+/// Has intake write to another table than validation reads.
+fn write_elsewhere(cloud: &Cloud) {
+    *cloud.intake_table.lock().unwrap() = cloud.tables.table(ELSEWHERE);
+}
+
+/// Takes away everything that the notifier remembers.
+pub(crate) async fn forget(cloud: &Cloud) {
+    for row in cloud.state.all(&Query::default()).await.unwrap() {
+        cloud.state.delete(&row.keys()).await.unwrap();
+    }
+}
+
+pub(crate) fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
     report
         .checks
         .iter()
@@ -337,7 +353,7 @@ fn check<'a>(report: &'a Report, id: &str) -> &'a Check {
 /// Nothing of these may ever be in a result.
 fn assert_no_secret(report: &Report) {
     let shown = serde_json::to_string(report).unwrap();
-    for secret in [KEY, EMULATOR_KEY, "c2lnbmF0dXJl", "another-key", RECIPIENT, SENDER, "boss@", "Lovelace"] {
+    for secret in [KEY, EMULATOR_KEY, "c2lnbmF0dXJl", "another-key", RECIPIENT, SENDER, "boss@", "route@", "Lovelace"] {
         assert!(!shown.contains(secret), "{secret}: {shown}");
     }
 }
@@ -345,15 +361,15 @@ fn assert_no_secret(report: &Report) {
 #[tokio::test]
 async fn where_all_is_well_every_check_is_ok_and_nothing_is_left_behind() {
     let cloud = Cloud::well().await;
-    let before = cloud.state.rows();
+    let before = cloud.state.all(&Query::default()).await.unwrap();
     let report = cloud.validate(json!({})).await;
     let ids: Vec<_> = report.checks.iter().map(|check| check.id.name()).collect();
     let known: Vec<_> = CHECKS.iter().map(|check| check.id.name()).filter(|id| *id != "reconcile").collect();
     assert_eq!(ids, known);
     assert!(report.checks.iter().all(|check| check.status == Status::Ok && check.cure.is_none()), "{}", report.report);
     assert!(report.ok, "{}", report.summary);
-    assert_eq!(cloud.test_rows(), 0);
-    assert_eq!(cloud.state.rows(), before, "validation never moves the watermark");
+    assert_eq!(cloud.test_rows().await, []);
+    assert_eq!(cloud.state.all(&Query::default()).await.unwrap(), before, "validation never moves the watermark");
     assert_no_secret(&report);
 }
 

@@ -3,6 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod cloud;
+mod comfort;
 mod faults;
 mod reconcile;
-mod table_service;

@@ -22,7 +22,7 @@ fn arrived(cloud: &Cloud, name: &str, day: &str, action: &str) {
         .with("LeadSource", format!("AzureMarketplace-{action}|contoso.backup"))
         .with("OfferDisplayName", "Contoso Backup");
     row.timestamp = Some(cloud.now);
-    cloud.leads.put(row);
+    cloud.put(row);
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_lead_whose_customer_takes_more_than_one_column_is_found() {
     let received = cloud.now - SignedDuration::from_mins(1);
     let row = StoredLead::received(Lead::from_json(body.to_string().as_bytes()).unwrap(), received).to_entity();
     assert!(row.properties.contains_key("CustomerInfo_2"));
-    cloud.leads.put(row);
+    cloud.put(row);
     let list = "Email,Offer,Date\ngrace@fabrikam.example,contoso.backup,2026-11-24\n";
     let found = reconcile(&cloud, json!({ "csv": list })).await;
     assert_eq!(found.status, Status::Ok, "{}", found.seen);
@@ -134,7 +134,7 @@ async fn a_lead_whose_customer_takes_more_than_one_column_is_found() {
 #[tokio::test]
 async fn a_row_that_cannot_be_read_is_counted() {
     let cloud = Cloud::well().await;
-    cloud.leads.put(Entity::new("11:2F24:2F2026", "odd").with("LeadSource", "A").with("CustomerInfo", "[]"));
+    cloud.put(Entity::new("11:2F24:2F2026", "odd").with("LeadSource", "A").with("CustomerInfo", "[]"));
     let found = reconcile(&cloud, json!({ "csv": "Email,Date\nada@fabrikam.example,2026-11-24\n" })).await;
     assert!(found.seen.contains("rows that cannot be read, and may be leads of the list: 1"), "{}", found.seen);
 }

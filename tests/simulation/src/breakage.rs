@@ -2,6 +2,7 @@
 //! of it.
 
 use jiff::{SignedDuration, Timestamp};
+use marketplace_leads::lead::Day;
 use marketplace_leads::notify::{CONTACTS_PARTITION, PARTITION};
 use marketplace_leads::table::{Entity, Operation};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,11 +42,27 @@ pub enum Breakage {
     CursorSkips,
     /// What is about to go out is not written down.
     FlightUnwritten,
+    /// The queue acknowledges every third message and does not keep it.
+    QueueForgets,
+    /// A message of the queue is deleted when it is received, whatever becomes of its lead.
+    DeletedBeforeStored,
+    /// A lead from the queue is stored under the day of today.
+    RedeliveredUnderToday,
+    /// Two requests whose bodies name the same offer and action are the same lead.
+    TwoPeopleAreOne,
+    /// No cue is left for what is stored late.
+    CueUnleft,
+    /// An export ends where a page cannot be read.
+    ExportEndsEarly,
+    /// A new key of intake replaces the old one at once.
+    KeyRemovedAtOnce,
+    /// Intake waits for the table for as long as it takes.
+    BudgetIgnored,
 }
 
 impl Breakage {
     /// Every way of breaking it.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 21] = [
         Self::MailDropped,
         Self::WatermarkFirst,
         Self::NoOverlap,
@@ -59,6 +76,14 @@ impl Breakage {
         Self::CueRemovedFirst,
         Self::CursorSkips,
         Self::FlightUnwritten,
+        Self::QueueForgets,
+        Self::DeletedBeforeStored,
+        Self::RedeliveredUnderToday,
+        Self::TwoPeopleAreOne,
+        Self::CueUnleft,
+        Self::ExportEndsEarly,
+        Self::KeyRemovedAtOnce,
+        Self::BudgetIgnored,
     ];
 }
 
@@ -112,6 +137,22 @@ impl Broken {
                 memory.titles.push(title.to_owned());
             }
         }
+    }
+
+    /// A row that is inserted, broken; `None` where it is not inserted at all.
+    pub fn insert(&self, entity: &Entity, now: Timestamp) -> Option<Entity> {
+        let mut broken = entity.clone();
+        let is_lead = entity.string("Source").is_some();
+        match self.breakage {
+            Breakage::CueUnleft if entity.row_key.starts_with("cue-") => return None,
+            Breakage::RedeliveredUnderToday if is_lead => broken.partition_key = Day::of(now).partition_key(),
+            Breakage::TwoPeopleAreOne if is_lead => {
+                broken.row_key =
+                    entity.string("LeadSource").unwrap_or_default().bytes().map(|byte| format!("{byte:02x}")).collect();
+            }
+            _ => {}
+        }
+        Some(broken)
     }
 
     /// A batch on a partition of the state table, broken.

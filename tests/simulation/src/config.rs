@@ -69,10 +69,25 @@ pub enum LeadKind {
     Redelivered,
     /// A body that is no lead, received by us and put into quarantine now.
     Quarantined,
+    /// Sent to our intake.
+    Https,
+    /// Sent to our intake, without a person in it.
+    HttpsWithheld,
+    /// Sent to our intake, and no lead.
+    HttpsHostile,
+    /// A recorded body, sent to our intake.
+    HttpsRecorded,
+}
+
+impl LeadKind {
+    /// Whether it is sent to our intake.
+    pub fn is_sent(self) -> bool {
+        matches!(self, Self::Https | Self::HttpsWithheld | Self::HttpsHostile | Self::HttpsRecorded)
+    }
 }
 
 /// Every kind but the plain one, which is in every world.
-const KINDS: [LeadKind; 14] = [
+const KINDS: [LeadKind; 18] = [
     LeadKind::SamePerson,
     LeadKind::Withheld,
     LeadKind::Test,
@@ -87,6 +102,10 @@ const KINDS: [LeadKind; 14] = [
     LeadKind::OldDay,
     LeadKind::Redelivered,
     LeadKind::Quarantined,
+    LeadKind::Https,
+    LeadKind::HttpsWithheld,
+    LeadKind::HttpsHostile,
+    LeadKind::HttpsRecorded,
 ];
 
 /// The names of a world's routes.
@@ -166,6 +185,24 @@ pub struct Config {
     pub route_changes: u32,
     /// What is broken for ever.
     pub permanent: Permanent,
+    /// How often the queue goes wrong.
+    pub queue: Rates,
+    /// How many times the queue takes nothing, and for how long at most.
+    pub queue_outages: (u32, SignedDuration),
+    /// How often a message of the queue stays although it was deleted.
+    pub queue_stays: f64,
+    /// How many exports somebody asks for.
+    pub exports: u32,
+    /// How often the operator rotates the keys of intake.
+    pub key_rotations: u32,
+    /// How often the operator changes other settings: the size of digests, the sweeps.
+    pub setting_changes: u32,
+    /// Whether the world begins with the state of the version before this one.
+    pub is_upgraded: bool,
+    /// Whether lines that call a service for the first time in this world are likely to see it fail.
+    pub is_hunting: bool,
+    /// How many days the world goes on after its last faults, with a few leads and nothing that fails.
+    pub calm_days: u32,
 }
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -178,11 +215,12 @@ impl Config {
         let storms = 1 + tape.below(3);
         let mut config = Self {
             is_kind,
-            interval: MINUTE * tape.pick(&[60, 60, 60, 15, 60, 30, 5]),
+            interval: MINUTE * tape.pick(&[60, 60, 60, 15, 60, 30, 5, 1]),
             storms: (0..storms).map(|_| HOUR * tape.pick(&[24, 6, 48, 96, 240])).collect(),
             sweep_hours: tape.pick(&[24, 24, 24, 6, 0]),
             digest_size: tape.pick(&[100, 100, 1, 3, 20, 200]),
-            retention_days: tape.pick(&[90, 90, 2]),
+            // Shorter than the queue keeps messages, a lead that comes again is no longer known.
+            retention_days: tape.pick(&[90, 90, 30]),
             recipients: tape.pick(&[1, 2, 1, 3, 60]),
             routes: tape.pick(&[0, 0, 1, 2, 3]),
             route_names: tape.pick(&[RouteNames::Own, RouteNames::Missing, RouteNames::Same, RouteNames::LikeANumber]),
@@ -207,7 +245,20 @@ impl Config {
             commands: 0,
             route_changes: 0,
             permanent: Permanent::Nothing,
+            queue: Rates::default(),
+            queue_outages: (0, HOUR),
+            queue_stays: 0.0,
+            exports: tape.pick(&[0, 0, 2]),
+            key_rotations: tape.pick(&[0, 0, 3]),
+            setting_changes: 0,
+            is_upgraded: tape.chance(0.05),
+            is_hunting: false,
+            calm_days: tape.pick(&[0, 0, 14, 100, 200, 300]),
         };
+        if config.interval < HOUR / 2 {
+            config.calm_days = config.calm_days.min(14);
+        }
+        config.is_hunting = tape.chance(0.4) && !is_kind;
         if config.burst > 3 && tape.chance(0.2) {
             config.burst = 700;
         }
@@ -215,13 +266,18 @@ impl Config {
             if config.routes > 0 {
                 config.permanent = tape.pick(&[Permanent::Nothing, Permanent::Nothing, Permanent::DeadDestination]);
             }
+            config.shorten_calm();
             return config;
         }
         config.tables = Rates::draw(tape);
         config.mail = Rates::draw(tape);
+        config.queue = Rates::draw(tape);
         let lengths = [HOUR / 6, HOUR, HOUR * 10, HOUR * 60];
         config.table_outages = (tape.pick(&[0, 0, 1, 3]), tape.pick(&lengths));
         config.mail_outages = (tape.pick(&[0, 0, 1, 3]), tape.pick(&lengths));
+        config.queue_outages = (tape.pick(&[0, 0, 1, 3]), tape.pick(&lengths));
+        config.queue_stays = tape.pick(&[0.0, 0.0, 0.02, 0.3]);
+        config.setting_changes = tape.pick(&[0, 0, 2]);
         config.sandbox_hours = tape.pick(&[0, 0, 0, 5, 50]);
         config.rows_looked_at = tape.pick(&[None, None, Some(1000), Some(100), Some(20)]);
         config.tokens_without_row_key = tape.chance(0.3);
@@ -241,7 +297,15 @@ impl Config {
             Permanent::PoisonedKey,
             Permanent::DeadDestination,
         ]);
+        config.shorten_calm();
         config
+    }
+
+    /// What is tried again each hour for ever, or renders megabytes, takes the time of many worlds.
+    fn shorten_calm(&mut self) {
+        if self.permanent != Permanent::Nothing || self.kinds.contains(&LeadKind::HugeText) {
+            self.calm_days = self.calm_days.min(14);
+        }
     }
 }
 

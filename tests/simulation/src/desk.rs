@@ -4,6 +4,7 @@ use futures::channel::oneshot;
 use jiff::{SignedDuration, Timestamp};
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use tokio::time::Instant;
 
 /// What becomes of a call.
@@ -34,6 +35,8 @@ pub enum Kind {
     Write,
     /// A mail is sent.
     Mail,
+    /// A message is put onto the queue.
+    Send,
 }
 
 /// Which of the services.
@@ -45,6 +48,8 @@ pub enum Service {
     State,
     /// The mail service.
     Mail,
+    /// The queue for leads that the table did not take.
+    Queue,
 }
 
 /// A call that waits.
@@ -83,6 +88,8 @@ struct Calls {
     known: u64,
     made: u64,
     is_closed: bool,
+    /// Woken with each call, where an invocation has tasks of its own that call.
+    waker: Option<Waker>,
 }
 
 impl Desk {
@@ -107,6 +114,9 @@ impl Desk {
                 let (sender, receiver) = oneshot::channel();
                 let number = calls.made;
                 calls.made += 1;
+                if let Some(waker) = &calls.waker {
+                    waker.wake_by_ref();
+                }
                 calls.waiting.push(Waiting { call: Call { number, service, kind, site, what, has_acted }, sender });
                 Some(receiver)
             }
@@ -118,6 +128,11 @@ impl Desk {
             },
             None => futures::future::pending().await,
         }
+    }
+
+    /// Has this woken with each call.
+    pub fn wake(&self, waker: Waker) {
+        self.lock().waker = Some(waker);
     }
 
     /// The calls that came since this was asked last.

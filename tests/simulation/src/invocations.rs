@@ -1,20 +1,21 @@
 //! How invocations go on, call by call, and how Lambda treats them: begins them as there is room, kills them at their time-out, tries again what failed.
 
+use crate::breakage::Breakage;
 use crate::coverage::Sometimes;
 use crate::desk::Verdict;
-use crate::lambda::{Invocation, Progress, Request, TIMEOUT, Task};
+use crate::lambda::{BUDGET, Invocation, Progress, Request, Task};
+use crate::leads::marker;
 use crate::model::{Promise, Violation};
+use crate::queue::CONCURRENCY;
 use crate::tape::hash;
 use crate::world::{Event, World};
 use jiff::SignedDuration;
+use marketplace_leads::quarantine::PARTITION as QUARANTINE;
 
 /// How long Lambda waits before an asynchronous invocation is tried again, once for each further attempt.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
 const RETRIES: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_mins(2)];
-
-/// How long a message of the queue is hidden after it was received.
-const VISIBILITY: SignedDuration = SignedDuration::from_mins(6);
 
 impl World {
     /// A call of an invocation gets its verdict.
@@ -59,12 +60,22 @@ impl World {
     /// Sees which mails were accepted, and which limits were hit.
     fn see_effects(&mut self, number: u64) {
         for mail in self.mail.accepted() {
-            if self.paused_from.is_some_and(|from| number >= from) {
+            let task = self.invocations.iter().find(|other| other.number == number).map(|found| &found.request.task);
+            let is_run = task == Some(&Task::Run);
+            if is_run && self.paused_from.is_some_and(|from| number >= from) {
                 let seen = format!("invocation {number} mails, and began after `pause` had said that it was done");
                 self.violate(Violation::new(Promise::HonestCommands, seen));
             }
             let is_kind = self.config.is_kind;
-            match self.model.accept(&mail, is_kind, number) {
+            let (leads, state) = (&self.leads, &self.state);
+            let rows = |keys: &[(String, String)]| {
+                let count = |(partition, row): &(String, String)| {
+                    let table = if partition == QUARANTINE { state } else { leads };
+                    table.count(partition, row)
+                };
+                keys.iter().map(count).sum()
+            };
+            match self.model.accept(&mail, is_kind, number, rows) {
                 Ok(leads) => {
                     self.say(|| format!("a mail to {} people is accepted, with leads {leads:?}", mail.to.len()));
                     if let Some(invocation) = self.invocations.iter_mut().find(|other| other.number == number) {
@@ -81,11 +92,47 @@ impl World {
             (Promise::TableLimits, self.leads.refused()),
             (Promise::TableLimits, self.state.refused()),
             (Promise::MailLimits, self.mail.refused()),
+            (Promise::QueueLimits, self.queue.refused()),
         ] {
             for seen in refused {
                 self.violate(Violation::new(promise, seen));
             }
         }
+        self.expect_messages();
+    }
+
+    /// Has the queue asked for messages as soon as there are any.
+    pub(crate) fn expect_messages(&mut self) {
+        let Some(next) = self.queue.next() else { return };
+        let at_work = self.invocations.iter().filter(|other| matches!(other.request.task, Task::Redeliver(_))).count();
+        let next = next.max(self.clock.now() + SignedDuration::from_millis(500));
+        if at_work < CONCURRENCY && self.receive_at.is_none_or(|at| next < at) {
+            self.receive_at = Some(next);
+            self.at(next, Event::Receive);
+        }
+    }
+
+    /// Lambda asks the queue for messages.
+    pub(crate) fn receive(&mut self) {
+        if self.receive_at.is_none_or(|at| at > self.clock.now()) {
+            return;
+        }
+        self.receive_at = None;
+        let at_work = self.invocations.iter().filter(|other| matches!(other.request.task, Task::Redeliver(_))).count();
+        if at_work < CONCURRENCY {
+            let messages = self.queue.receive(self.clock.now(), &mut self.tapes.order);
+            if let Some(first) = messages.first() {
+                let id = format!("messages-{}", first.id);
+                if self.broken.breakage == Breakage::DeletedBeforeStored {
+                    for message in &messages {
+                        self.queue.delete(message.id, &mut self.tapes.faults);
+                    }
+                }
+                self.requests.push_back(Request::new(id, Task::Redeliver(messages)));
+                self.begin_what_waits();
+            }
+        }
+        self.expect_messages();
     }
 
     /// Begins invocations that wait, as far as there is room.
@@ -105,6 +152,11 @@ impl World {
             if let Task::Erase { person, after: None } = request.task {
                 self.model.erasing(person);
             }
+            if let Task::Intake { post, .. } = &request.task {
+                let (post, received) = (post.clone(), self.clock.now() + self.config.our_skew);
+                self.may_be_stored(post.lead, &post.body, received);
+                self.counts.posts += 1;
+            }
             if is_run {
                 self.counts.runs += 1;
                 if runs > 0 {
@@ -116,9 +168,10 @@ impl World {
             let attempt = request.attempt;
             let name = request.id.clone();
             self.say(|| format!("invocation {number} begins: {name}, attempt {attempt}"));
+            let timeout = request.task.timeout();
             let invocation = Invocation::begin(self, request, number);
             self.invocations.push(invocation);
-            self.after(TIMEOUT, Event::TimeOut { invocation: number });
+            self.after(timeout, Event::TimeOut { invocation: number });
             self.go_on(number);
         }
     }
@@ -142,9 +195,14 @@ impl World {
     fn try_again(&mut self, request: Request) {
         let again = Request { attempt: request.attempt + 1, ..request };
         match again.task {
-            Task::Redeliver { .. } => self.after(VISIBILITY, Event::Invoke(again)),
+            // Its messages are visible again after a while.
+            Task::Redeliver(_) => self.expect_messages(),
+            Task::Intake { post, .. } => self.answered(post, None),
+            // Somebody sees that it is not whole.
+            Task::Export(_) => {}
+            Task::Backfill { .. } if again.attempt > 3 => {}
             // A person repeats a command until it is done.
-            Task::Pause | Task::Resume | Task::Command(_) | Task::Erase { .. } => {
+            Task::Pause | Task::Resume | Task::Command(_) | Task::Erase { .. } | Task::Backfill { .. } => {
                 self.after(RETRIES[0], Event::Invoke(again));
             }
             Task::Run => {
@@ -170,8 +228,18 @@ impl World {
     pub(crate) fn ended(&mut self, number: u64, answer: Result<String, String>) {
         let Some(place) = self.invocations.iter().position(|other| other.number == number) else { return };
         let mails = self.invocations[place].mails;
+        let rows_before = self.invocations[place].rows_before.take();
+        let took = self.clock.now().duration_since(self.invocations[place].began);
+        let is_to_be_in_time = matches!(self.invocations[place].request.task, Task::Intake { .. });
+        if is_to_be_in_time && took > BUDGET && !self.invocations[place].was_frozen {
+            self.violate(Violation::new(Promise::Deadlines, format!("intake answers after {took:#}")));
+        }
         let Some(request) = self.remove(number) else { return };
-        self.say(|| format!("invocation {number} ends: {answer:?}"));
+        let said = |answer: &Result<String, String>| match answer {
+            Ok(answer) if answer.len() > 200 => format!("{} bytes", answer.len()),
+            answer => format!("{answer:?}"),
+        };
+        self.say(|| format!("invocation {number} ends: {}", said(&answer)));
         match answer {
             Ok(outcome) => {
                 if outcome == "stopped" {
@@ -182,10 +250,19 @@ impl World {
                     self.coverage.note(if is_after_kill { Sometimes::RetryAfterKill } else { Sometimes::RetryMailed });
                 }
                 match request.task {
-                    Task::Redeliver { lead, .. } => {
-                        self.coverage.note(Sometimes::RedeliveredLate);
-                        self.model.since(lead, self.clock.now());
+                    Task::Redeliver(messages) => {
+                        self.coverage.note(Sometimes::Redelivered);
+                        let done: Vec<_> = outcome.split_whitespace().collect();
+                        for message in messages.iter().filter(|message| done.contains(&message.id.to_string().as_str()))
+                        {
+                            if self.queue.delete(message.id, &mut self.tapes.faults) {
+                                self.coverage.note(Sometimes::MessageAgain);
+                            }
+                        }
                     }
+                    Task::Intake { post, .. } => self.answered(post, outcome.parse().ok()),
+                    Task::Export(format) => self.check_export(format, &rows_before.unwrap_or_default(), &outcome),
+                    Task::Backfill { .. } => self.coverage.note(Sometimes::Backfilled),
                     Task::Pause => {
                         self.coverage.note(Sometimes::Paused);
                         let is_resumed = self.invocations.iter().any(|other| other.request.task == Task::Resume);
@@ -194,6 +271,7 @@ impl World {
                     Task::Erase { person, .. } if outcome == "done" => {
                         self.coverage.note(Sometimes::Erased);
                         self.model.erased(person, self.begun);
+                        self.check_rows(false);
                     }
                     Task::Erase { person, .. } => {
                         let task = Task::Erase { person, after: Some(outcome) };
@@ -203,6 +281,7 @@ impl World {
                 }
             }
             Err(error) => {
+                self.told.hear(&error);
                 if self.config.is_kind && self.dead == 0 {
                     self.violate(Violation::new(Promise::NoNeedlessFailures, format!("{}: {error}", request.id)));
                 }
@@ -210,5 +289,20 @@ impl World {
             }
         }
         self.begin_what_waits();
+        self.expect_messages();
+    }
+
+    /// Compares the leads table with what must be in it, and must not.
+    /// `is_quiet` says whether nothing is on its way any more.
+    pub(crate) fn check_rows(&mut self, is_quiet: bool) {
+        let wrong = self.model.rows(is_quiet).find_map(|(number, keys, allowed)| {
+            let found: usize = keys.iter().map(|(partition, row)| self.leads.count(partition, row)).sum();
+            (!allowed.contains(&found)).then(|| (number, found, *allowed.start()))
+        });
+        if let Some((number, found, least)) = wrong {
+            let promise = if found > 0 && least == 0 { Promise::ErasedForGood } else { Promise::NothingLost };
+            let seen = format!("lead {} is in {found} rows, and should be in {least}", marker(number));
+            self.violate(Violation::new(promise, seen));
+        }
     }
 }

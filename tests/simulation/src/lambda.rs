@@ -1,19 +1,27 @@
 //! Lambda: invocations of our functions, each a future that the driver polls by itself.
 
+use crate::breakage::Breakage;
 use crate::desk::{Desk, SimClock};
+use crate::export::{self, Rows};
 use crate::leads::address;
 use crate::mail::SimMailer;
+use crate::queue::{QueueMessage, SimQueue};
+use crate::senders::Post;
 use crate::table::SimTable;
 use crate::world::World;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures::future::join_all;
 use futures::task::AtomicWaker;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::clock::Chance;
+use marketplace_leads::function_url::{self, Body};
+use marketplace_leads::intake::Intake;
 use marketplace_leads::intake_keys::KnownKeys;
 use marketplace_leads::mail::Language;
 use marketplace_leads::notify::{Command, Notifier};
-use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::redelivery::Redelivery;
-use marketplace_leads::secret::no_secret;
+use marketplace_leads::secret::Secret;
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::future::Future;
@@ -23,8 +31,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// The function's time-out, as it is deployed.
-pub(crate) const TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
+/// Within which time intake answers, as it is deployed.
+pub(crate) const BUDGET: SignedDuration = SignedDuration::from_secs(5);
+
+/// How much of redelivery's time is left for its answer.
+const FOR_THE_ANSWER: SignedDuration = SignedDuration::from_secs(2);
+
+/// The time-out of intake, as it is deployed.
+const TIMEOUT_OF_INTAKE: SignedDuration = SignedDuration::from_secs(25);
 
 /// What a function is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,15 +58,45 @@ pub(crate) enum Task {
         /// Where it goes on.
         after: Option<String>,
     },
-    /// Redelivery gets a message with this lead.
-    Redeliver {
-        /// The lead's number.
-        lead: usize,
-        /// When intake received it.
-        received: Timestamp,
-        /// The body.
-        body: String,
+    /// The operator has leads mailed again that were written in a time.
+    Backfill {
+        /// From when.
+        since: Timestamp,
+        /// Until when.
+        until: Timestamp,
     },
+    /// Redelivery gets messages of the queue.
+    Redeliver(Vec<QueueMessage>),
+    /// A sender posts a body.
+    Intake {
+        /// What is sent.
+        post: Post,
+        /// With which key.
+        key: String,
+    },
+    /// Somebody asks for an export in this format.
+    Export(&'static str),
+}
+
+impl Task {
+    /// The time-out of the function that does it, as it is deployed.
+    pub(crate) fn timeout(&self) -> SignedDuration {
+        SignedDuration::from_secs(match self {
+            Self::Intake { .. } => return TIMEOUT_OF_INTAKE,
+            Self::Redeliver(_) => 20,
+            Self::Export(_) => 900,
+            _ => 300,
+        })
+    }
+
+    /// How long one call on a table may take at most in the function that does it, all its retries included.
+    pub(crate) fn table_call(&self) -> SignedDuration {
+        SignedDuration::from_secs(match self {
+            Self::Intake { .. } => 5,
+            Self::Redeliver(_) => 9,
+            _ => 10,
+        })
+    }
 }
 
 /// An invocation that waits for Lambda to begin it.
@@ -89,6 +133,10 @@ pub(crate) struct Invocation {
     pub(crate) is_nudged: bool,
     /// Mails that were accepted from it.
     pub(crate) mails: u64,
+    /// When it began.
+    pub(crate) began: Timestamp,
+    /// For an export: what the table held then.
+    pub(crate) rows_before: Option<Rows>,
     future: Pin<Box<dyn Future<Output = Answer>>>,
     flag: Arc<Flag>,
 }
@@ -156,28 +204,53 @@ impl Invocation {
         let leads = table(world.leads.clone(), crate::desk::Service::Leads);
         let state = table(world.state.clone(), crate::desk::Service::State);
         let mailer = SimMailer { service: world.mail.clone(), desk: desk.clone() };
-        let deadline = world.clock.now() + TIMEOUT;
+        let flag = Arc::new(Flag { is_woken: AtomicBool::new(false), driver: world.driver.clone() });
+        let now = world.clock.now();
+        let deadline = now + request.task.timeout();
         let skew = world.config.our_skew;
         let (id, clock) = (request.id.clone(), world.clock);
         // Each number is drawn once in a world, and is the same in every life of it.
         let drawn = AtomicU64::new(number << 20);
         let chance: Chance = Arc::new(move || drawn.fetch_add(1, Ordering::SeqCst));
+        let keys = KnownKeys::fixed(&Secret::new(world.keys.setting()));
         let future: Pin<Box<dyn Future<Output = Answer>>> = match request.task.clone() {
-            Task::Redeliver { received, body, .. } => {
-                let message = QueuedBody::new(received, body.into_bytes()).to_json();
+            Task::Redeliver(messages) => Box::pin(async move {
+                let (redelivery, now) = (Redelivery { leads, state, keys, chance }, clock.now() + skew);
+                let until = clock.instant(deadline - FOR_THE_ANSWER);
+                // As `functions/lead-redelivery` does with the messages that it is given.
+                let done = join_all(messages.iter().map(|message| {
+                    let redelivery = &redelivery;
+                    async move {
+                        let done = redelivery.redeliver_until(&message.id.to_string(), &message.body, now, until).await;
+                        done.is_ok().then(|| message.id.to_string())
+                    }
+                }));
+                Ok(done.await.into_iter().flatten().collect::<Vec<_>>().join(" "))
+            }),
+            Task::Intake { post, key } => {
+                let queue = SimQueue { service: world.queue.clone(), desk: desk.clone(), clock };
+                let is_slow = world.broken.breakage == Breakage::BudgetIgnored;
                 Box::pin(async move {
-                    // None of these bodies came while the keys could not be read.
-                    let keys = KnownKeys::new(no_secret("there are no keys in the simulation"));
-                    let redelivery = Redelivery { leads, state, keys, chance };
-                    let done = redelivery.redeliver(&id, &message, clock.now() + skew).await;
-                    done.map(|()| "redelivered".to_owned()).map_err(|error| error.to_string())
+                    let budget = if is_slow { TIMEOUT_OF_INTAKE } else { BUDGET }.unsigned_abs();
+                    let intake = Intake { keys, leads, state, queue, chance, budget };
+                    let (query, body) = (format!("code={key}"), BASE64_STANDARD.encode(&post.body));
+                    let body = Body::Base64(&body);
+                    let request = function_url::Request { method: "POST", path: "/leads", query: &query, body };
+                    Ok(intake.answer(&request, &id, clock.now() + skew).await.status.to_string())
                 })
+            }
+            Task::Export(format) => {
+                // It reads ahead in a task of its own.
+                desk.wake(Waker::from(flag.clone()));
+                Box::pin(async move { export::ask(leads, format, &id, clock.now() + skew).await })
             }
             task => {
                 let command = match task {
                     Task::Pause => Command::Pause,
                     Task::Resume => Command::Resume,
-                    Task::Run | Task::Redeliver { .. } => Command::Run,
+                    Task::Backfill { since, until } => {
+                        command(&json!({"command": "backfill", "since": since.to_string(), "until": until.to_string()}))
+                    }
                     Task::Command(name) => command(&json!({"command": name})),
                     Task::Erase { person, after } => {
                         let mut event = json!({"command": "erase", "address": address(person), "confirm": true});
@@ -186,6 +259,7 @@ impl Invocation {
                         }
                         command(&event)
                     }
+                    _ => Command::Run,
                 };
                 let notifier = notifier(world, SimServices { leads, state, mailer }, chance, clock, skew);
                 Box::pin(async move {
@@ -198,8 +272,11 @@ impl Invocation {
                 })
             }
         };
+        let rows_before = matches!(request.task, Task::Export(_)).then(|| export::rows(&world.leads));
         Self {
             number,
+            began: now,
+            rows_before,
             request,
             desk,
             frozen_until: None,
@@ -208,7 +285,7 @@ impl Invocation {
             is_nudged: false,
             mails: 0,
             future,
-            flag: Arc::new(Flag { is_woken: AtomicBool::new(false), driver: world.driver.clone() }),
+            flag,
         }
     }
 

@@ -25,7 +25,7 @@ pub const OFFERS: [(&str, &str); 4] = [
 pub const ACTIONS: [&str; 4] = ["INS", "PLT", "Create", "StartTestDrive"];
 
 /// How many characters of a row's key every mail shows.
-const NAME: usize = 22;
+pub const NAME: usize = 22;
 
 /// How many people come again and again.
 pub const PEOPLE: u32 = 2;
@@ -144,6 +144,7 @@ pub fn draw(
             email = format!("{}@{}example", "l".repeat(60), "ü.".repeat(tape.pick(&[1, 20, 60])));
         }
         LeadKind::Unreadable | LeadKind::OddKey | LeadKind::OldDay | LeadKind::Redelivered | LeadKind::Quarantined => {}
+        LeadKind::Https | LeadKind::HttpsWithheld | LeadKind::HttpsHostile | LeadKind::HttpsRecorded => {}
     }
     if is_poisoned {
         description = format!("{POISON} {description}");
@@ -181,7 +182,7 @@ pub fn draw(
     });
     let name = body.as_ref().filter(|_| !is_lead).and_then(|(received, body)| {
         let unreadable = Lead::from_json(body.as_bytes()).err()?;
-        let row = Quarantined::new(body.as_bytes(), &unreadable, *received).row_key;
+        let row = Quarantined::new(body.as_bytes(), &unreadable.message, *received).row_key;
         Some(row[..NAME].to_owned())
     });
     let is_readable = !matches!(kind, LeadKind::Unreadable | LeadKind::Quarantined);

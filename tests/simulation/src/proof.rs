@@ -29,6 +29,17 @@ pub fn found(breakage: Breakage) -> Option<Found> {
     })
 }
 
+/// The first seeds of worlds that are lived quickly: no long times without anything new, no thousands of leads.
+pub fn quick_seeds(count: usize) -> impl Iterator<Item = u64> {
+    let is_quick = |seed: &u64| {
+        let config = Config::draw(&mut Tapes::of(*seed).world);
+        let hours: i64 = config.storms.iter().map(SignedDuration::as_hours).sum();
+        let runs = hours * 60 / config.interval.as_mins();
+        config.calm_days == 0 && config.burst <= 3 && config.leads_a_day <= 20 && hours <= 120 && runs <= 400
+    };
+    (0..).filter(is_quick).take(count)
+}
+
 /// The seeds of worlds that are lived quickly, and in which a breakage can show.
 fn suitable(breakage: Breakage) -> impl Iterator<Item = u64> {
     (0..400_000).filter(move |seed| {
@@ -38,6 +49,10 @@ fn suitable(breakage: Breakage) -> impl Iterator<Item = u64> {
 }
 
 fn is_small(config: &Config, breakage: Breakage) -> bool {
+    // What is left of a world after its faults shows nothing new.
+    if config.calm_days > 0 || config.is_upgraded {
+        return false;
+    }
     let hours: i64 = config.storms.iter().map(SignedDuration::as_hours).sum();
     let has_bursts = breakage == Breakage::BoundedByCountAlone;
     let is_broken = breakage == Breakage::SharedFailures;
@@ -72,7 +87,9 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
         Breakage::PageReadAsAWhole => is_hourly && !config.is_kind && has(LeadKind::HalfPair),
         // What cues name is found by patrol at last: it must be missed before.
         Breakage::CueRemovedFirst => {
-            is_hourly && has(LeadKind::Redelivered) && config.tables.killed >= 0.02 && config.leads_a_day >= 20
+            let fails = config.tables.killed >= 0.02 || config.tables.before >= 0.15;
+            let is_searched_late = config.sweep_hours == 0 && config.setting_changes == 0;
+            is_hourly && has(LeadKind::Redelivered) && fails && is_searched_late && config.leads_a_day >= 20
         }
         Breakage::CursorSkips => is_hourly && !config.is_kind && config.leads_a_day >= 5,
         // A run has to die between a mail and the batch that notes it.
@@ -80,6 +97,17 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
             is_hourly && config.tables.killed.max(config.mail.killed) >= 0.02 && config.leads_a_day >= 20
         }
         Breakage::WatermarkFirst => is_hourly && config.tables.before >= 0.15 && config.leads_a_day >= 20,
+        Breakage::QueueForgets | Breakage::DeletedBeforeStored => {
+            is_hourly && has(LeadKind::Https) && config.tables.before >= 0.15 && config.leads_a_day >= 20
+        }
+        Breakage::RedeliveredUnderToday => is_hourly && has(LeadKind::Redelivered),
+        Breakage::TwoPeopleAreOne => is_hourly && has(LeadKind::Https) && config.leads_a_day >= 20,
+        Breakage::CueUnleft => is_hourly && has(LeadKind::Quarantined),
+        Breakage::ExportEndsEarly => {
+            is_hourly && config.exports > 0 && config.tables.before >= 0.15 && config.rows_looked_at.is_some()
+        }
+        Breakage::KeyRemovedAtOnce => is_hourly && config.key_rotations > 0 && has(LeadKind::Https),
+        Breakage::BudgetIgnored => is_hourly && has(LeadKind::Https) && config.tables.slow >= 0.15,
         _ => is_hourly,
     }
 }

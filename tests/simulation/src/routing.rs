@@ -3,6 +3,7 @@
 use crate::config::{Config, RouteNames};
 use crate::leads::{ACTIONS, OFFERS};
 use crate::tape::Tape;
+use marketplace_leads::lead::Lead;
 use marketplace_leads::settings::NotifierSettings;
 use serde_json::json;
 
@@ -72,6 +73,18 @@ impl Routing {
             let offers = route.offers.is_empty() || offer.is_some_and(|offer| route.offers.contains(&offer));
             let actions = route.actions.is_empty() || action.is_some_and(|action| route.actions.contains(&action));
             is_row && offers && actions
+        };
+        let routed = self.routes.iter().filter(matches).fold(0, |people, route| people | set(&route.to));
+        if routed == 0 { set(&self.default) } else { routed }
+    }
+
+    /// Who should get a lead that was read.
+    pub fn people_of(&self, lead: &Lead) -> People {
+        let matches = |route: &&Route| {
+            let offers = route.offers.iter().flat_map(|offer| [OFFERS[*offer].0, OFFERS[*offer].1]);
+            let offers: Vec<_> = offers.map(str::to_owned).collect();
+            let actions: Vec<_> = route.actions.iter().map(|action| (*action).to_owned()).collect();
+            lead.is_of(&offers, &actions)
         };
         let routed = self.routes.iter().filter(matches).fold(0, |people, route| people | set(&route.to));
         if routed == 0 { set(&self.default) } else { routed }

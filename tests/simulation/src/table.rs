@@ -66,6 +66,28 @@ impl TableService {
         assert!(self.rows.put_json(&json), "the row has keys");
     }
 
+    /// How many rows there are in this partition under keys that begin so.
+    pub fn count(&self, partition_key: &str, row_key: &str) -> usize {
+        let query = Query {
+            partition_key: Some(partition_key.to_owned()),
+            row_key_from: Some(row_key.to_owned()),
+            row_key_before: Some(format!("{row_key}~")),
+            ..Query::default()
+        };
+        let page = self.rows.page(&query, None).now_or_never().expect("memory does not wait");
+        page.map_or(0, |page| page.entities.len())
+    }
+
+    /// Every row.
+    pub fn rows(&self) -> Vec<Entity> {
+        self.rows.rows()
+    }
+
+    /// A number that changes with each write.
+    pub fn writes(&self) -> u64 {
+        self.rows.writes()
+    }
+
     /// How many calls the service has had.
     pub fn calls(&self) -> u64 {
         self.rows.calls() as u64
@@ -149,7 +171,13 @@ impl SimTable {
             let is_damaged = page.entities.iter().any(|row| row.damage.is_some());
             if is_damaged && self.broken.breakage == Breakage::PageReadAsAWhole { Err(unavailable()) } else { Ok(page) }
         };
-        match self.desk.verdict((self.which, kind), site, what.as_str().into(), false).await {
+        let verdict = self.desk.verdict((self.which, kind), site, what.as_str().into(), false).await;
+        let has_failed = !matches!(verdict, Verdict::Act | Verdict::ShortPage(_) | Verdict::ActAndWait);
+        let is_exported = self.which == Service::Leads && site.file().ends_with("pages.rs");
+        if self.broken.breakage == Breakage::ExportEndsEarly && is_exported && has_failed {
+            return Ok(Page { entities: Vec::new(), next: None });
+        }
+        match verdict {
             Verdict::Act => act(query),
             // A page may be empty and still have a token; here it is the one with which it was asked for.
             Verdict::ShortPage(0) if from.is_some() => Ok(Page { entities: Vec::new(), next: from.cloned() }),
@@ -173,8 +201,15 @@ impl Table for SimTable {
     #[track_caller]
     fn insert(&self, entity: &Entity) -> impl Future<Output = Result<(), TableError>> + Send {
         let site = Location::caller();
-        let what = format!("insert {} {}", entity.partition_key, entity.row_key);
-        self.call(Kind::Write, site, (&entity.partition_key, what), self.service.rows.insert(entity))
+        async move {
+            let what = format!("insert {} {}", entity.partition_key, entity.row_key);
+            if self.broken.breakage == Breakage::None {
+                let insert = self.service.rows.insert(entity);
+                return self.call(Kind::Write, site, (&entity.partition_key, what), insert).await;
+            }
+            let Some(entity) = self.broken.insert(entity, self.service.clock.now()) else { return Ok(()) };
+            self.call(Kind::Write, site, (&entity.partition_key, what), self.service.rows.insert(&entity)).await
+        }
     }
 
     #[track_caller]

@@ -23,12 +23,15 @@ impl Total {
         self.worlds += 1;
         self.failed += u64::from(outcome.violation.is_some());
         self.coverage.add(&outcome.coverage);
-        let Counts { requests, faults, kills, runs, leads, mails, repeats, excuses, time } = &outcome.counts;
+        let Counts { requests, faults, kills, runs, skipped, posts, leads, mails, repeats, excuses, time } =
+            &outcome.counts;
         let sum = &mut self.counts;
         sum.requests += requests;
         sum.faults += faults;
         sum.kills += kills;
         sum.runs += runs;
+        sum.skipped += skipped;
+        sum.posts += posts;
         sum.leads += leads;
         sum.mails += mails;
         sum.repeats += repeats;
@@ -45,11 +48,11 @@ impl Total {
 
     /// The sum in one line.
     pub fn report(&self) -> String {
-        let Counts { requests, faults, kills, runs, leads, mails, repeats, excuses, .. } = &self.counts;
+        let Counts { requests, faults, kills, runs, skipped, posts, leads, mails, repeats, excuses, .. } = &self.counts;
         let excuses: Vec<_> = excuses.iter().map(|(excuse, count)| format!("{count} excused: {excuse}")).collect();
         let excuses = if excuses.is_empty() { String::new() } else { format!(" ({})", excuses.join("; ")) };
         format!(
-            "{} worlds, {} failed; {:.1} years, {runs} runs, {requests} requests, {faults} faults, {kills} kills, \
+            "{} worlds, {} failed; {:.1} years, {runs} runs made and {skipped} skipped, {posts} posts, {requests} requests, {faults} faults, {kills} kills, \
              {leads} leads{excuses}, {mails} mails, {repeats} marked repeats",
             self.worlds,
             self.failed,

@@ -2,11 +2,14 @@
 
 use crate::config::{LeadKind, Permanent};
 use crate::coverage::Sometimes;
+use crate::desk::Service;
+use crate::export::FORMATS;
 use crate::lambda::{Request, Task};
 use crate::leads::{self, NewLead};
 use crate::world::{Event, World};
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::lead::Day;
+use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::table::Entity;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -43,11 +46,19 @@ impl World {
     /// Puts everything on the calendar that does not depend on what the functions do.
     pub(crate) fn schedule_everything(&mut self) {
         self.write_old_rows();
+        if self.config.is_upgraded {
+            self.write_old_state();
+        }
         // Where no interval is set, everything is searched once a week.
-        let searched = if self.config.sweep_hours == 0 { SETTLE.0 + HOUR * (6 * 24) } else { SETTLE.0 };
+        let is_off = self.config.sweep_hours == 0 || self.config.setting_changes > 0;
+        let searched = if is_off { SETTLE.0 + HOUR * (6 * 24) } else { SETTLE.0 };
         let settle = searched.max(self.config.interval * SETTLE.1);
         // The first run is undisturbed: from then on the notifier is answerable for every lead.
         let mut time = self.began + self.config.interval.max(HOUR) + MINUTE * 10;
+        if self.config.is_upgraded {
+            // What is moved over is disturbed, too.
+            time = self.began;
+        }
         for length in self.config.storms.clone() {
             let end = time + length;
             self.at(time, Event::StormBegins);
@@ -57,7 +68,20 @@ impl World {
             self.at(end + settle, Event::QuietEnds { written_until: end + HOUR });
             time = end + settle;
         }
-        self.schedule_ticks(time);
+        if self.config.calm_days > 0 {
+            let length = HOUR * (24 * i32::try_from(self.config.calm_days).unwrap_or(1));
+            for _ in 0..self.config.calm_days {
+                let arrival = time + self.tapes.workload.between(SignedDuration::ZERO, length);
+                self.at(arrival, Event::Arrive);
+            }
+            // Who asks again does so within three days.
+            let end = time + length + HOUR * 72;
+            self.at(end + self.soon(), Event::RunsWereMade { written_until: end });
+            time = end + settle;
+            self.at(time, Event::QuietEnds { written_until: end });
+        }
+        self.ticks_until = time;
+        self.at(self.began, Event::Tick);
     }
 
     /// When, counted from the end of the faults, everything must be mailed that no patrol has to find. A backlog takes the
@@ -93,12 +117,17 @@ impl World {
 
     /// Outages, and what the operator does.
     fn schedule_trouble(&mut self, from: Timestamp, length: SignedDuration) {
-        for (is_mail, (count, longest)) in [(false, self.config.table_outages), (true, self.config.mail_outages)] {
+        let outages = [
+            (Service::Leads, self.config.table_outages),
+            (Service::Mail, self.config.mail_outages),
+            (Service::Queue, self.config.queue_outages),
+        ];
+        for (service, (count, longest)) in outages {
             for _ in 0..count {
                 let begin = from + self.tapes.faults.between(SignedDuration::ZERO, length);
                 let end = begin + self.tapes.faults.between(MINUTE, longest);
-                self.at(begin, Event::Outage { is_mail, is_down: true });
-                self.at(end, Event::Outage { is_mail, is_down: false });
+                self.at(begin, Event::Outage { service, is_down: true });
+                self.at(end, Event::Outage { service, is_down: false });
             }
         }
         if self.config.sandbox_hours > 0 {
@@ -117,7 +146,11 @@ impl World {
         }
         for number in 0..self.config.commands {
             let time = from + self.tapes.faults.between(SignedDuration::ZERO, length);
-            let task = match self.tapes.faults.below(6) {
+            let task = match self.tapes.faults.below(8) {
+                6 | 7 => {
+                    let since = time - HOUR * self.tapes.faults.pick(&[3, 24]);
+                    Task::Backfill { since, until: time }
+                }
                 0 => Task::Command("outbox"),
                 1 => Task::Command("dry-run"),
                 2 => Task::Command("history"),
@@ -132,17 +165,21 @@ impl World {
             let request = Request::new(id, Task::Resume);
             self.at(from + length + MINUTE, Event::Invoke(request));
         }
-        for _ in 0..self.config.route_changes {
-            let time = from + self.tapes.faults.between(SignedDuration::ZERO, length);
-            self.at(time, Event::ChangeRoutes);
+        for (count, event) in [
+            (self.config.route_changes, Event::ChangeRoutes),
+            (self.config.setting_changes, Event::ChangeSettings),
+            (self.config.key_rotations, Event::RotateKeys),
+        ] {
+            for _ in 0..count {
+                let time = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+                self.at(time, event.clone());
+            }
         }
-    }
-
-    fn schedule_ticks(&mut self, until: Timestamp) {
-        let mut time = self.began;
-        while time < until {
-            self.at(time, Event::Tick);
-            time += self.config.interval;
+        for number in 0..self.config.exports {
+            let time = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+            let format = self.tapes.faults.pick(&FORMATS);
+            let id = format!("export-{number}-{}", time.as_second());
+            self.at(time, Event::Invoke(Request::new(id, Task::Export(format))));
         }
     }
 
@@ -151,11 +188,18 @@ impl World {
         if self.config.is_kind && self.config.burst <= SMALL_BURST {
             self.check_delays(self.clock.now() - AT_ONCE.0 - self.config.interval * AT_ONCE.1);
         }
+        if self.clock.now() + self.config.interval < self.ticks_until {
+            self.after(self.config.interval, Event::Tick);
+        }
+        if self.is_idle() {
+            return;
+        }
         let (late, missed, doubled) = if self.is_stormy { self.config.ticks } else { (0.0, 0.0, 0.0) };
-        let faults = &mut self.tapes.faults;
         let id = format!("tick-{}", self.clock.now().as_second());
         let request = Request::new(id, Task::Run);
-        match faults.which(&[late, missed, doubled]) {
+        let faults = &mut self.tapes.faults;
+        let drawn = if self.is_stormy { faults.which(&[late, missed, doubled]) } else { 0 };
+        match drawn {
             1 => {
                 let by = faults.between(SignedDuration::from_secs(1), MINUTE * 50);
                 self.after(by, Event::Invoke(request));
@@ -185,7 +229,11 @@ impl World {
         let count = 1 + workload.below(self.config.burst);
         let form = workload.below(leads::FORMS);
         for _ in 0..count {
-            self.one_arrives(kind, form);
+            if kind.is_sent() {
+                self.one_is_sent(kind);
+            } else {
+                self.one_arrives(kind, form);
+            }
         }
     }
 
@@ -219,9 +267,11 @@ impl World {
             _ => {}
         }
         if let Some((received, body)) = body {
-            let task = Task::Redeliver { lead: number, received, body };
-            let request = Request::new(format!("message-{number}"), task);
-            return self.after(SignedDuration::ZERO, Event::Invoke(request));
+            // Intake put it onto the queue days ago.
+            self.may_be_stored(number, body.as_bytes(), received);
+            self.queue.put(QueuedBody::new(received, body.into_bytes()).to_json(), now);
+            self.model.since(number, now);
+            return self.expect_messages();
         }
         let late = self.tapes.workload.between(SignedDuration::ZERO, self.config.late);
         let written = self.leads.partition_now(&entity.partition_key);
@@ -234,6 +284,7 @@ impl World {
     /// A row that was written before can be seen from now on.
     pub(crate) fn become_visible(&mut self, row: Row) {
         let Row { lead, kind, entity, written } = row;
+        let (partition_key, row_key) = (entity.partition_key.clone(), entity.row_key.clone());
         if kind == LeadKind::HalfPair {
             self.coverage.note(Sometimes::DamagedRow);
             self.leads.put_with_half_a_pair(&entity, written);
@@ -241,6 +292,7 @@ impl World {
             self.leads.put(entity, written);
         }
         self.model.since(lead, self.clock.now());
+        self.model.may_be_stored(lead, partition_key, row_key);
         self.say(|| format!("lead {} can be seen", leads::marker(lead)));
     }
 }

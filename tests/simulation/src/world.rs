@@ -3,103 +3,26 @@
 use crate::breakage::{Breakage, Broken};
 use crate::config::{Config, Permanent};
 use crate::coverage::{Coverage, Sometimes};
-use crate::desk::{SimClock, Verdict};
+use crate::desk::{Service, SimClock};
+pub use crate::event::{Counts, Outcome};
+pub(crate) use crate::event::{Down, Event};
+use crate::idle::Idle;
 use crate::lambda::{Invocation, Request, Task, catch_panics};
+use crate::logs::Told;
 use crate::mail::{MailService, broken, forbidden};
-use crate::model::{Model, Violation};
+use crate::model::{Model, Promise, Violation};
+use crate::queue::QueueService;
 use crate::routing::{Routing, address, set};
+use crate::senders::Keys;
 use crate::table::TableService;
 use crate::tape::{Tapes, hash};
 use futures::task::AtomicWaker;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::settings::NotifierSettings;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-
-/// Something on the calendar.
-#[derive(Debug, Clone)]
-pub(crate) enum Event {
-    /// Somebody writes leads.
-    Arrive,
-    /// A row can be seen from now on.
-    Visible(Box<crate::workload::Row>),
-    /// The scheduler's time has come.
-    Tick,
-    /// Lambda begins an invocation, as soon as there is room.
-    Invoke(Request),
-    /// A call gets its verdict.
-    Answer { invocation: u64, call: u64, verdict: Verdict },
-    /// An invocation is killed.
-    Kill { invocation: u64 },
-    /// An invocation's time is over.
-    TimeOut { invocation: u64 },
-    /// An invocation that waits for nothing but time is polled again.
-    Nudge { invocation: u64 },
-    /// A service goes down, or comes back.
-    Outage { is_mail: bool, is_down: bool },
-    /// The mail service refuses every recipient, or does no longer.
-    Sandbox(bool),
-    /// The operator changes who gets what.
-    ChangeRoutes,
-    /// The faults begin.
-    StormBegins,
-    /// The faults stop.
-    StormEnds,
-    /// So much quiet time has passed that everything must be mailed that was written until then where runs look.
-    RunsWereMade { written_until: Timestamp },
-    /// So much quiet time has passed that everything written until then must be mailed.
-    QuietEnds { written_until: Timestamp },
-}
-
-/// What is down at the moment.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Down {
-    pub(crate) tables: bool,
-    pub(crate) mail: bool,
-}
-
-/// What was done in a world.
-#[derive(Debug, Clone, Default)]
-pub struct Counts {
-    /// Calls on the services that were answered, or failed.
-    pub requests: u64,
-    /// Calls that failed or were late.
-    pub faults: u64,
-    /// Invocations that were killed before their time-out.
-    pub kills: u64,
-    /// Runs of the notifier.
-    pub runs: u64,
-    /// Leads written.
-    pub leads: u64,
-    /// Mails accepted.
-    pub mails: u64,
-    /// Leads that came again, marked.
-    pub repeats: u64,
-    /// Leads that nobody could be asked to mail.
-    pub excuses: BTreeMap<&'static str, u64>,
-    /// Simulated time.
-    pub time: SignedDuration,
-}
-
-/// How a world ended.
-pub struct Outcome {
-    /// What must not be, if anything was.
-    pub violation: Option<Violation>,
-    /// A hash over everything that was decided, and when.
-    pub hash: u64,
-    /// What was chosen, to play it again.
-    pub records: [Vec<u32>; 4],
-    /// What was tried.
-    pub coverage: Coverage,
-    /// What was done.
-    pub counts: Counts,
-    /// What kind of world it was.
-    pub config: Config,
-    /// Who did what when, if it was asked for.
-    pub trace: Vec<String>,
-}
 
 /// A world.
 pub struct World {
@@ -111,6 +34,15 @@ pub struct World {
     pub(crate) leads: TableService,
     pub(crate) state: TableService,
     pub(crate) mail: MailService,
+    pub(crate) queue: QueueService,
+    /// When the queue is asked for messages next.
+    pub(crate) receive_at: Option<Timestamp>,
+    /// The keys that open intake.
+    pub(crate) keys: Keys,
+    /// The recorded bodies that were sent, by their ids.
+    pub(crate) recorded: BTreeSet<String>,
+    /// Runs that find nothing to do.
+    pub(crate) idle: Idle,
     pub(crate) settings: NotifierSettings,
     pub(crate) routing: Routing,
     /// The settings before, and when they were changed.
@@ -119,6 +51,8 @@ pub struct World {
     pub(crate) dead: crate::routing::People,
     calendar: BTreeMap<(Timestamp, u64), Event>,
     entries: u64,
+    /// Until when the scheduler ticks.
+    pub(crate) ticks_until: Timestamp,
     pub(crate) invocations: Vec<Invocation>,
     pub(crate) requests: VecDeque<Request>,
     pub(crate) begun: u64,
@@ -134,16 +68,25 @@ pub struct World {
     pub(crate) counts: Counts,
     pub(crate) driver: Arc<AtomicWaker>,
     pub(crate) hash: u64,
+    /// What was told that must not be.
+    pub(crate) told: Told,
     trace: Option<Vec<String>>,
 }
 
 /// Lives one world to its end, or to the first thing that must not be.
 pub fn live(tapes: Tapes, breakage: Breakage, is_traced: bool) -> Outcome {
+    live_with(tapes, breakage, is_traced, true)
+}
+
+/// The same, with a choice: whether runs that would find nothing to do may be skipped.
+pub fn live_with(tapes: Tapes, breakage: Breakage, is_traced: bool, may_skip: bool) -> Outcome {
     catch_panics();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without input and output starts");
     runtime.block_on(tokio::task::unconstrained(async move {
         let mut world = World::new(tapes, breakage, is_traced);
+        world.idle.may_skip = may_skip;
+        let _listening = world.listen();
         world.schedule_everything();
         while world.violation.is_none() && !world.is_over {
             let Some(((time, number), event)) = world.calendar.pop_first() else { break };
@@ -153,6 +96,10 @@ pub fn live(tapes: Tapes, breakage: Breakage, is_traced: bool) -> Outcome {
                 continue;
             }
             world.happen(event);
+            if world.has_tasks() {
+                // What invocations have spawned goes on.
+                tokio::task::yield_now().await;
+            }
         }
         world.end()
     }))
@@ -189,6 +136,12 @@ impl World {
         Self {
             leads: TableService::new(clock, &config),
             state: TableService::new(clock, &config),
+            queue: QueueService::new(config.queue_stays, breakage),
+            receive_at: None,
+            keys: Keys::default(),
+            recorded: BTreeSet::new(),
+            idle: Idle::default(),
+            told: Told::default(),
             config,
             tapes,
             broken: Broken::new(breakage),
@@ -202,6 +155,7 @@ impl World {
             dead,
             calendar: BTreeMap::new(),
             entries: 0,
+            ticks_until: began,
             invocations: Vec::new(),
             requests: VecDeque::new(),
             begun: 0,
@@ -230,6 +184,24 @@ impl World {
         self.at(self.clock.now() + time, event);
     }
 
+    /// When something happens next beside the scheduler's ticks, while no invocation is under way.
+    pub(crate) fn next_event(&self) -> Option<Timestamp> {
+        // What belongs to an invocation means nothing where none is under way.
+        let is_of_the_world = |event: &Event| {
+            !matches!(
+                event,
+                Event::Tick | Event::Answer { .. } | Event::Kill { .. } | Event::TimeOut { .. } | Event::Nudge { .. }
+            )
+        };
+        let next = self.calendar.iter().find(|(_, event)| is_of_the_world(event));
+        next.map(|((time, _), _)| *time)
+    }
+
+    /// Listens to what the code under test tells, while the answer lives.
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        tracing::subscriber::set_default(self.told.clone())
+    }
+
     /// Notes something that must not be.
     pub(crate) fn violate(&mut self, violation: Violation) {
         self.say(|| violation.to_string());
@@ -251,6 +223,9 @@ impl World {
 
     /// Lets time pass until then. Says whether it did: an invocation's own timer may come first.
     async fn time_passes(&mut self, until: Timestamp) -> bool {
+        if let Some(told) = self.told.wrong() {
+            self.violate(Violation::new(Promise::NothingTold, told));
+        }
         if until > self.clock.now() {
             let sleep = tokio::time::sleep_until(self.clock.instant(until));
             tokio::pin!(sleep);
@@ -297,11 +272,30 @@ impl World {
                     self.go_on(invocation);
                 }
             }
-            Event::Outage { is_mail, is_down } => {
-                let service = if is_mail { &mut self.down.mail } else { &mut self.down.tables };
-                *service = is_down;
-                let (service, what) = (if is_mail { "mail" } else { "tables" }, if is_down { "down" } else { "back" });
-                self.say(|| format!("{service}: {what}"));
+            Event::Post(post) => self.post(post),
+            Event::Receive => self.receive(),
+            Event::Redrive => {
+                let count = self.queue.redrive(self.clock.now());
+                if count > 0 {
+                    self.coverage.note(Sometimes::DeadLetter);
+                    self.say(|| format!("the operator sends {count} dead letters back to the queue"));
+                }
+                self.expect_messages();
+            }
+            Event::RotateKeys => {
+                self.keys.rotate(self.broken.breakage == Breakage::KeyRemovedAtOnce);
+                self.coverage.note(Sometimes::KeysRotated);
+                self.say(|| "the operator rotates the keys of intake".to_owned());
+            }
+            Event::ChangeSettings => self.change_settings(),
+            Event::Outage { service, is_down } => {
+                *match service {
+                    Service::Mail => &mut self.down.mail,
+                    Service::Queue => &mut self.down.queue,
+                    Service::Leads | Service::State => &mut self.down.tables,
+                } = is_down;
+                let what = if is_down { "down" } else { "back" };
+                self.say(|| format!("{service:?}: {what}"));
             }
             Event::Sandbox(is_on) => {
                 self.mail.set(|mail| mail.sandbox = is_on);
@@ -319,6 +313,12 @@ impl World {
             }
             Event::QuietEnds { written_until } => {
                 self.say(|| "everything written must be mailed by now".to_owned());
+                self.check_rows(true);
+                self.check_old_state();
+                if !self.queue.is_empty() {
+                    let seen = "messages are on the queue at the end of a quiet time";
+                    self.violate(Violation::new(Promise::NothingLost, seen));
+                }
                 if let Some(violation) = self.model.missing(written_until, self.dead, false).or(self.late.take()) {
                     self.violate(violation);
                 }
@@ -345,6 +345,27 @@ impl World {
         self.say(|| "faults stop".to_owned());
         let written_until = self.clock.now();
         self.after(self.soon(), Event::RunsWereMade { written_until });
+        self.after(SignedDuration::from_mins(10), Event::Redrive);
+    }
+
+    fn change_settings(&mut self) {
+        let faults = &mut self.tapes.faults;
+        let mut config = self.config.clone();
+        match faults.below(2) {
+            0 => config.digest_size = faults.pick(&[100, 3, 20]),
+            _ => config.sweep_hours = faults.pick(&[24, 6, 0]),
+        }
+        let Some(settings) = self.routing.settings(&config) else { return };
+        self.coverage.note(Sometimes::SettingsChanged);
+        self.say(|| {
+            format!("the operator changes settings: {} leads, {} hours", config.digest_size, config.sweep_hours)
+        });
+        (self.config, self.settings) = (config, settings);
+    }
+
+    /// Whether any invocation has tasks of its own.
+    fn has_tasks(&self) -> bool {
+        self.invocations.iter().any(|other| matches!(other.request.task, Task::Export(_)))
     }
 
     fn change_routes(&mut self) {
@@ -375,6 +396,7 @@ impl World {
             }
         }
         Outcome {
+            summary: self.model.summary(),
             violation: self.violation,
             hash: hash(self.hash, self.tapes.hash()),
             records: self.tapes.records(),

@@ -1,4 +1,4 @@
-//! What Amazon SES says about its account, identities and suppressed addresses, for `lead-validation`.
+//! What Amazon SES says about its account, identities, configuration sets and suppressed addresses, for `lead-validation`.
 
 use crate::aws::SdkConfig;
 use crate::aws::error_code;
@@ -74,6 +74,19 @@ impl SesAccount {
                     .dkim_attributes
                     .is_some_and(|dkim| dkim.signing_enabled && dkim.status == Some(DkimStatus::Success)),
             })),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) => Ok(None),
+            Err(error) => Err(SesError(error_code(&error))),
+        }
+    }
+
+    /// Whether mails can be sent with a configuration set; `None` if SES does not know it.
+    ///
+    /// # Errors
+    /// If SES does not answer, or refuses to answer this caller.
+    pub async fn configuration_set(&self, name: &str) -> Result<Option<bool>, SesError> {
+        match self.client.get_configuration_set().configuration_set_name(name).send().await {
+            // Sending is on unless it was switched off.
+            Ok(answer) => Ok(Some(answer.sending_options.is_none_or(|options| options.sending_enabled))),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) => Ok(None),
             Err(error) => Err(SesError(error_code(&error))),
         }

@@ -8,7 +8,7 @@ use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::times::{earlier, later};
 use crate::notify::{Notifier, NotifyError};
 use crate::quarantine;
-use crate::table::{Keys, Table, TableError};
+use crate::table::{Entity, Keys, Table, TableError};
 use futures::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
@@ -48,9 +48,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 None
             });
             for (cue, item) in found {
-                if let Some(item) = item {
+                if let Some(Found { item, written }) = item {
                     let entry = item.entry();
-                    let is_recorded = match (&recorded, is_older(cue, &reading.known_from)) {
+                    let is_recorded = match (&recorded, is_older(cue, written, &reading.known_from)) {
                         (Some(recorded), true) => recorded.contains(&entry.json().to_string()),
                         (None, true) => {
                             is_whole = false;
@@ -75,33 +75,36 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         Ok(is_whole)
     }
 
-    /// Which rows of old cues the log holds. A cue that could not be followed for long may name a row that was found
-    /// otherwise, before the part of the log that this run knows. `None` where the time for it does not suffice.
+    /// Which rows of old cues, and which old rows, the log holds. A cue that could not be followed for long may name a row
+    /// that was found otherwise, before the part of the log that this run knows; and so may a new cue: a message of the
+    /// queue that comes again leaves one for a row that was stored long ago. `None` where the time does not suffice.
     async fn recorded_since_left(
         &self,
         reading: &Reading,
-        found: &[(&Cue, Option<Item>)],
+        found: &[(&Cue, Option<Found>)],
         may_go_on: impl Fn() -> bool,
     ) -> Result<Option<BTreeSet<String>>, NotifyError> {
-        let old: Vec<_> = found.iter().filter(|(cue, _)| is_older(cue, &reading.known_from)).collect();
-        let entries: Vec<_> = old.iter().filter_map(|(_, item)| Some(item.as_ref()?.entry())).collect();
-        let Some(from) = old.iter().map(|(cue, _)| recorded_from(cue)).min().filter(|_| !entries.is_empty()) else {
+        let found = found.iter().filter_map(|(cue, row)| Some((*cue, row.as_ref()?)));
+        let old: Vec<_> = found.filter(|(cue, row)| is_older(cue, row.written, &reading.known_from)).collect();
+        let entries: Vec<_> = old.iter().map(|(_, row)| row.item.entry()).collect();
+        let Some(from) = old.iter().map(|(cue, row)| recorded_from(cue, row.written)).min() else {
             return Ok(Some(BTreeSet::new()));
         };
         self.recorded(&entries, &from, may_go_on).await
     }
 
     /// The row that a cue names, if it is there.
-    async fn cued(&self, cue: &Cue) -> Result<Option<Item>, NotifyError> {
+    async fn cued(&self, cue: &Cue) -> Result<Option<Found>, NotifyError> {
+        let found = |row: Entity, item: fn(&Entity) -> Item| Found { item: item(&row), written: row.timestamp };
         let row = match &cue.cued {
             None => return Ok(None),
-            Some(Cued::Lead(keys)) => self.leads.get(keys).await.map(|row| Item::of_row(&row)),
+            Some(Cued::Lead(keys)) => self.leads.get(keys).await.map(|row| found(row, Item::of_row)),
             Some(Cued::Quarantined { row_key }) => {
-                self.state.get(&Keys::new(quarantine::PARTITION, row_key)).await.map(|row| Item::of_body(&row))
+                self.state.get(&Keys::new(quarantine::PARTITION, row_key)).await.map(|row| found(row, Item::of_body))
             }
         };
         match row {
-            Ok(item) => Ok(Some(item)),
+            Ok(found) => Ok(Some(found)),
             Err(TableError::NotFound) => Ok(None),
             // Keys that the service does not take name no row.
             Err(TableError::Rejected { .. }) => Ok(None),
@@ -110,11 +113,19 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 }
 
-/// The key from which on the log may hold what a cue names.
-fn recorded_from(cue: &Cue) -> String {
-    log_key(earlier(cue.left.unwrap_or(Timestamp::MIN), CLOCK_MARGIN))
+/// A row that a cue names.
+struct Found {
+    item: Item,
+    /// When it was written, by the service's clock.
+    written: Option<Timestamp>,
 }
 
-fn is_older(cue: &Cue, known_from: &str) -> bool {
-    recorded_from(cue).as_str() < known_from
+/// The key from which on the log may hold what a cue names: it may have been found as soon as it was written.
+fn recorded_from(cue: &Cue, written: Option<Timestamp>) -> String {
+    let left = cue.left.unwrap_or(Timestamp::MIN);
+    log_key(earlier(written.map_or(left, |written| written.min(left)), CLOCK_MARGIN))
+}
+
+fn is_older(cue: &Cue, written: Option<Timestamp>, known_from: &str) -> bool {
+    recorded_from(cue, written).as_str() < known_from
 }

@@ -272,6 +272,15 @@ async fn what_comes_late_out_of_the_queue_is_mailed_by_the_next_run_without_a_se
     world.runs(60, HOUR).await;
     assert_eq!((world.mails_with("Grace"), world.mails_with("{\"a\" 1}")), (1, 1));
     assert_eq!(world.status().await.extra_partitions, 0);
+    // A queue delivers at least once, and dead letters are sent back days later: both were mailed long ago.
+    for body in [&grace[..], b"{\"a\" 1}"] {
+        let message = QueuedBody::new(received, body.to_vec()).to_json();
+        redelivery.redeliver("1", &message, world.now()).await.unwrap();
+    }
+    assert_eq!(world.state_keys("cue-").len(), 2);
+    world.runs(3, HOUR).await;
+    assert_eq!((world.mails_with("Grace"), world.mails_with("{\"a\" 1}")), (1, 1));
+    assert_eq!(world.state_keys("cue-").len(), 0);
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! The errors of the Azure crates as those of the port.
 
 use super::transport::{AnswerTooLarge, TransportFailure};
-use crate::table::TableError;
+use crate::table::{TableError, UNREADABLE_ANSWER};
 
 /// Our own code for an answer that was not read to its end.
 pub(super) const ANSWER_TOO_LARGE: &str = "AnswerTooLarge";
 
 pub(super) fn unreadable() -> TableError {
-    TableError::Unavailable { reason: "the answer could not be read".to_owned() }
+    TableError::Unavailable { reason: UNREADABLE_ANSWER.to_owned() }
 }
 
 /// The kind of an error of the crates. Nothing of its text is passed on, because that can hold keys, addresses and rows.

@@ -9,6 +9,7 @@ pub use account::{Account, AccountTable};
 
 use super::checks::check_batch_size;
 use super::connection_string::Credential;
+use super::limits::MAX_ANSWER_BYTES;
 
 use super::wire::{Outgoing, read_row};
 use super::{
@@ -44,6 +45,9 @@ pub struct Limits {
     /// For one call with all its requests and the pauses between them. When this time is over the call ends, even in the
     /// middle of a request; what was asked may have been done.
     pub total: Duration,
+    /// For the answer with a page of several rows, in bytes. A larger page is asked for again with fewer rows. Callers that
+    /// hold many pages at the same time set less.
+    pub page_bytes: usize,
 }
 
 impl Default for Limits {
@@ -55,6 +59,7 @@ impl Default for Limits {
             request: Duration::from_secs(7),
             retries: 4,
             total: Duration::from_secs(10),
+            page_bytes: MAX_ANSWER_BYTES,
         }
     }
 }
@@ -86,7 +91,7 @@ impl AzureTables {
     /// The same, with a counter of requests that others count with, too.
     fn counted(connection: &ConnectionString, limits: Limits, requests: Arc<AtomicU64>) -> Result<Self, TableError> {
         let unavailable = |reason: &str| TableError::Unavailable { reason: reason.to_owned() };
-        let transport = Transport::new(limits.connect, limits.request, requests);
+        let transport = Transport::new(limits, requests);
         let transport = transport.map_err(|failure| unavailable(failure.0))?;
         let credentials = match &connection.credential {
             Credential::AccountKey(key) => {

@@ -3,6 +3,7 @@
 //! It also keeps secrets and personal data out of errors: addresses (which hold signatures), headers and bodies never get
 //! into one.
 
+use super::Limits;
 use crate::table::limits::MAX_ANSWER_BYTES;
 use azure_core::error::ErrorKind;
 use azure_core::headers::{ACCEPT, ERROR_CODE, HeaderName, HeaderValue, Headers, SERVER};
@@ -23,6 +24,8 @@ use std::time::Duration;
 pub(super) struct Transport {
     client: reqwest::Client,
     requests: Arc<AtomicU64>,
+    /// The largest answer that is read where it may have several rows, in bytes.
+    page_bytes: usize,
     /// How far the service's clock was ahead of ours at its last answer; `None` before the first answer.
     clock_offset: Arc<Mutex<Option<SignedDuration>>>,
 }
@@ -32,7 +35,7 @@ pub(super) struct Transport {
 #[error("{0}")]
 pub(super) struct TransportFailure(pub(super) &'static str);
 
-/// The answer is larger than [`MAX_ANSWER_BYTES`]. It was not read to its end.
+/// The answer is larger than it may be. It was not read to its end.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is too large")]
 pub(super) struct AnswerTooLarge;
@@ -46,25 +49,27 @@ pub(super) struct RowAsText {
 
 impl Transport {
     /// `requests` counts them.
-    pub(super) fn new(
-        connect_timeout: Duration,
-        request_timeout: Duration,
-        requests: Arc<AtomicU64>,
-    ) -> Result<Self, TransportFailure> {
+    pub(super) fn new(limits: Limits, requests: Arc<AtomicU64>) -> Result<Self, TransportFailure> {
         let client = reqwest::Client::builder()
             .http1_only()
             .tcp_nodelay(true)
-            .connect_timeout(connect_timeout)
-            .timeout(request_timeout)
+            .connect_timeout(limits.connect)
+            .timeout(limits.request)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|_| TransportFailure("the TLS client could not be set up"))?;
-        Ok(Self { client, requests, clock_offset: Arc::default() })
+        Ok(Self { client, requests, page_bytes: limits.page_bytes, clock_offset: Arc::default() })
     }
 
     /// How many requests were sent, retries included.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+    /// How large the answer to a request may be.
+    fn most_bytes(&self, request: &Request) -> usize {
+        let is_page = *request.method() == Method::Get && request.url().path().ends_with("()");
+        let is_of_one_row = request.url().query_pairs().any(|(name, value)| name == "$top" && value == "1");
+        if is_page && !is_of_one_row { self.page_bytes } else { MAX_ANSWER_BYTES }
     }
 
     /// How far the service's clock was ahead of ours at its last answer, to about a second.
@@ -109,9 +114,10 @@ impl Transport {
             .iter()
             .filter_map(|(name, value)| Some((name.as_str().to_owned().into(), value.to_str().ok()?.to_owned().into())))
             .collect();
+        let most_bytes = self.most_bytes(request);
         let mut body = BytesMut::new();
         while let Some(part) = answer.chunk().await.map_err(|error| failure(category(&error)))? {
-            if body.len() + part.len() > MAX_ANSWER_BYTES {
+            if body.len() + part.len() > most_bytes {
                 // The crate's retries leave errors of this kind alone: the same request would get the same answer.
                 return Err(azure_core::Error::new(ErrorKind::DataConversion, AnswerTooLarge));
             }

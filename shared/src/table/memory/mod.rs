@@ -90,6 +90,11 @@ impl MemoryTable {
         self.lock().calls
     }
 
+    /// How many times rows were written or removed.
+    pub fn writes(&self) -> u64 {
+        self.lock().rows.changes
+    }
+
     /// How many rows calls have given back.
     pub fn rows_read(&self) -> usize {
         self.lock().rows_read

@@ -12,6 +12,8 @@ pub(super) struct Rows {
     partitions: BTreeMap<String, BTreeMap<String, Row>>,
     /// How many rows were written so far; versions are made of it.
     writes: u64,
+    /// How many times rows were written or removed.
+    pub(super) changes: u64,
     /// How many rows were looked at for pages.
     pub(super) looked_at: usize,
 }
@@ -99,6 +101,7 @@ impl Rows {
 
     fn place(&mut self, mut row: Row) -> &mut Row {
         self.writes += 1;
+        self.changes += 1;
         row.entity.etag.get_or_insert_with(|| ETag(format!("W/\"{}\"", self.writes)));
         let partition = self.partitions.entry(row.entity.partition_key.clone()).or_default();
         partition.entry(row.entity.row_key.clone()).insert_entry(row).into_mut()
@@ -108,6 +111,7 @@ impl Rows {
     pub(super) fn remove(&mut self, partition_key: &str, row_key: &str) -> bool {
         let Some(partition) = self.partitions.get_mut(partition_key) else { return false };
         let is_removed = partition.remove(row_key).is_some();
+        self.changes += u64::from(is_removed);
         if partition.is_empty() {
             self.partitions.remove(partition_key);
         }

@@ -90,7 +90,7 @@ impl Listed {
         let person = if self.person.is_empty() { &self.customer } else { &self.person };
         let day = self.day.map(|day| day.to_string()).unwrap_or_default();
         let offer = self.offers.first().map_or("", String::as_str);
-        let parts = [person, &self.address, offer, &day].map(|part| shown(part));
+        let parts = [person, &self.address, offer, &day].map(shown);
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         format!("line {}: {}", self.line, parts.join(", "))
     }

@@ -61,6 +61,7 @@ fn attempts(cloud: &LocalCloud) -> Vec<Attempt> {
     let send = |queue: &str| json!({ "QueueUrl": queue, "MessageBody": "{}" });
     let read = |name: &str| json!({ "Names": [name], "WithDecryption": true });
     let identity = format!("/v2/email/identities/{MAIL_FROM}");
+    let configuration_set = format!("/v2/email/configuration-sets/{}", output("MailConfigurationSetName"));
     let mail = json!({
         "FromEmailAddress": MAIL_FROM, "Destination": { "ToAddresses": [MAIL_TO] },
         "Content": { "Simple": { "Subject": { "Data": "A" }, "Body": { "Text": { "Data": "A" } } } },
@@ -69,6 +70,7 @@ fn attempts(cloud: &LocalCloud) -> Vec<Attempt> {
     let mut attempts = vec![
         Attempt::rest("send mail", "ses", Method::POST, "/v2/email/outbound-emails".to_owned(), mail),
         Attempt::rest("look at the mail account", "ses", Method::GET, "/v2/email/account".to_owned(), Value::Null),
+        Attempt::rest("look at the configuration set", "ses", Method::GET, configuration_set, Value::Null),
         Attempt::rest("look at the sender", "ses", Method::GET, identity.clone(), Value::Null),
         Attempt::rest("delete the sender", "ses", Method::DELETE, identity, Value::Null),
         Attempt {
@@ -148,6 +150,7 @@ async fn each_function_may_do_what_it_has_to_and_nothing_else() {
             &[
                 "send mail",
                 "look at the mail account",
+                "look at the configuration set",
                 "look at the sender",
                 "look for a suppressed recipient",
                 "read the connection string",

@@ -1,6 +1,7 @@
 //! The service's clock, in the steps of 100 ns that its timestamps have.
 
 use jiff::{SignedDuration, Timestamp};
+use std::time::SystemTime;
 
 /// Steps of 100 ns since 1970.
 pub(crate) type Ticks = i64;
@@ -21,6 +22,27 @@ impl Default for Clock {
     /// This machine's time.
     fn default() -> Self {
         Self::Ahead(SignedDuration::ZERO)
+    }
+}
+
+/// What the header `Date` of the answers tells. Clients see by it how far the service's clock is from theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DateHeader {
+    /// The time of the service's clock.
+    #[default]
+    Clock,
+    /// The time of another clock than the one that rows get their timestamps from.
+    Of(Clock),
+}
+
+impl DateHeader {
+    /// The header's value.
+    pub(crate) fn value(self, clock: Clock) -> String {
+        let time = match self {
+            Self::Clock => clock.now(),
+            Self::Of(other) => other.now(),
+        };
+        httpdate::fmt_http_date(SystemTime::from(timestamp(time)))
     }
 }
 

@@ -20,6 +20,13 @@ pub enum Fault {
     Wait(Duration),
     /// What it writes is seen by reads only after this time, by the service's clock; its timestamp is from now.
     VisibleAfter(Duration),
+    /// A property of the row that it inserts gets this value, as JSON, in place of its own.
+    Changed {
+        /// The property's name.
+        property: &'static str,
+        /// Its value.
+        json: String,
+    },
 }
 
 /// A request for which a fault may be chosen.

@@ -22,7 +22,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use clock::Clock;
+pub use clock::{Clock, DateHeader};
 pub use faults::{Asked, Chooser, Fault};
 pub use refusal::Refusal;
 pub use request::Operation;
@@ -107,6 +107,11 @@ pub struct Counters {
     pub bytes_sent: u64,
     /// Connections that were opened.
     pub connections: u64,
+    /// The most requests that were in flight at the same time.
+    pub most_in_flight: u64,
+    /// How many requests were in flight when one came, itself included, summed over all requests. Divided by
+    /// [`requests`](Self::requests) it is how many a request met on average.
+    pub in_flight_met: u64,
 }
 
 /// A running service. Dropping it closes its port.
@@ -228,6 +233,11 @@ impl StrictTable {
     /// Sets the service's clock.
     pub fn set_clock(&self, clock: Clock) {
         self.service.lock().store.clock = clock;
+    }
+
+    /// Sets what the header `Date` of its answers tells.
+    pub fn set_date_header(&self, date: DateHeader) {
+        self.service.lock().date = date;
     }
 
     /// What time it is for the service.

@@ -93,6 +93,15 @@ impl Request {
         }
     }
 
+    /// The same, but that a property of the row that it inserts has another value.
+    pub(crate) fn changed(mut self, property: &str, json: &str) -> Self {
+        if let Self::Write(RowWrite { write: Write::Insert(incoming), .. }) = &mut self {
+            let named = incoming.properties.iter_mut().filter(|known| known.name == property);
+            named.for_each(|known| json.clone_into(&mut known.json));
+        }
+        self
+    }
+
     /// Reads a request. The path is what follows the account's name.
     pub(crate) fn parse(
         method: &Method,

@@ -1,7 +1,7 @@
 //! The service on a port.
 
 use super::answer::{Answer, Cost};
-use super::clock::{ticks, timestamp};
+use super::clock::{DateHeader, ticks};
 use super::faults::{Asked, Fault, Faults};
 use super::query::PageLimits;
 use super::refusal::Refusal;
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use marketplace_leads::table::MAX_BATCH_BYTES;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -34,8 +34,31 @@ pub(crate) struct Changing {
     pub(crate) store: Store,
     pub(crate) faults: Faults,
     pub(crate) counters: Counters,
+    pub(crate) date: DateHeader,
     /// Requests since the start, for their ids.
     requests: u64,
+    /// Requests that came and are not answered yet.
+    in_flight: u64,
+}
+
+/// A request that is in flight, until it is answered or its client is gone.
+struct InFlight(Arc<Service>);
+
+impl InFlight {
+    fn begin(service: &Arc<Service>) -> Self {
+        let mut state = service.lock();
+        state.in_flight += 1;
+        let in_flight = state.in_flight;
+        state.counters.most_in_flight = state.counters.most_in_flight.max(in_flight);
+        state.counters.in_flight_met += in_flight;
+        Self(service.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.lock().in_flight -= 1;
+    }
 }
 
 impl Service {
@@ -97,6 +120,7 @@ impl Server {
 }
 
 async fn answer(State(service): State<Arc<Service>>, request: axum::extract::Request) -> Response<Body> {
+    let _in_flight = InFlight::begin(&service);
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MAX_BATCH_BYTES).await;
     let (number, request_id) = {
@@ -117,15 +141,14 @@ async fn answer(State(service): State<Arc<Service>>, request: axum::extract::Req
         Ok(request) => run(&service, number, request, &request_id).await,
         Err(refusal) => (Answer::refusal(&refusal, &request_id, service.lock().store.now()), false),
     };
-    let now = {
+    let date = {
         let mut state = service.lock();
         state.counters.bytes_sent += answer.body.len() as u64;
-        state.store.now()
+        state.date.value(state.store.clock)
     };
-    let date = SystemTime::from(timestamp(now));
     let mut response = Response::builder()
         .status(StatusCode::from_u16(answer.status).unwrap_or_default())
-        .header("date", httpdate::fmt_http_date(date))
+        .header("date", date)
         .header("server", "Windows-Azure-Table/1.0 Microsoft-HTTPAPI/2.0")
         .header("x-ms-version", "2019-02-02")
         .header("x-ms-request-id", &request_id);
@@ -178,6 +201,10 @@ async fn run(service: &Service, number: u64, request: Request, request_id: &str)
         _ => 0,
     };
     let limits = PageLimits { looked_at: settings.rows_looked_at, begins_empty: settings.queries_begin_empty };
+    let request = match &fault {
+        Some(Fault::Changed { property, json }) => request.changed(property, json),
+        _ => request,
+    };
     let answer = match Answer::to(request, &mut state.store, limits, hidden, request_id) {
         Ok((answer, Cost { looked_at, returned })) => {
             state.counters.rows_looked_at += looked_at as u64;

@@ -131,3 +131,18 @@ async fn whoever_has_no_credentials_of_the_account_is_refused() {
         assert_eq!(table.all(&Query::default()).await.map(|rows| rows.len()), wanted);
     }
 }
+
+#[tokio::test]
+async fn an_insert_can_be_changed_and_the_header_with_the_date_can_differ_from_the_clock() {
+    let settings = Settings { clock: Clock::Stopped(NOW.parse().unwrap()), ..Settings::default() };
+    let (service, _) = started(settings).await;
+    let connection = ConnectionString::parse(&service.connection_string()).unwrap();
+    let tables = AzureTables::new(&connection, Limits::default()).unwrap();
+    let table = tables.table("Leads");
+    service.queue_fault(Fault::Changed { property: "Text", json: "\"other\"".to_owned() });
+    table.insert(&row("p", "1")).await.unwrap();
+    service.set_date_header(DateHeader::Of(Clock::Ahead(jiff::SignedDuration::from_hours(2))));
+    let rows = table.all(&Query::partition("p")).await.unwrap();
+    assert_eq!((rows[0].string("Text"), rows[0].timestamp), (Some("other"), NOW.parse().ok()));
+    assert!(tables.clock_offset().unwrap() > jiff::SignedDuration::from_hours(1));
+}

@@ -7,18 +7,16 @@
 //! A row of the table that is no lead is a row of the file, too. It has the row's keys and time, the reason in
 //! [`Column::Description`], and all columns of the row in [`Column::FurtherFields`].
 //!
-//! # What keeps a spreadsheet from calculating
-//! A cell whose first visible character is one of `= + - @` (or its full-width form), or that starts with a tab or a
-//! line break, gets an apostrophe in front, as OWASP advises (<https://owasp.org/www-community/attacks/CSV_Injection>).
-//! One exception: a `+` with nothing but digits and spaces after it is a phone number, which can calculate nothing, and
-//! which a CRM should get as it is.
+//! What keeps a spreadsheet from calculating is said in `cell.rs`.
 //!
 //! Control characters and those that turn text around are written visibly (`␀`, `[U+202E]`); the table keeps the
 //! originals.
 
-use crate::display;
+mod cell;
+
 use crate::lead::{Action, ShownTime, StoredLead, UnreadableRow};
 use crate::table::Entity;
+use cell::{cell, imported_phone};
 use serde::Serialize;
 use std::io::Write;
 
@@ -245,12 +243,23 @@ pub fn write_headings<W: Write>(
     writer.write_record(Column::ALL.map(heading))
 }
 
-/// Writes one lead.
+/// Writes one lead, for whoever opens the file.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub fn write_lead<W: Write>(writer: &mut csv::Writer<W>, lead: &StoredLead) -> csv::Result<()> {
-    write_row(writer, |column| column.value(lead))
+    write_row(writer, |column| cell(&column.value(lead)))
+}
+
+/// Writes one lead for the importer of a CRM, which gets phone numbers without apostrophes.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_lead_for_import<W: Write>(writer: &mut csv::Writer<W>, lead: &StoredLead) -> csv::Result<()> {
+    write_row(writer, |column| match column {
+        Column::Phone => imported_phone(&column.value(lead)),
+        _ => cell(&column.value(lead)),
+    })
 }
 
 /// Writes a row of the table that is no lead.
@@ -265,32 +274,20 @@ pub fn write_unreadable<W: Write>(
     let columns = serde_json::to_string(&entity.properties).map_err(std::io::Error::from)?;
     write_row(writer, |column| match column {
         Column::Description => format!("Could not be read: {reason}"),
-        Column::FurtherFields => columns.clone(),
-        Column::PartitionKey => entity.partition_key.clone(),
-        Column::RowKey => entity.row_key.clone(),
+        Column::FurtherFields => cell(&columns),
+        Column::PartitionKey => cell(&entity.partition_key),
+        Column::RowKey => cell(&entity.row_key),
         Column::TableTime => entity.timestamp.map(|time| time.to_string()).unwrap_or_default(),
         _ => String::new(),
     })
 }
 
-fn write_row<W: Write>(writer: &mut csv::Writer<W>, value: impl Fn(Column) -> String) -> csv::Result<()> {
+/// Writes a row of cells.
+fn write_row<W: Write>(writer: &mut csv::Writer<W>, cell_of: impl Fn(Column) -> String) -> csv::Result<()> {
     for column in Column::ALL {
-        writer.write_field(cell(&value(column)))?;
+        writer.write_field(cell_of(column))?;
     }
     writer.write_record(None::<&[u8]>)
-}
-
-/// A text as a cell that no spreadsheet calculates.
-pub fn cell(text: &str) -> String {
-    let visible = display::visible(text);
-    let first = visible.trim_start().chars().next();
-    let is_formula =
-        first.is_some_and(|first| "=+-@＝＋－＠".contains(first)) || visible.starts_with(['\t', '\r', '\n']);
-    let is_phone = visible.strip_prefix('+').is_some_and(|number| {
-        number.starts_with(|first: char| first.is_ascii_digit())
-            && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b' ')
-    });
-    if is_formula && !is_phone { format!("'{visible}") } else { visible }
 }
 
 #[cfg(test)]
@@ -299,33 +296,8 @@ mod tests {
     use crate::lead::{Customer, Lead, UnknownField};
 
     #[test]
-    fn a_cell_is_never_a_formula() {
-        for (text, written) in [
-            ("=1+1", "'=1+1"),
-            ("@SUM(A1)", "'@SUM(A1)"),
-            ("-2+3+cmd|' /C calc'!A0", "'-2+3+cmd|' /C calc'!A0"),
-            ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
-            ("+1-617-555", "'+1-617-555"),
-            ("+", "'+"),
-            ("  =1", "'  =1"),
-            ("\u{a0}=1", "'\u{a0}=1"),
-            ("\tx", "'\tx"),
-            ("\r\n=1", "'\r\n=1"),
-            ("＝1+1", "'＝1+1"),
-            ("\u{200e}=1", "'=1"),
-            ("+1 617 555 5555", "+1 617 555 5555"),
-            ("+16175555555", "+16175555555"),
-            ("a=b", "a=b"),
-            ("", ""),
-            ("x\u{202e}y\0", "x[U+202E]y␀"),
-        ] {
-            assert_eq!(cell(text), written, "{text:?}");
-        }
-    }
-
-    #[test]
     fn the_documentation_lists_every_column_in_order() {
-        let documented: Vec<_> = include_str!("../../docs/lead-columns.md")
+        let documented: Vec<_> = include_str!("../../../docs/lead-columns.md")
             .lines()
             .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
             .skip(1)
@@ -385,7 +357,7 @@ mod tests {
 
     #[test]
     fn columns_and_headings_are_the_documented_ones() {
-        let documentation = include_str!("../../docs/export.md");
+        let documentation = include_str!("../../../docs/export.md");
         let (_, table) = documentation.split_once("| column | `hubspot` | `salesforce` | `dynamics365` |").unwrap();
         let rows: Vec<Vec<&str>> = table
             .lines()
