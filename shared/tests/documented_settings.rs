@@ -47,7 +47,6 @@ fn row(variable: &Variable) -> String {
         Fallback::Required => "required".to_owned(),
         Fallback::Nothing => "none".to_owned(),
         Fallback::Value(value) => format!("`{value}`"),
-        Fallback::Same(other) => format!("`{other}`"),
     };
     let parameters: Vec<_> =
         parameters_of(variable.name, TEMPLATE).into_iter().map(|name| format!("`{name}`")).collect();

@@ -11,18 +11,21 @@ mod commands;
 mod contacts;
 mod deliver;
 mod log;
+mod routes_parameter;
 mod routing;
 mod run;
 mod status;
 #[cfg(test)]
 mod tests;
 mod times;
+mod timing;
 mod upkeep;
 
 pub(crate) use collect::window_query;
 pub use commands::{Command, CommandError, Recipients};
 pub use contacts::PARTITION as CONTACTS_PARTITION;
-pub use log::{ChannelId, MAX_CHANNELS, Outcome, PARTITION, Position, RunRecord, runs};
+pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
+pub use routes_parameter::{RoutesError, RoutesParameter, read_routes};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
 
 use crate::clock::{Chance, Clock};
@@ -210,6 +213,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         record.requests = (self.requests)().saturating_sub(run.requests_before);
         record.owed = run.log.channels().map(|channel| channel.owed).sum();
         record.oldest_owed = run.log.channels().filter_map(|channel| channel.oldest).min();
+        let now = self.now();
+        record.overdue_since =
+            run.log.channels().filter_map(|channel| self.due(channel)).min().filter(|due| *due <= now);
         let patrol = &run.log.progress().patrol;
         record.last_full_patrol = patrol.last_full;
         record.patrolled_since = patrol.last_full.or(patrol.last_began);

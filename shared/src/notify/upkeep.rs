@@ -93,7 +93,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let gone: Vec<ChannelId> = run
             .log
             .channels()
-            .filter(|channel| !channel.owes() && !self.is_route(&channel.route))
+            .filter(|channel| !channel.owes() && !self.has_target(&channel.target))
             .map(|channel| channel.id.clone())
             .take(MAX_BATCH_OPERATIONS - 1)
             .collect();
@@ -115,10 +115,6 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             return Ok(());
         }
         run.log.maintain(|core| core.maintained = Some(now), &[]).await
-    }
-
-    fn is_route(&self, id: &str) -> bool {
-        id == super::routing::DEFAULT_ROUTE || self.settings.mail.routes.iter().any(|route| route.id() == id)
     }
 
     fn may_delete(&self, run: &Run<T>, until: Timestamp) -> bool {

@@ -5,6 +5,7 @@
 //! the function at its start with an error that names all wrong variables at once, says what is expected, and repeats no
 //! value: any of them may be a secret pasted into the wrong place.
 
+mod effect;
 mod groups;
 mod reader;
 mod routes;
@@ -13,9 +14,10 @@ mod tests;
 mod values;
 pub(crate) mod variables;
 
+pub use effect::without_effect;
 pub use groups::{Mail, PartialMail, PartialSchedule, PartialStorage, Schedule, Storage};
-pub use routes::Route;
-pub use values::MailOrDrop;
+pub use routes::{MAX_CHANNELS, Route};
+pub use values::{MailOrDrop, UrgentAction};
 pub use variables::{Expected, Fallback, VARIABLES, Variable};
 
 use crate::secret::SecretSource;
@@ -154,6 +156,13 @@ impl IntakeSettings {
         let budget = reader.number(INTAKE_BUDGET_MS);
         let budget = Duration::from_millis(budget.or_else(|| INTAKE_BUDGET_MS.default_text().parse().ok())?);
         Some(Self { storage, keys, queue_url: queue_url?, budget, problems: Vec::new() })
+    }
+}
+
+impl NotifierSettings {
+    /// What has no effect together; see [`without_effect`].
+    pub fn without_effect(&self) -> Vec<String> {
+        without_effect(&self.mail.clone().into(), &self.schedule.clone().into())
     }
 }
 

@@ -24,8 +24,10 @@ pub use request::{InvalidRequest, Leads, Reconciliation, Request};
 
 use crate::aws::SdkConfig;
 use crate::aws::{self, SecretError};
+use crate::notify::read_routes;
 use crate::secret::{Secret, SecretSource};
-use crate::settings::ValidationSettings;
+use crate::settings::variables::{ROUTES, ROUTES_PARAMETER};
+use crate::settings::{Problem, ValidationSettings};
 use findings::{Fault, Runner};
 use futures::future::BoxFuture;
 use futures::join;
@@ -61,7 +63,7 @@ impl Validation {
 
     async fn checks(&self, request: &Request, now: Timestamp, total: Duration) -> Report {
         let runner = Runner::new(request.wanted(), CHECK_LIMIT, total);
-        let settings = &self.settings;
+        let settings = &self.with_routes().await;
         let storage = async {
             let found = connection_string::check(self.secret(settings.storage.connection_string.as_ref()), now);
             let connection = runner.run(CheckId::ConnectionString, found).await;
@@ -127,6 +129,26 @@ impl Validation {
             }
         }
         runner.report()
+    }
+
+    /// The settings, with the routes as the parameter has them now, where they are kept in one. Where it does not give them, there
+    /// are none, as for the notifier.
+    async fn with_routes(&self) -> ValidationSettings {
+        let mut settings = self.settings.clone();
+        if let Some(Some(parameter)) = &settings.mail.routes_parameter {
+            let found = read_routes(&self.aws, parameter).await;
+            if let Err(error) = &found {
+                settings.problems.push(Problem {
+                    variable: ROUTES_PARAMETER.name.to_owned(),
+                    wrong: format!(
+                        "cannot be used: {error}; the notifier goes on with the routes that it read last, or mails everything to LEADS_MAIL_TO"
+                    ),
+                    expected: format!("the name of a parameter with {}", ROUTES.expected),
+                });
+            }
+            settings.mail.routes = found.ok();
+        }
+        settings
     }
 
     /// The intake keys, which are not waited for longer than this.

@@ -1,8 +1,18 @@
 //! The rules: which rooms there are, which of them may use which, and where the crates of vendors may be named.
 
 /// What any other room may use.
-const GROUND: &[&str] =
-    &["address", "clock", "display", "function", "function_url", "intake_keys", "queued_body", "secret", "telemetry"];
+const GROUND: &[&str] = &[
+    "address",
+    "cadence",
+    "clock",
+    "display",
+    "function",
+    "function_url",
+    "intake_keys",
+    "queued_body",
+    "secret",
+    "telemetry",
+];
 
 /// Every room above the ground, from the lowest, with the rooms below that it may use beside the ground. A room is a
 /// module of the library's root. `mail::ses` is one of its own, because it is an adapter and the rest of `mail` is not.

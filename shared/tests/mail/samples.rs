@@ -33,6 +33,7 @@ pub(crate) fn digest(leads: Vec<DigestLead>) -> Digest {
     Digest {
         id: "20261112T100000Z-1".into(),
         occasion: Occasion::New,
+        is_redirected: false,
         leads,
         unreadable: Vec::new(),
         quarantined: Vec::new(),

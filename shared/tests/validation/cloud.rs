@@ -122,6 +122,7 @@ impl Cloud {
             ("LEADS_DEAD_LETTER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/dead-leads".to_owned()),
             ("LEADS_MAIL_FROM", format!("Marketplace leads <{SENDER}>")),
             ("LEADS_MAIL_TO", RECIPIENT.to_owned()),
+            ("LEADS_CADENCE", "immediately".to_owned()),
             ("LEADS_MAIL_CONFIGURATION_SET", "leads".to_owned()),
         ];
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -1,9 +1,10 @@
 """The roles: each function has its own, which allows what the function calls and nothing else."""
 
+import json
 import re
 
 from checks.view import function_of
-from template import ACCOUNT
+from template import ACCOUNT, Resolved
 
 # What Lambda does in the name of every function.
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -63,6 +64,16 @@ def roles(view):
             yield f"{name}: does not allow {action}, which is called"
 
 
+def routes(view):
+    """Who may read the routes: the notifier and validation, where there are any."""
+    routes = "/marketplace-leads/routes"
+    resolved = Resolved(view.template, {"RoutesParameter": routes})
+    for name, role in resolved.resources("AWS::IAM::Role"):
+        reads = routes in json.dumps(role["Properties"])
+        if reads != (name in ("LeadNotifierRole", "LeadValidationRole")):
+            yield f"{name}: {'reads' if reads else 'does not read'} the routes"
+
+
 def _needed_actions(view):
     """What each role has to allow: the APIs that the function calls, and what AWS does in its name."""
     calls = {function: set(actions) for function, actions in view.facts["actions"].items()}
@@ -106,6 +117,7 @@ def _statement(role, statement):
             if resource.rsplit(":", 1)[-1] != SENDS_TO.get(role):
                 yield f"{role}: may send to {resource}"
     if "ssm:GetParameters" in actions:
+        # Where there are routes, the notifier and validation may read them, too; see `routes`.
         keys = role in ("LeadIntakeRole", "LeadRedeliveryRole", "LeadValidationRole")
         expected = {":parameter/marketplace-leads/storage-connection-string"}
         expected |= {":parameter/marketplace-leads/intake-keys"} if keys else set()

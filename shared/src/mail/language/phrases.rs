@@ -126,7 +126,7 @@ phrases! {
         more_offers: Plural,
         maybe_repeated: String,
     }
-    NoticePhrases { maybe_repeated: String, backfill: String, shortened: String }
+    NoticePhrases { maybe_repeated: String, backfill: String, shortened: String, redirected: String }
     ActionPhrases {
         install: String,
         contact_me: String,

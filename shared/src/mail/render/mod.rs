@@ -271,14 +271,15 @@ impl<'a> Writer<'a> {
     /// What a reader must know of the mail before its leads.
     fn notices(&self) -> Vec<String> {
         let notice = &self.phrases.notice;
-        match self.digest.occasion {
-            Occasion::New => Vec::new(),
-            Occasion::MaybeRepeated => vec![notice.maybe_repeated.clone()],
+        let occasion = match self.digest.occasion {
+            Occasion::New => None,
+            Occasion::MaybeRepeated => Some(notice.maybe_repeated.clone()),
             Occasion::Backfill { since, until } => {
                 let (since, until) = (self.time(Some(since)), self.time(Some(until)));
-                vec![fill(&notice.backfill, &[("since", &since), ("until", &until)])]
+                Some(fill(&notice.backfill, &[("since", &since), ("until", &until)]))
             }
-        }
+        };
+        occasion.into_iter().chain(self.digest.is_redirected.then(|| notice.redirected.clone())).collect()
     }
 
     fn footer(&self) -> Vec<String> {

@@ -12,7 +12,7 @@ pub(crate) use known::KnownRows;
 use window::is_new;
 pub(crate) use window::window_days;
 
-use super::log::{Extra, Found, MAX_CUES, MAX_ENTRIES, MAX_KEY_UNITS, Progress, Resume, log_key};
+use super::log::{Channel, Extra, Found, MAX_CUES, MAX_ENTRIES, MAX_KEY_UNITS, Progress, Resume, SendsNow, log_key};
 use super::run::{Run, TABLE_CALL};
 use super::times::{earlier, span};
 use super::{Notifier, NotifyError};
@@ -302,10 +302,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
         }
         let found: Vec<_> =
-            items.iter().map(|item| Found { entry: item.entry(), routes: self.routes_of(item) }).collect();
+            items.iter().map(|item| Found { entry: item.entry(), owed_to: self.owed_to(item) }).collect();
+        let sends_now = |channel: &Channel| self.is_due(channel, now);
+        let sending = (self.settings.digest_size, &sends_now as SendsNow<'_>);
         let answered: Vec<_> = cues.iter().map(|cue| cue.row_key.clone()).collect();
         // Where this fails, the batch stays as it is, and is in the next one: no progress is written without it.
-        let row = run.log.record(&found, progress.clone(), &answered, self.settings.digest_size, &mut run.ids).await?;
+        let row = run.log.record(&found, progress.clone(), &answered, sending, &mut run.ids).await?;
         let items = std::mem::take(batch).items;
         for item in &items {
             match item {

@@ -6,6 +6,8 @@ use crate::mail::{
     Digest, MAX_MESSAGE_BYTES, MailError, Mailer, Occasion, Rendered, leads_that_fit, render, render_reduced,
 };
 use crate::notify::collect::Item;
+use crate::notify::log::Target;
+use crate::notify::routing::DEFAULT_ROUTE;
 use crate::notify::run::{Run, SEND, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
 use crate::table::{Query, Table};
@@ -76,20 +78,20 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         occasion: &Occasion,
         done: &mut Done,
     ) -> Result<(), NotifyError> {
-        let mut groups: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+        let mut groups: BTreeMap<Target, Vec<Item>> = BTreeMap::new();
         for item in items {
             match to {
                 Some(_) if item.lead().is_some_and(|stored| stored.lead.is_validation()) => {}
-                Some(_) => groups.entry(String::new()).or_default().push(item),
+                Some(_) => groups.entry(Target::mail(DEFAULT_ROUTE)).or_default().push(item),
                 None => {
-                    for route in self.routes_of(&item) {
-                        groups.entry(route).or_default().push(item.clone());
+                    for target in self.targets_of(&item) {
+                        groups.entry(target).or_default().push(item.clone());
                     }
                 }
             }
         }
-        for (route, items) in groups {
-            let recipients = texts(to.map_or_else(|| self.recipients_of(&route), |Recipients(to)| to));
+        for (target, items) in groups {
+            let recipients = texts(to.map_or_else(|| self.recipients_of(&target), |Recipients(to)| to));
             let digest = self.with_history(run, &items).await;
             let digest = Digest { id: run.ids.next(), occasion: occasion.clone(), ..digest };
             // Halves of halves, until the mail service takes each.

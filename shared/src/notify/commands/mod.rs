@@ -3,6 +3,7 @@
 mod backfill;
 mod dry_run;
 mod erase;
+mod made_up;
 mod outbox;
 mod person;
 
@@ -45,6 +46,13 @@ pub enum Command {
     History {
         /// How many.
         last: usize,
+    },
+    /// Sends a made-up digest through one route.
+    Test {
+        /// The route's id or name; the one to the default recipients where there is none.
+        route: Option<String>,
+        /// To whom, instead of the route's recipients.
+        to: Recipients,
     },
     /// Tells what each channel still owes, and what was given up.
     Outbox,
@@ -89,6 +97,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("run", &[]),
     ("dry-run", &[]),
     ("backfill", &["since", "until", "to?"]),
+    ("test", &["to", "route?"]),
     ("pause", &[]),
     ("resume", &[]),
     ("history", &["last?"]),
@@ -136,6 +145,17 @@ impl Command {
                 Some(Some(last @ 1..=1000)) => Self::History { last: usize::try_from(last).unwrap_or(DEFAULT_HISTORY) },
                 Some(_) => return fail("`last` is no number from 1 to 1000".to_owned()),
             },
+            "test" => {
+                let route = match event.get("route") {
+                    None => None,
+                    Some(Value::String(route)) => Some(route.clone()),
+                    Some(_) => return fail("`route` is no id and no name of a route".to_owned()),
+                };
+                match addresses(event)? {
+                    Some(to) => Self::Test { route, to },
+                    None => return fail("`to` is missing: to which mail address?".to_owned()),
+                }
+            }
             "retry" => Self::Retry { channel: event.get("channel").map(channel).transpose()? },
             "discard" => Self::Discard { channel: channel(event.get("channel").unwrap_or(&Value::Null))? },
             "erase" => {
@@ -209,6 +229,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
             Command::DryRun => self.dry_run(id, deadline).await,
             Command::Backfill { since, until, to } => self.backfill((since, until), to, id, deadline).await,
+            Command::Test { route, to } => self.test(route.as_deref(), &to, id).await,
             Command::Pause => self.set_paused(true).await,
             Command::Resume => self.set_paused(false).await,
             Command::Outbox => self.outbox(id, deadline).await,
@@ -251,7 +272,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         let now = self.now();
         let age = |time: Option<Timestamp>| time.map_or(0.0, |time| now.duration_since(time).as_secs_f64().max(0.0));
-        metrics::histogram!(metric::OLDEST_OWED_AGE).record(age(record.oldest_owed));
+        metrics::histogram!(metric::OLDEST_OWED_AGE).record(age(record.overdue_since));
         // Runs that are further apart than patrols are due cannot patrol more often.
         let due = self.patrol_interval().max(span(self.settings.schedule.interval)).as_secs_f64();
         metrics::histogram!(metric::PATROL_LAG).record(age(record.patrolled_since) / due);
@@ -261,6 +282,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::DestinationName;
 
     #[test]
     fn an_event_is_read_or_its_error_lists_what_is_valid() {
@@ -273,7 +295,7 @@ mod tests {
             Some(Recipients(["a@b.example", "c@d.example"].map(|text| MailAddress::parse(text).unwrap()).to_vec()));
         let (since, until) = ("2026-11-03T00:00:00Z".parse().unwrap(), "2026-11-04T11:00:00Z".parse().unwrap());
         assert_eq!(parse(backfill), Ok(Command::Backfill { since, until, to }));
-        let channel = ChannelId::of("default");
+        let channel = ChannelId::of("default", &DestinationName::mail());
         assert_eq!(parse(json!({"command": "retry"})), Ok(Command::Retry { channel: None }));
         let discard = json!({"command": "discard", "channel": channel.as_str()});
         assert_eq!(parse(discard), Ok(Command::Discard { channel }));
@@ -289,7 +311,7 @@ mod tests {
             (json!({}), "names no command"),
             (
                 json!({"command": "runn"}),
-                "`run`, `dry-run`, `backfill`, `pause`, `resume`, `history`, `outbox`, `retry`, `discard`, `erase`",
+                "`run`, `dry-run`, `backfill`, `test`, `pause`, `resume`, `history`, `outbox`, `retry`, `discard`, `erase`",
             ),
             (json!({"command": "run", "to": "a@b.example"}), "`run` has an unknown field; it has none"),
             (json!({"command": "backfill", "from": "x"}), "valid: since, until, to?"),
@@ -299,6 +321,9 @@ mod tests {
                 json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04", "to": "nobody"}),
                 "`to` is no list",
             ),
+            (json!({"command": "test"}), "`to` is missing"),
+            (json!({"command": "test", "to": "nobody"}), "`to` is no list"),
+            (json!({"command": "test", "to": "a@b.example", "route": 1}), "`route` is no id"),
             (json!({"command": "history", "last": 0}), "1 to 1000"),
             (json!({"command": "retry", "channel": "sales"}), "no id of a channel"),
             (json!({"command": "discard"}), "no id of a channel"),

@@ -1,6 +1,6 @@
 //! What becomes of a channel when its destination accepts a mail, refuses it, or cannot be reached.
 
-use crate::notify::log::{Channel, Entry, Flight, Parked, Position};
+use crate::notify::log::{Channel, Entry, Flight, Parked, Position, Urgent};
 use crate::notify::times::later;
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,9 +16,15 @@ impl Channel {
         self.cursor < self.tail
     }
 
-    /// Whether it is to be tried now.
-    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.owes() && self.next_attempt.is_none_or(|next| next <= now)
+    /// Since when it owes something urgent, if it does.
+    pub(crate) fn urgent_since(&self) -> Option<Timestamp> {
+        self.urgent.as_ref().filter(|urgent| self.cursor < urgent.until).map(|urgent| urgent.since)
+    }
+
+    /// Makes everything that it owes urgent.
+    pub(crate) fn hurry(&mut self, now: Timestamp) {
+        let since = self.urgent_since().unwrap_or(now);
+        self.urgent = Some(Urgent { until: self.tail.clone(), since });
     }
 
     /// The most leads of its next mail.
@@ -55,8 +61,11 @@ impl Channel {
         self.flight = None;
         if self.owes() {
             self.oldest = self.oldest.max(self.cursor.time());
+            if self.urgent_since().is_none() {
+                self.urgent = None;
+            }
         } else {
-            (self.owed, self.oldest) = (0, None);
+            (self.owed, self.oldest, self.urgent) = (0, None, None);
         }
     }
 

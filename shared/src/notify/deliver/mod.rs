@@ -9,6 +9,7 @@ mod send;
 use super::log::{Channel, ChannelId, Flight, Parked};
 use super::run::{Run, SEND, TABLE_CALL};
 use super::times::later;
+use super::timing::GROUPED_FOR;
 use super::{Notifier, NotifyError};
 use crate::mail::{MailError, Mailer};
 use crate::table::Table;
@@ -29,7 +30,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// of it.
     pub(super) async fn deliver_recent(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
         let now = self.now();
-        let queue = run.log.channels().filter(|channel| channel.is_due(now) && channel.attempts == 0);
+        let queue = run.log.channels().filter(|channel| self.is_due(channel, now) && channel.attempts == 0);
         let queue = queue.map(|channel| channel.id.clone()).collect();
         self.send_all(run, queue, Timestamp::MAX, true).await?;
         run.recent.clear();
@@ -40,7 +41,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// last time.
     pub(super) async fn deliver(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
         let now = self.now();
-        let due = run.log.channels().filter(|channel| channel.is_due(now));
+        let due = run.log.channels().filter(|channel| self.is_due(channel, now));
         let (healthy, failing): (Vec<_>, Vec<_>) = due.partition(|channel| channel.attempts == 0);
         let ids = |channels: Vec<&Channel>| channels.into_iter().map(|channel| channel.id.clone()).collect();
         let (healthy, failing): (VecDeque<_>, VecDeque<_>) = (ids(healthy), ids(failing));
@@ -146,7 +147,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 }
                 Some(error) => {
                     let reason = error.to_string();
-                    tracing::error!(run = run.id, channel = %channel.id, route = channel.route, error = reason, "a digest was not sent");
+                    tracing::error!(run = run.id, channel = %channel.id, route = channel.target.route, destination = %channel.target.destination, error = reason, "a digest was not sent");
                     if !sent.recipients.is_empty() {
                         channel.delivered_to(until, &id, sent.recipients);
                     }
@@ -209,7 +210,12 @@ fn refuse(
             return channel.owes();
         }
         MailError::Destination { .. } => channel.failed(until, false, None, now, &reason),
-        MailError::Busy { retry_after, .. } => channel.failed(until, false, *retry_after, now, &reason),
+        MailError::Busy { retry_after, is_quota, .. } => {
+            channel.failed(until, false, *retry_after, now, &reason);
+            if *is_quota {
+                channel.grouped_until = Some(later(now, GROUPED_FOR));
+            }
+        }
         MailError::Unavailable { may_be_accepted, .. } => channel.failed(until, *may_be_accepted, None, now, &reason),
     }
     false

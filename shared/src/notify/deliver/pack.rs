@@ -61,10 +61,15 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         let occasion = if channel.cursor < channel.maybe { Occasion::MaybeRepeated } else { Occasion::New };
         let items: Vec<_> = selection.items.iter().flatten().cloned().collect();
-        let digest = Digest { id: id.clone(), occasion, ..self.with_history(run, &items).await };
+        let digest = Digest {
+            id: id.clone(),
+            occasion,
+            is_redirected: self.is_gone(&channel.target),
+            ..self.with_history(run, &items).await
+        };
         let (rendered, leads) = self.fit(digest, &channel, &mut selection);
         let done: &[String] = channel.flight.as_ref().map_or(&[], |flight| &flight.done);
-        let mut recipients = texts(self.recipients_of(&channel.route));
+        let mut recipients = texts(self.recipients_of(&channel.target));
         recipients.retain(|to| !done.contains(&recipient_hash(to)));
         let first = &recipients[..recipients.len().min(MAX_RECIPIENTS)];
         let message = rendered.messages(&self.settings.mail.from.header(), first).into_iter().next();
@@ -123,7 +128,8 @@ pub(in crate::notify) fn digest_of<'a>(
     mut history: impl FnMut(&crate::lead::StoredLead) -> Vec<crate::mail::PastAction>,
 ) -> Digest {
     let (leads, unreadable, quarantined) = (Vec::new(), Vec::new(), Vec::new());
-    let mut digest = Digest { id: String::new(), occasion: Occasion::New, leads, unreadable, quarantined };
+    let mut digest =
+        Digest { id: String::new(), occasion: Occasion::New, is_redirected: false, leads, unreadable, quarantined };
     for item in items {
         match item {
             Item::Lead(stored) => {

@@ -17,7 +17,9 @@ pub(crate) use history::{run_key_before, run_operation};
 pub(crate) use moving::LabelledRoutes;
 pub(crate) use open::set_paused;
 pub(crate) use queries::{log_before, page, page_of, parked_rows, previous_digests, rows_with_prefix};
-pub(crate) use rows::{Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, log_key};
+pub(crate) use rows::{
+    Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, Urgent, log_key,
+};
 pub use rows::{ChannelId, PARTITION, Position};
 
 use super::NotifyError;
@@ -35,9 +37,6 @@ pub(crate) const MAX_KEY_UNITS: usize = 256 * 1024;
 
 /// The most cues that one batch deletes, beside core, collect, a row of the log and every channel.
 pub(crate) const MAX_CUES: usize = 45;
-
-/// The most channels: each may be in one batch with all others.
-pub const MAX_CHANNELS: usize = 48;
 
 /// The log as one run, or one command, sees it and changes it.
 pub(crate) struct Log<T> {
@@ -63,12 +62,24 @@ pub(crate) struct Log<T> {
     is_uncertain: bool,
 }
 
-/// What is new, with the routes that owe it to somebody.
+/// What is new, with those who are owed it.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) entry: Entry,
-    pub(crate) routes: Vec<String>,
+    /// None twice.
+    pub(crate) owed_to: Vec<Owed>,
 }
+
+/// Somebody who is owed what was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    pub(crate) target: Target,
+    /// Whether it is to go out at once.
+    pub(crate) is_urgent: bool,
+}
+
+/// Whether a channel sends now what it owes.
+pub(crate) type SendsNow<'a> = &'a (dyn Fn(&Channel) -> bool + Sync);
 
 /// Makes the ids of a run's digests: they sort by time, and name their run.
 pub(crate) struct DigestIds {
@@ -139,16 +150,16 @@ impl<T: Table> Log<T> {
     /// given up and is put back) that it answers. This is the only function that writes progress and deletes such rows. Gives the new row of the log; nothing where
     /// nothing was found.
     ///
-    /// A channel that owed nothing gets its `flight` at once: its first mail is about to go out.
+    /// A channel that owed nothing and sends now gets its `flight` at once: its first mail is about to go out.
     pub(crate) async fn record(
         &mut self,
         found: &[Found],
         progress: Progress,
         answered: &[String],
-        digest_size: usize,
+        (digest_size, sends_now): (usize, SendsNow<'_>),
         ids: &mut DigestIds,
     ) -> Result<Option<LogRow>, NotifyError> {
-        let (row, channels, last_log) = self.entered(found, digest_size, ids);
+        let (row, channels, last_log) = self.entered(found, digest_size, sends_now, ids);
         let mut operations = vec![Operation::InsertOrReplace(progress.to_entity(&last_log))];
         operations.extend(row.iter().map(|row| Operation::Insert(row.to_entity())));
         operations.extend(channels.iter().map(|channel| Operation::InsertOrReplace(channel.to_entity())));
@@ -165,6 +176,7 @@ impl<T: Table> Log<T> {
         &self,
         found: &[Found],
         digest_size: usize,
+        sends_now: SendsNow<'_>,
         ids: &mut DigestIds,
     ) -> (Option<LogRow>, Vec<Channel>, String) {
         if found.is_empty() {
@@ -175,10 +187,10 @@ impl<T: Table> Log<T> {
         let entries = found.iter().map(|found| found.entry.clone()).collect();
         let mut row = LogRow { key: key.clone(), entries, owed_by: BTreeMap::new() };
         let mut channels: BTreeMap<ChannelId, Channel> = BTreeMap::new();
-        for (index, Found { routes, .. }) in found.iter().enumerate() {
-            for route in routes {
-                let id = ChannelId::of(route);
-                let known = || self.channels.get(&id).cloned().unwrap_or_else(|| Channel::new(route));
+        for (index, Found { owed_to, .. }) in found.iter().enumerate() {
+            for Owed { target, is_urgent } in owed_to {
+                let id = target.channel();
+                let known = || self.channels.get(&id).cloned().unwrap_or_else(|| Channel::new(target));
                 let channel = channels.entry(id.clone()).or_insert_with(known);
                 if channel.cursor >= channel.tail {
                     channel.owed = 0;
@@ -187,12 +199,15 @@ impl<T: Table> Log<T> {
                 }
                 channel.owed += 1;
                 channel.tail = Position::new(&key, index + 1);
+                if *is_urgent {
+                    channel.hurry(now);
+                }
                 row.owed_by.entry(id).or_default().set(index);
             }
         }
         for channel in channels.values_mut() {
             let is_first = channel.cursor == Position::new(&key, 0);
-            if is_first && channel.flight.is_none() && channel.attempts == 0 {
+            if is_first && channel.flight.is_none() && channel.attempts == 0 && sends_now(channel) {
                 let size = channel.limit.unwrap_or(digest_size).max(1);
                 let last = row.owed(&channel.id, &channel.cursor).take(size).last();
                 channel.flight =

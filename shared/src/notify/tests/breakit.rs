@@ -43,6 +43,8 @@ impl World {
         let settings = [
             ("LEADS_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true"),
             ("LEADS_MAIL_FROM", "leads@contoso.example"),
+            ("LEADS_CADENCE", "immediately"),
+            ("LEADS_INTERVAL_MINUTES", "60"),
             ("LEADS_MAIL_TO", "sales@contoso.example"),
         ];
         let world = settings.into_iter().fold(world, |world, (name, value)| world.with(name, value));

@@ -1,6 +1,7 @@
 //! The notifier against tables and a mail service in memory.
 
 mod breakit;
+mod cadence;
 mod collecting;
 mod commands;
 mod counting;
@@ -64,6 +65,9 @@ impl World {
             ("LEADS_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true"),
             ("LEADS_MAIL_FROM", "leads@contoso.example"),
             ("LEADS_MAIL_TO", "sales@contoso.example"),
+            // Most tests are about what a run finds and sends, not about when.
+            ("LEADS_CADENCE", "immediately"),
+            ("LEADS_INTERVAL_MINUTES", "60"),
         ];
         let world = settings.into_iter().fold(world, |world, (name, value)| world.with(name, value));
         world.advance(SignedDuration::ZERO);

@@ -6,7 +6,7 @@ mod entry;
 mod progress;
 
 pub(crate) use self::core::Core;
-pub(crate) use channel::{Channel, Flight};
+pub(crate) use channel::{Channel, Flight, Target, Urgent};
 pub use channel::{ChannelId, Position};
 pub(crate) use entry::{Entry, LogRow, Parked};
 pub(crate) use progress::{Extra, Pass, Progress, Resume};
