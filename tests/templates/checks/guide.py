@@ -31,6 +31,11 @@ def guide(sources):
     for file in re.findall(r"--template-file (\S+)", text):
         if not (sources.root / file).is_file():
             yield f"{file}: there is no such template"
+    # What the bill counts. The dashboard shows every metric that the functions emit, by its dimensions.
+    shown = len(set(re.findall(r'\["MarketplaceLeads", (.*?)(?:, \{"|\])', sources.aws)))
+    alarms = sum(resource["Type"] == "AWS::CloudWatch::Alarm" for resource in template["Resources"].values())
+    if f"| {shown} metrics, {alarms} alarms" not in text:
+        yield f"the costs are not those of {shown} metrics and {alarms} alarms"
     for output in re.findall(r"properties\.outputs\.(\w+)", text):
         if output not in arm["outputs"]:
             yield f"{output}: the ARM template has no such output"

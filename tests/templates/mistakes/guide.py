@@ -48,6 +48,7 @@ GUIDE = [
         "for name in intake redelivery notifier validation export; do",
         "for name in intake redelivery notifier export; do",
     ),
+    ("costs of fewer alarms than there are", " metrics, 25 alarms", " metrics, 24 alarms"),
     ("a block that no shell can read", "esac\n```", "```"),
 ]
 
