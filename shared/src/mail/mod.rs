@@ -1,5 +1,6 @@
 //! The mail: what is in it ([`Digest`]), how it looks ([`render()`]), and how it is sent ([`Mailer`]).
 
+mod counts;
 mod digest;
 mod error;
 mod language;
@@ -9,7 +10,9 @@ mod message;
 mod render;
 pub mod ses;
 mod silence;
+mod summary;
 
+pub use counts::{Counts, Tally};
 pub use digest::{Digest, DigestLead, Occasion, PastAction, QuarantinedBody, UnreadableLead};
 pub use error::MailError;
 pub use language::{Language, LanguageError};
@@ -18,6 +21,7 @@ pub use render::{
     DIGEST_HEADER, MAX_ENTRIES, MAX_HTML_BYTES, RenderSettings, Rendered, leads_that_fit, render, render_reduced,
 };
 pub use silence::{Silence, render_silence};
+pub use summary::{Summary, render_summary};
 
 use std::future::Future;
 use std::time::Duration;

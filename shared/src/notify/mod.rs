@@ -15,6 +15,7 @@ mod routes_parameter;
 mod routing;
 mod run;
 mod status;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -160,6 +161,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         run.part("collect", collected)?;
         let delivered = self.deliver(run).await;
         run.part("deliver", delivered)?;
+        let told = self.summarize(run).await;
+        run.part("summary", told)?;
         let patrolled = self.patrol(run).await;
         run.part("patrol", patrolled)?;
         let kept = self.upkeep(run).await;

@@ -122,6 +122,7 @@ fn routes_are_read() {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let to = vec![MailAddress::parse(to).unwrap()];
         Route {
+            summary: None,
             id: id.to_owned(),
             name: name.map(str::to_owned),
             offers: owned(offers),

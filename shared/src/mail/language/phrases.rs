@@ -114,6 +114,7 @@ phrases! {
         reduced: ReducedPhrases,
         footer: FooterPhrases,
         silence: SilencePhrases,
+        summary: SummaryPhrases,
     }
     SubjectPhrases {
         leads: Plural,
@@ -179,4 +180,27 @@ phrases! {
     ReducedPhrases { leads: Plural, rows: Plural, why: String }
     FooterPhrases { attached: Plural, zone: String, digest: String }
     SilencePhrases { subject: Plural, last: String, never: String, maybe: String, checks: Vec<String>, once: String }
+    SummaryPhrases {
+        subject: String,
+        leads: Plural,
+        days: String,
+        weeks: String,
+        offers: String,
+        actions: String,
+        marketplaces: String,
+        countries: String,
+        before: String,
+        unnamed: String,
+        others: Plural,
+        delay: String,
+        delays: [String; 4],
+        also: String,
+        repeats: Plural,
+        do_not_contact: Plural,
+        tests: Plural,
+        unreadable: Plural,
+        parked: Plural,
+        quiet: Plural,
+        footer: String,
+    }
 }

@@ -14,6 +14,7 @@ mod subject;
 mod unread;
 mod view;
 
+pub(super) use leads::words as action_in_words;
 pub use reduced::render_reduced;
 pub use size::leads_that_fit;
 

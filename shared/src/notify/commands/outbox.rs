@@ -87,7 +87,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         wanted: Option<&ChannelId>,
     ) -> Result<usize, NotifyError> {
         if !channels.is_empty() {
-            run.log.deliver(channels, &[]).await?;
+            run.log.deliver(channels, &[], &None).await?;
         }
         let mut returned = 0;
         let parked = self.parked(PARKED_NAMED).await?;
@@ -110,7 +110,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             let keys: Vec<_> = parked.iter().map(Parked::row_key).collect();
             let progress = run.log.progress().clone();
             // The next run sends them, so none is about to go out.
-            run.log.record(&found, progress, &keys, (self.settings.digest_size, &|_| false), &mut run.ids).await?;
+            run.log
+                .record(&found, progress, &keys, (self.settings.digest_size, &|_| false), &mut run.ids, &None)
+                .await?;
             returned += parked.len();
         }
         Ok(returned)
@@ -154,7 +156,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         for leads in leads.chunks(100) {
             tracing::warn!(channel = %given_up.id, leads = %json!(leads), "leads are given up by command");
         }
-        run.log.deliver(vec![given_up], &[]).await?;
+        run.log.deliver(vec![given_up], &[], &None).await?;
         Ok(json!({ "discarded": owed, "leads": leads }))
     }
 

@@ -6,12 +6,13 @@ mod pack;
 mod select;
 mod send;
 
+use super::collect::Item;
 use super::log::{Channel, ChannelId, Flight, Parked};
 use super::run::{Run, SEND, TABLE_CALL};
 use super::times::later;
 use super::timing::GROUPED_FOR;
 use super::{Notifier, NotifyError};
-use crate::mail::{MailError, Mailer};
+use crate::mail::{Counts, MailError, Mailer};
 use crate::table::Table;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -111,7 +112,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
         }
         if !channels.is_empty() {
-            run.log.deliver(channels, &[]).await?;
+            run.log.deliver(channels, &[], &None).await?;
         }
         for parcel in parcels.iter().filter(|parcel| parcel.message.is_some()) {
             run.log.begin_flight(&parcel.channel.id);
@@ -130,6 +131,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let now = self.now();
         let (mut channels, mut parked, mut again) = (Vec::new(), Vec::new(), Vec::new());
         let (mut digests, mut mailed) = (0, 0);
+        let mut counts = Counts::default();
         for (parcel, sent) in parcels.into_iter().zip(sent) {
             run.record.mails += sent.mails;
             let Parcel { mut channel, selection, leads, remaining, id, .. } = parcel;
@@ -143,6 +145,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     channel.accepted(until, entries.len(), self.settings.digest_size);
                     digests += usize::from(sent.mails > 0);
                     mailed += leads;
+                    for item in selection.items.iter().flatten() {
+                        let Item::Lead(stored) = item else { continue };
+                        if let Some(written) = stored.timestamp.filter(|_| !stored.lead.is_test()) {
+                            counts.add_delay(now.duration_since(written), 1);
+                        }
+                    }
                     again.extend(channel.owes().then(|| channel.id.clone()));
                 }
                 Some(error) => {
@@ -165,7 +173,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         for Parked { channel, reason, .. } in &parked {
             tracing::error!(run = run.id, channel = %channel, reason, "a lead was given up: `outbox` names it");
         }
-        run.log.deliver(channels, &parked).await?;
+        counts.parked = parked.len().try_into().unwrap_or(u64::MAX);
+        run.log.deliver(channels, &parked, &Some((self.today(), counts))).await?;
         run.record.digests += digests;
         run.record.mailed += mailed;
         run.record.parked += parked.len();

@@ -13,6 +13,7 @@ mod moving;
 mod patrol;
 mod routes;
 mod slow;
+mod summary;
 mod upkeep;
 
 use super::*;
