@@ -51,12 +51,13 @@ fn row(variable: &Variable) -> String {
     let parameters: Vec<_> =
         parameters_of(variable.name, TEMPLATE).into_iter().map(|name| format!("`{name}`")).collect();
     let parameter = match parameters.as_slice() {
-        [] if values(variable.name, TEMPLATE).next().is_some() => "the stack's own".to_owned(),
-        [] => "none".to_owned(),
-        names => names.join(", or else "),
+        [] if values(variable.name, TEMPLATE).next().is_some() => "*the stack's own*<br>".to_owned(),
+        [] => String::new(),
+        names => format!("{}<br>", names.join(", or else ")),
     };
     let expected = variable.expected.to_string().replace('|', "\\|").replace('<', "&lt;");
-    format!("| {parameter} | `{}` | {default} | {expected} | {} | {functions} |", variable.name, variable.meaning)
+    let Variable { name, meaning, .. } = variable;
+    format!("| {parameter}`{name}` | {meaning} | {default} | {expected} | {functions} |")
 }
 
 fn page() -> String {
@@ -65,7 +66,7 @@ fn page() -> String {
     let others = parameters(TEMPLATE).into_iter().filter(|name| !used.contains(name));
     let others: Vec<_> = others.map(|name| format!("`{name}`")).collect();
     format!(
-        "| parameter | variable | default | allowed | meaning | read by |\n|---|---|---|---|---|---|\n{}\n\n\
+        "| parameter, variable | meaning | default | allowed | read by |\n|---|---|---|---|---|\n{}\n\n\
          Parameters that are no variables: {}.\n",
         rows.join("\n"),
         others.join(", ")
