@@ -77,6 +77,16 @@ fn parse_all(text: &str) -> Result<Vec<Route>, String> {
             problems.push(format!("route {number} has an action at place {} that {wrong}", at + 1));
         }
     }
+    for (number, route) in (1..).zip(&routes) {
+        // The version before this one knew a route without a name by its place, and remembers what waits for it so.
+        let place = (1..=routes.len()).find(|place| {
+            let label = format!("route {place}");
+            *place != number && route.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(&label))
+        });
+        if let Some(place) = place {
+            problems.push(format!("route {number} has a name that stands for the place of route {place}"));
+        }
+    }
     let channels: usize = routes.iter().map(Route::channels).sum();
     if channels >= MAX_CHANNELS {
         let most = MAX_CHANNELS - 1;
