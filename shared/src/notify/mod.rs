@@ -23,13 +23,14 @@ mod timing;
 mod upkeep;
 
 pub(crate) use collect::window_query;
-pub use commands::{Command, CommandError, Recipients};
+pub use commands::{Command, CommandError, Receivers, Recipients};
 pub use contacts::PARTITION as CONTACTS_PARTITION;
 pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
 pub use routes_parameter::{RoutesError, RoutesParameter, read_routes};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
 
 use crate::clock::{Chance, Clock};
+use crate::destinations::Destinations;
 use crate::mail::{Language, MailError, Mailer, RenderSettings};
 use crate::settings::NotifierSettings;
 use crate::table::{Table, TableError};
@@ -73,6 +74,16 @@ pub enum NotifyError {
         /// Leads in them.
         leads: usize,
     },
+    /// Some destinations did not take what was to be sent again.
+    #[error("{digests} digests with {leads} leads were sent; these destinations did not take theirs: {}", .failed.join("; "))]
+    Undelivered {
+        /// Digests sent.
+        digests: usize,
+        /// Leads in them.
+        leads: usize,
+        /// The destinations, each with what it answered.
+        failed: Vec<String>,
+    },
     /// What the state table holds makes no sense, or what a command names is not in it.
     #[error("the state table: {0}")]
     State(String),
@@ -94,6 +105,8 @@ pub struct Notifier<T, M> {
     pub state: T,
     /// The mail service.
     pub mailer: M,
+    /// Destinations beside mail.
+    pub destinations: Destinations,
     /// The settings.
     pub settings: NotifierSettings,
     /// The language of the mails.
@@ -187,6 +200,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             recent: Recent::default(),
             people: People::default(),
             is_stopped: false,
+            failed_channels: Vec::new(),
         })
     }
 

@@ -271,7 +271,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// Records a full batch in the middle of a reading, and sends what its channels can send from memory.
     async fn record_and_send(&self, run: &mut Run<T>, reading: &mut Reading) -> Result<(), NotifyError> {
         self.record(run, &mut reading.batch, &mut reading.progress).await?;
-        self.deliver_recent(run).await
+        self.deliver_recent(run, true).await
     }
 
     /// Records what may be more than one batch holds. The progress stands in the last one.

@@ -1,7 +1,7 @@
 //! What is still owed, and what to do about it: `outbox`, `retry`, `discard`.
 
 use crate::mail::Mailer;
-use crate::notify::log::{self, Channel, ChannelId, Entry, Found, MAX_CUES, Owed, Parked, Target};
+use crate::notify::log::{self, Channel, ChannelId, Entry, Found, MAX_CUES, Owed, Parked, Target, Told};
 use crate::notify::routing::DEFAULT_ROUTE;
 use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
@@ -151,6 +151,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             attempts: 0,
             next_attempt: None,
             reason: None,
+            told: Told::Nothing,
             ..channel
         };
         for leads in leads.chunks(100) {

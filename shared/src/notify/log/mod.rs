@@ -20,8 +20,8 @@ pub(crate) use queries::{
     days, days_before, log_before, page, page_of, parked_rows, previous_digests, rows_with_prefix,
 };
 pub(crate) use rows::{
-    Channel, Core, Counted, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, Urgent, day_key,
-    log_key,
+    Channel, Core, Counted, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, Told, Urgent,
+    day_key, log_key,
 };
 pub use rows::{ChannelId, PARTITION, Position};
 

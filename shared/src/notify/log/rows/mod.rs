@@ -7,7 +7,7 @@ mod entry;
 mod progress;
 
 pub(crate) use self::core::Core;
-pub(crate) use channel::{Channel, Flight, Target, Urgent};
+pub(crate) use channel::{Channel, Flight, Target, Told, Urgent};
 pub use channel::{ChannelId, Position};
 pub(in crate::notify::log) use counted::day_of;
 pub(crate) use counted::{Counted, day_key};
