@@ -1,6 +1,5 @@
 //! docs/settings.md says of the settings what the code and the template say. `UPDATE_DOCS=1` writes it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use marketplace_leads::function::Function;
 use marketplace_leads::settings::{Fallback, Route, VARIABLES, Variable};
