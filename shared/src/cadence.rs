@@ -56,6 +56,35 @@ pub struct Timetable {
     pub zone: TimeZone,
 }
 
+/// When a weekly summary is sent, by the clock on the wall: `weekly`, which is Monday at 08:00, or `weekly on fri at 16:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SummaryTime {
+    /// On which day of the week.
+    pub weekday: Weekday,
+    /// At what time.
+    pub at: Time,
+}
+
+impl SummaryTime {
+    /// Which texts are read, as a phrase.
+    pub const EXPECTED: &str = "weekly, or weekly on mon at 08:00";
+
+    /// Reads one of the forms, in any casing.
+    ///
+    /// # Errors
+    /// Where the text is none of them.
+    pub fn parse(text: &str) -> Result<Self, InvalidCadence> {
+        let text = text.trim().to_lowercase();
+        let rest = text.strip_prefix("weekly").ok_or(InvalidCadence)?;
+        if rest.is_empty() {
+            return Ok(Self { weekday: Weekday::Monday, at: Time::constant(8, 0, 0, 0) });
+        }
+        let (day, at) = rest.strip_prefix(" on ").and_then(|rest| rest.split_once(" at ")).ok_or(InvalidCadence)?;
+        let (day, at) = (weekday(day.trim()), time(at.trim()));
+        day.zip(at).map(|(weekday, at)| Self { weekday, at }).ok_or(InvalidCadence)
+    }
+}
+
 /// A text is no cadence, or no window. Holds nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is none of the forms that are known")]

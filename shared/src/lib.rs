@@ -40,6 +40,7 @@ pub mod cadence;
 pub mod clock;
 pub mod columns;
 pub mod cue;
+pub mod destinations;
 mod display;
 pub mod export;
 pub mod function;

@@ -15,6 +15,7 @@ mod routes_parameter;
 mod routing;
 mod run;
 mod status;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -22,13 +23,14 @@ mod timing;
 mod upkeep;
 
 pub(crate) use collect::window_query;
-pub use commands::{Command, CommandError, Recipients};
+pub use commands::{Command, CommandError, Receivers, Recipients};
 pub use contacts::PARTITION as CONTACTS_PARTITION;
 pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
 pub use routes_parameter::{RoutesError, RoutesParameter, read_routes};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
 
 use crate::clock::{Chance, Clock};
+use crate::destinations::Destinations;
 use crate::mail::{Language, MailError, Mailer, RenderSettings};
 use crate::settings::NotifierSettings;
 use crate::table::{Table, TableError};
@@ -72,6 +74,16 @@ pub enum NotifyError {
         /// Leads in them.
         leads: usize,
     },
+    /// Some destinations did not take what was to be sent again.
+    #[error("{digests} digests with {leads} leads were sent; these destinations did not take theirs: {}", .failed.join("; "))]
+    Undelivered {
+        /// Digests sent.
+        digests: usize,
+        /// Leads in them.
+        leads: usize,
+        /// The destinations, each with what it answered.
+        failed: Vec<String>,
+    },
     /// What the state table holds makes no sense, or what a command names is not in it.
     #[error("the state table: {0}")]
     State(String),
@@ -93,6 +105,8 @@ pub struct Notifier<T, M> {
     pub state: T,
     /// The mail service.
     pub mailer: M,
+    /// Destinations beside mail.
+    pub destinations: Destinations,
     /// The settings.
     pub settings: NotifierSettings,
     /// The language of the mails.
@@ -160,6 +174,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         run.part("collect", collected)?;
         let delivered = self.deliver(run).await;
         run.part("deliver", delivered)?;
+        let told = self.summarize(run).await;
+        run.part("summary", told)?;
         let patrolled = self.patrol(run).await;
         run.part("patrol", patrolled)?;
         let kept = self.upkeep(run).await;
@@ -184,6 +200,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             recent: Recent::default(),
             people: People::default(),
             is_stopped: false,
+            failed_channels: Vec::new(),
         })
     }
 

@@ -73,7 +73,8 @@ impl Route {
 
     /// Whether it takes a lead.
     fn takes(&self, lead: &Lead) -> bool {
-        lead.is_of(&self.offers, &self.actions)
+        self.summary.is_none()
+            && lead.is_of(&self.offers, &self.actions)
             && !(lead.is_do_not_contact() && self.do_not_contact == MailOrDrop::Drop)
     }
 }

@@ -3,6 +3,7 @@
 use super::contacts;
 use super::log::{self, ChannelId, log_key};
 use super::run::{Run, SEND, TABLE_CALL};
+use super::summary::old_days;
 use super::times::{earlier, later, span, whole_days};
 use super::{Notifier, NotifyError};
 use crate::address::texts;
@@ -100,7 +101,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if !gone.is_empty() {
             run.log.forget(&gone).await?;
         }
-        for query in [log::log_before(&oldest), log::run_key_before(retained), log::previous_digests()] {
+        for query in [log::log_before(&oldest), log::run_key_before(retained), log::previous_digests(), old_days(now)] {
             if !self.delete_recorded(run, query, until).await? {
                 return Ok(());
             }

@@ -4,10 +4,10 @@ use super::reader::Reader;
 use super::routes::Route;
 use super::values::{self, MailOrDrop, UrgentAction};
 use super::variables::{
-    CADENCE, DO_NOT_CONTACT, FIRST_LOOKBACK_MINUTES, INTAKE_KEYS, INTAKE_KEYS_PARAMETER, INTERVAL_MINUTES,
-    MAIL_CONFIGURATION_SET, MAIL_FROM, MAIL_LANGUAGE, MAIL_TO, OVERLAP_MINUTES, ROUTES, ROUTES_PARAMETER, SILENCE_DAYS,
-    STATE_TABLE, STORAGE_CONNECTION_STRING, STORAGE_CONNECTION_STRING_PARAMETER, SWEEP_HOURS, TABLE, TEST_LEADS,
-    TIME_ZONE, URGENT_ACTIONS,
+    CADENCE, DESTINATIONS_PREFIX, DO_NOT_CONTACT, FIRST_LOOKBACK_MINUTES, INTAKE_KEYS, INTAKE_KEYS_PARAMETER,
+    INTERVAL_MINUTES, MAIL_CONFIGURATION_SET, MAIL_FROM, MAIL_LANGUAGE, MAIL_TO, OPERATOR, OVERLAP_MINUTES, ROUTES,
+    ROUTES_PARAMETER, SILENCE_DAYS, STATE_TABLE, STORAGE_CONNECTION_STRING, STORAGE_CONNECTION_STRING_PARAMETER,
+    SWEEP_HOURS, TABLE, TEST_LEADS, TIME_ZONE, URGENT_ACTIONS,
 };
 use crate::address::{MailAddress, Sender};
 use crate::cadence::Cadence;
@@ -108,6 +108,10 @@ group! {
         cadence: Cadence = get(CADENCE, values::cadence),
         /// Which leads are mailed at once.
         urgent: Vec<UrgentAction> = get(URGENT_ACTIONS, values::urgent_actions),
+        /// The beginning of the names of the parameters that hold destinations beside mail.
+        destinations_prefix: String = get(DESTINATIONS_PREFIX, values::parameter_prefix),
+        /// Who is told what a person has to do about a destination.
+        operator: Option<MailAddress> = optional(OPERATOR, values::address),
         /// What becomes of test leads.
         test_leads: MailOrDrop = get(TEST_LEADS, values::mail_or_drop),
         /// What becomes of leads that must not be contacted.

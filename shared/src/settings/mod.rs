@@ -120,6 +120,15 @@ pub struct Problem {
 #[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct InvalidSettings(pub Vec<Problem>);
 
+/// Lets requests to destinations go to this machine, for tests and the local cloud, where it is `allow`. It is none of
+/// [`VARIABLES`], so that no template can set it and no documentation offers it.
+pub const LOOPBACK: &str = "LEADS_DESTINATIONS_LOOPBACK";
+
+/// Whether requests to destinations may go to this machine; see [`LOOPBACK`].
+pub fn allows_loopback(pairs: impl IntoIterator<Item = (String, String)>) -> bool {
+    pairs.into_iter().any(|(name, value)| name == LOOPBACK && value == "allow")
+}
+
 /// The pairs of name and value in the process environment.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| {

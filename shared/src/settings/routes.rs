@@ -3,7 +3,7 @@
 use super::effect::takes_only_do_not_contact;
 use super::values::{self, MailOrDrop};
 use crate::address::{DestinationName, MailAddress};
-use crate::cadence::{Cadence, Window};
+use crate::cadence::{Cadence, SummaryTime, Window};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -42,6 +42,8 @@ pub struct Route {
     pub urgent_at_once: bool,
     /// Whether it takes leads that must not be contacted. What no route takes is the default recipients'.
     pub do_not_contact: MailOrDrop,
+    /// When it gets a weekly summary. Such a route gets no leads.
+    pub summary: Option<SummaryTime>,
 }
 
 /// Reads a JSON array of routes. The error says what is wrong as the rest of a sentence that begins with its name.
@@ -73,6 +75,16 @@ fn parse_all(text: &str) -> Result<Vec<Route>, String> {
         if let Some(at) = route.actions.iter().position(|action| !is_code(action)) {
             let wrong = "is no code such as PLT, so that no lead would ever match it";
             problems.push(format!("route {number} has an action at place {} that {wrong}", at + 1));
+        }
+    }
+    for (number, route) in (1..).zip(&routes) {
+        // The version before this one knew a route without a name by its place, and remembers what waits for it so.
+        let place = (1..=routes.len()).find(|place| {
+            let label = format!("route {place}");
+            *place != number && route.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(&label))
+        });
+        if let Some(place) = place {
+            problems.push(format!("route {number} has a name that stands for the place of route {place}"));
         }
     }
     let channels: usize = routes.iter().map(Route::channels).sum();
@@ -110,8 +122,19 @@ impl Route {
 }
 
 fn route(json: &Value) -> Result<Route, String> {
-    const FIELDS: [&str; 10] =
-        ["id", "name", "offers", "actions", "to", "cadence", "window", "zone", "urgentAtOnce", "doNotContact"];
+    const FIELDS: [&str; 11] = [
+        "id",
+        "name",
+        "offers",
+        "actions",
+        "to",
+        "cadence",
+        "window",
+        "zone",
+        "urgentAtOnce",
+        "doNotContact",
+        "summary",
+    ];
     let fields = Fields(json.as_object().ok_or("is not an object")?);
     if let Some(unknown) = fields.0.keys().find(|name| !FIELDS.contains(&name.as_str())) {
         // The name of a field may be an address that was put in the wrong place. It is shown only where it cannot be one.
@@ -124,7 +147,16 @@ fn route(json: &Value) -> Result<Route, String> {
     let (offers, actions) = (owned(fields.texts("offers")?), owned(fields.texts("actions")?));
     let given = fields.parsed("id", id)?;
     let (to, destinations) = recipients(&fields.texts("to")?)?;
+    let summary = fields.parsed("summary", |text| {
+        SummaryTime::parse(text).map_err(|error| format!("{error} ({})", SummaryTime::EXPECTED))
+    })?;
+    let is_about_leads = ["offers", "actions", "cadence", "window", "doNotContact", "urgentAtOnce"];
+    if summary.is_some() && (!destinations.is_empty() || is_about_leads.iter().any(|name| fields.0.contains_key(*name)))
+    {
+        return Err("is for a summary, which tells of all leads and goes to mail addresses alone: leave out what is about single leads".to_owned());
+    }
     Ok(Route {
+        summary,
         id: given.unwrap_or_else(|| derived_id(name, &offers, &actions)),
         name: name.map(str::to_owned),
         offers,

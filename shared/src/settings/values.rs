@@ -81,6 +81,21 @@ pub(super) fn sender(text: &str) -> Result<Sender, String> {
     Sender::parse(text).map_err(|error| error.to_string())
 }
 
+pub(super) fn address(text: &str) -> Result<MailAddress, String> {
+    MailAddress::parse_ascii(text).map_err(|_| "is no mail address".to_owned())
+}
+
+/// The beginning of the names of SSM parameters: a folder of them.
+pub(super) fn parameter_prefix(text: &str) -> Result<String, String> {
+    let is_part = |part: &str| {
+        !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter))
+    };
+    match text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+        Some(parts) if parts.split('/').all(is_part) => Ok(text.to_owned()),
+        _ => Err("is no beginning of the names of parameters".to_owned()),
+    }
+}
+
 /// Reads addresses to which SES sends, with semicolons between, and leaves out repeated ones.
 pub(super) fn recipients(text: &str) -> Result<Vec<MailAddress>, String> {
     let mut addresses: Vec<MailAddress> = Vec::new();

@@ -220,6 +220,20 @@ variables! {
         meaning: "the actions that are mailed at once",
         expected: Phrase("action codes with semicolons between, each with +note behind it where it counts only with a note; or none"),
     }
+    DESTINATIONS_PREFIX {
+        name: "LEADS_DESTINATIONS_PREFIX",
+        functions: &[Notifier, Validation],
+        default: Value("/marketplace-leads/destinations/"),
+        meaning: "where SSM keeps the destinations beside mail: the beginning of their parameters' names",
+        expected: Phrase("the beginning of the names of SSM parameters, with a slash first and last"),
+    }
+    OPERATOR {
+        name: "LEADS_OPERATOR",
+        functions: &[Notifier, Validation],
+        default: Nothing,
+        meaning: "who is told by mail, once, that a destination refuses everything or has waited long",
+        expected: Phrase("an ASCII mail address"),
+    }
     TEST_LEADS {
         name: "LEADS_TEST_LEADS",
         functions: &[Notifier, Validation],

@@ -6,6 +6,7 @@
 
 mod checks;
 mod connection_string;
+mod destinations;
 mod findings;
 mod intake;
 mod mail;
@@ -24,6 +25,7 @@ pub use request::{InvalidRequest, Leads, Reconciliation, Request};
 
 use crate::aws::SdkConfig;
 use crate::aws::{self, SecretError};
+use crate::destinations::{Destinations, Reach};
 use crate::notify::read_routes;
 use crate::secret::{Secret, SecretSource};
 use crate::settings::variables::{ROUTES, ROUTES_PARAMETER};
@@ -48,6 +50,8 @@ pub struct Validation {
     pub settings: ValidationSettings,
     /// Region, credentials and HTTP client for AWS.
     pub aws: SdkConfig,
+    /// Which addresses destinations may have.
+    pub reach: Reach,
 }
 
 impl Validation {
@@ -94,11 +98,14 @@ impl Validation {
             runner.run(CheckId::Settings, async { settings::check(settings, keys.as_ref()) }).await;
             keys
         };
-        let (tables, keys, _, _) = join!(
+        let prefix = settings.mail.destinations_prefix.clone().unwrap_or_default();
+        let known = Destinations::over_https(&self.aws, &prefix, self.reach);
+        let (tables, keys, _, _, _) = join!(
             storage,
             keys,
             runner.run(CheckId::Queue, queue::check(&self.aws, settings)),
             runner.run(CheckId::Mail, mail::check(&self.aws, settings, request.send, now)),
+            runner.run(CheckId::Destinations, destinations::check(&known, settings, request.send, now)),
         );
         let notifier = async {
             let memory = match &tables {

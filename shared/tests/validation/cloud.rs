@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::Response;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::aws::Queue;
+use marketplace_leads::destinations::Reach;
 use marketplace_leads::intake::Intake;
 use marketplace_leads::intake_keys::KnownKeys;
 use marketplace_leads::mail::Language;
@@ -196,6 +197,7 @@ impl Cloud {
             leads: self.leads.clone(),
             state: self.state.clone(),
             mailer: self.mailer.clone(),
+            destinations: marketplace_leads::destinations::Destinations::none(),
             settings: NotifierSettings::from_pairs(settings).unwrap(),
             language: Language::find("en").unwrap(),
             clock: Arc::new(move || now),
@@ -243,7 +245,7 @@ impl Cloud {
     /// Validates with so much time for all checks.
     pub(crate) async fn validate_within(&self, event: Value, time: Duration) -> Report {
         let settings = ValidationSettings::from_pairs(self.settings.clone());
-        let validation = Validation { settings, aws: self.aws.clone() };
+        let validation = Validation { settings, aws: self.aws.clone(), reach: Reach::Public };
         validation.run(&Event::parse(&event).unwrap(), self.now, time).await
     }
 

@@ -22,6 +22,11 @@ UNLIMITED = {"LeadValidationRole": {"ses:GetAccount", "ses:GetSuppressedDestinat
 ANY_IDENTITY = {"LeadValidationRole": {"ses:GetEmailIdentity"}}
 
 
+# Destinations are named in the routes, so their parameters are known by their prefix alone.
+DESTINATIONS = ":parameter/marketplace-leads/destinations/*"
+READS_DESTINATIONS = {"LeadNotifierRole", "LeadValidationRole"}
+
+
 # The one queue that a role may write to.
 SENDS_TO = {
     "LeadIntakeRole": "LeadQueue",
@@ -105,6 +110,9 @@ def _statement(role, statement):
         elif resource.endswith(":identity/*"):
             if not actions <= ANY_IDENTITY.get(role, set()):
                 yield f"{role}: any mail identity for {sorted(actions)}"
+        elif resource.endswith(DESTINATIONS):
+            if actions != {"ssm:GetParameters"} or role not in READS_DESTINATIONS:
+                yield f"{role}: any destination's parameter for {sorted(actions)}"
         elif "*" in resource and not (actions <= LOGS and re.fullmatch(r"[^*]*:log-group:\w+:\*", resource)):
             yield f"{role}: wildcard in {resource} for {sorted(actions)}"
     if actions <= LOGS:
@@ -121,6 +129,7 @@ def _statement(role, statement):
         keys = role in ("LeadIntakeRole", "LeadRedeliveryRole", "LeadValidationRole")
         expected = {":parameter/marketplace-leads/storage-connection-string"}
         expected |= {":parameter/marketplace-leads/intake-keys"} if keys else set()
+        expected |= {DESTINATIONS} if role in READS_DESTINATIONS else set()
         if {resource[resource.index(":parameter") :] for resource in resources} != expected:
             yield f"{role}: reads the parameters {resources}"
 

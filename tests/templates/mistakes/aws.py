@@ -197,6 +197,11 @@ MISTAKES = [
         "        LEADS_TABLE: !Ref Table",
         "        LEADS_STORAGE_CONNECTION_STRING: DefaultEndpointsProtocol=https\n        LEADS_TABLE: !Ref Table",
     ),
+    (
+        "destinations on the machine itself, which is for tests",
+        "          LEADS_DIGEST_SIZE: !Ref DigestSize",
+        "          LEADS_DESTINATIONS_LOOPBACK: allow\n          LEADS_DIGEST_SIZE: !Ref DigestSize",
+    ),
     ("another default than the code's", "    Default: 180\n", "    Default: 90\n    # contact window\n"),
     (
         "an SES event that does not exist",

@@ -85,7 +85,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             return Ok(());
         }
         self.record_in_parts(run, batch, progress).await?;
-        self.deliver_recent(run).await
+        self.deliver_recent(run, false).await
     }
 
     /// Which pass is due: over everything, or over the keys that are no days.
@@ -287,7 +287,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 return Ok(None);
             }
             let (rows, following) = log::page(&self.state, from, LOG_ROWS, next.as_ref()).await?;
-            let there = rows.iter().flat_map(|row| &row.entries).map(|entry| entry.json().to_string());
+            let there = rows.iter().flat_map(|row| &row.entries).map(|entry| entry.found().json().to_string());
             found.extend(there.filter(|entry| wanted.contains(entry)));
             next = following;
             if next.is_none() {

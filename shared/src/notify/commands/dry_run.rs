@@ -3,6 +3,7 @@
 use crate::address::texts;
 use crate::mail::{Digest, Mailer, Occasion, Rendered, render};
 use crate::notify::collect::Item;
+use crate::notify::deliver::Route;
 use crate::notify::log::{self, Target};
 use crate::notify::run::TABLE_CALL;
 use crate::notify::status::new_items;
@@ -48,6 +49,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             for items in items.chunks(self.settings.digest_size) {
                 let digest = self.with_history(&mut run, items).await;
                 let digest = Digest { id: run.ids.next(), occasion: Occasion::New, ..digest };
+                let is_mail = matches!(self.route_of(&target).await, Route::Mail);
                 let Rendered { subject, text, html, .. } = render(&digest, &self.render_settings());
                 let mut digest = json!({
                     "subject": subject,
@@ -56,7 +58,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     "leads": digest.leads.len(),
                     "unreadable": digest.unreadable.len(),
                     "quarantined": digest.quarantined.len(),
-                    "recipients": texts(self.recipients_of(&target)),
+                    "recipients": if is_mail { texts(self.recipients_of(&target)) } else { Vec::new() },
                 });
                 if shown.len() < SHOWN_DIGESTS {
                     digest["text"] = text.into();

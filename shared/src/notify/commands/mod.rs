@@ -10,7 +10,7 @@ mod person;
 use super::log::{ChannelId, Outcome, RunRecord, set_paused};
 use super::times::span;
 use super::{Notifier, NotifyError, runs};
-use crate::address::MailAddress;
+use crate::address::{DestinationName, MailAddress};
 use crate::lead::time_or_day;
 use crate::mail::Mailer;
 use crate::table::{Table, TableError};
@@ -36,7 +36,7 @@ pub enum Command {
         /// Until when.
         until: Timestamp,
         /// To whom, instead of the settings' recipients.
-        to: Option<Recipients>,
+        to: Option<Receivers>,
     },
     /// Makes runs do nothing until `resume`.
     Pause,
@@ -75,6 +75,15 @@ pub enum Command {
         /// Where an earlier call ended.
         after: Option<String>,
     },
+}
+
+/// Mail addresses, and names of destinations beside mail. One of the two has something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receivers {
+    /// Who gets mails.
+    pub mail: Recipients,
+    /// Which other destinations get messages.
+    pub destinations: Vec<DestinationName>,
 }
 
 /// Mail addresses that `Debug` does not show.
@@ -179,7 +188,7 @@ impl Command {
                 if since >= until {
                     return fail("`since` is not before `until`".to_owned());
                 }
-                Self::Backfill { since, until, to: addresses(event)? }
+                Self::Backfill { since, until, to: receivers(event)? }
             }
         })
     }
@@ -200,18 +209,44 @@ fn time(event: &Map<String, Value>, field: &str) -> Result<Timestamp, CommandErr
 
 /// `to`: a text of addresses with semicolons between them, or a list of addresses.
 fn addresses(event: &Map<String, Value>) -> Result<Option<Recipients>, CommandError> {
-    let texts: Vec<&str> = match event.get("to") {
-        None => return Ok(None),
-        Some(Value::String(text)) => text.split(';').collect(),
-        Some(Value::Array(list)) => list.iter().map(|item| item.as_str().unwrap_or_default()).collect(),
-        Some(_) => Vec::new(),
-    };
-    let texts = texts.into_iter().filter(|text| !text.trim().is_empty());
-    let addresses: Result<Vec<_>, _> = texts.map(MailAddress::parse_ascii).collect();
+    let Some(texts) = receiver_texts(event) else { return Ok(None) };
+    let addresses: Result<Vec<_>, _> = texts.into_iter().map(MailAddress::parse_ascii).collect();
     match addresses {
         Ok(addresses) if !addresses.is_empty() => Ok(Some(Recipients(addresses))),
         _ => Err(CommandError("`to` is no list of mail addresses, separated by semicolons".to_owned())),
     }
+}
+
+/// `to`: the same, with names of destinations among the addresses. What has an @ is an address.
+fn receivers(event: &Map<String, Value>) -> Result<Option<Receivers>, CommandError> {
+    let wrong = || {
+        let text = "`to` is no list of mail addresses and names of destinations, separated by semicolons";
+        CommandError(text.to_owned())
+    };
+    let Some(texts) = receiver_texts(event) else { return Ok(None) };
+    let (mut mail, mut destinations) = (Vec::new(), Vec::new());
+    for text in texts {
+        if text.contains('@') {
+            mail.push(MailAddress::parse_ascii(text).map_err(|_| wrong())?);
+        } else {
+            let name = DestinationName::parse(text.trim()).ok().filter(|name| !name.is_mail());
+            destinations.push(name.ok_or_else(wrong)?);
+        }
+    }
+    if mail.is_empty() && destinations.is_empty() {
+        return Err(wrong());
+    }
+    Ok(Some(Receivers { mail: Recipients(mail), destinations }))
+}
+
+/// The texts of `to` that are not empty; `None` where there is no such field.
+fn receiver_texts(event: &Map<String, Value>) -> Option<Vec<&str>> {
+    let texts: Vec<&str> = match event.get("to")? {
+        Value::String(text) => text.split(';').collect(),
+        Value::Array(list) => list.iter().map(|item| item.as_str().unwrap_or("?")).collect(),
+        _ => Vec::new(),
+    };
+    Some(texts.into_iter().filter(|text| !text.trim().is_empty()).collect())
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -282,7 +317,6 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::DestinationName;
 
     #[test]
     fn an_event_is_read_or_its_error_lists_what_is_valid() {
@@ -291,10 +325,16 @@ mod tests {
         assert_eq!(parse(json!({"command": "history"})), Ok(Command::History { last: DEFAULT_HISTORY }));
         assert_eq!(parse(json!({"command": "resume"})), Ok(Command::Resume));
         let backfill = json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04T12:00:00+01:00", "to": "a@b.example; c@d.example"});
-        let to =
-            Some(Recipients(["a@b.example", "c@d.example"].map(|text| MailAddress::parse(text).unwrap()).to_vec()));
+        let addresses =
+            Recipients(["a@b.example", "c@d.example"].map(|text| MailAddress::parse(text).unwrap()).to_vec());
+        let to = Some(Receivers { mail: addresses, destinations: Vec::new() });
         let (since, until) = ("2026-11-03T00:00:00Z".parse().unwrap(), "2026-11-04T11:00:00Z".parse().unwrap());
-        assert_eq!(parse(backfill), Ok(Command::Backfill { since, until, to }));
+        assert_eq!(parse(backfill.clone()), Ok(Command::Backfill { since, until, to }));
+        let mut elsewhere = backfill;
+        elsewhere["to"] = json!("crm; teams-1");
+        let destinations = ["crm", "teams-1"].map(|name| DestinationName::parse(name).unwrap()).to_vec();
+        let to = Some(Receivers { mail: Recipients(Vec::new()), destinations });
+        assert_eq!(parse(elsewhere), Ok(Command::Backfill { since, until, to }));
         let channel = ChannelId::of("default", &DestinationName::mail());
         assert_eq!(parse(json!({"command": "retry"})), Ok(Command::Retry { channel: None }));
         let discard = json!({"command": "discard", "channel": channel.as_str()});
@@ -318,7 +358,7 @@ mod tests {
             (json!({"command": "backfill", "since": "yesterday", "until": "2026-11-03"}), "`since` is no time"),
             (json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-03"}), "not before"),
             (
-                json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04", "to": "nobody"}),
+                json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04", "to": "No Body"}),
                 "`to` is no list",
             ),
             (json!({"command": "test"}), "`to` is missing"),

@@ -1,7 +1,7 @@
 //! What is still owed, and what to do about it: `outbox`, `retry`, `discard`.
 
 use crate::mail::Mailer;
-use crate::notify::log::{self, Channel, ChannelId, Entry, Found, MAX_CUES, Owed, Parked, Target};
+use crate::notify::log::{self, Channel, ChannelId, Entry, Found, MAX_CUES, Owed, Parked, Target, Told};
 use crate::notify::routing::DEFAULT_ROUTE;
 use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
@@ -35,14 +35,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 "attempts": channel.attempts,
                 "next_attempt": channel.next_attempt,
                 "reason": channel.reason,
-                "leads": leads.iter().map(Entry::json).collect::<Vec<_>>(),
+                "leads": leads.iter().map(|entry| entry.told().json()).collect::<Vec<_>>(),
             }));
         }
         let parked = self.parked(PARKED_NAMED).await?;
         let parked = parked.iter().map(|parked| {
             json!({
                 "channel": parked.channel.as_str(),
-                "lead": parked.entry.json(),
+                "lead": parked.entry.told().json(),
                 "reason": parked.reason,
             })
         });
@@ -87,7 +87,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         wanted: Option<&ChannelId>,
     ) -> Result<usize, NotifyError> {
         if !channels.is_empty() {
-            run.log.deliver(channels, &[]).await?;
+            run.log.deliver(channels, &[], &None).await?;
         }
         let mut returned = 0;
         let parked = self.parked(PARKED_NAMED).await?;
@@ -110,7 +110,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             let keys: Vec<_> = parked.iter().map(Parked::row_key).collect();
             let progress = run.log.progress().clone();
             // The next run sends them, so none is about to go out.
-            run.log.record(&found, progress, &keys, (self.settings.digest_size, &|_| false), &mut run.ids).await?;
+            run.log
+                .record(&found, progress, &keys, (self.settings.digest_size, &|_| false), &mut run.ids, &None)
+                .await?;
             returned += parked.len();
         }
         Ok(returned)
@@ -136,7 +138,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             ));
         };
         let leads = self.owed_entries(run, &channel, DISCARDED_NAMED).await?;
-        let leads: Vec<_> = leads.iter().map(Entry::json).collect();
+        let leads: Vec<_> = leads.iter().map(|entry| entry.told().json()).collect();
         let owed = channel.owed;
         let given_up = Channel {
             cursor: channel.tail.clone(),
@@ -149,12 +151,13 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             attempts: 0,
             next_attempt: None,
             reason: None,
+            told: Told::Nothing,
             ..channel
         };
         for leads in leads.chunks(100) {
             tracing::warn!(channel = %given_up.id, leads = %json!(leads), "leads are given up by command");
         }
-        run.log.deliver(vec![given_up], &[]).await?;
+        run.log.deliver(vec![given_up], &[], &None).await?;
         Ok(json!({ "discarded": owed, "leads": leads }))
     }
 

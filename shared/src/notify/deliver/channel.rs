@@ -1,6 +1,6 @@
 //! What becomes of a channel when its destination accepts a mail, refuses it, or cannot be reached.
 
-use crate::notify::log::{Channel, Entry, Flight, Parked, Position, Urgent};
+use crate::notify::log::{Channel, Entry, Flight, Parked, Position, Told, Urgent};
 use crate::notify::times::later;
 use jiff::{SignedDuration, Timestamp};
 
@@ -44,7 +44,7 @@ impl Channel {
         self.pass(until, entries);
         self.limit = self.limit.map(|limit| limit * 2).filter(|limit| *limit < digest_size);
         self.is_reduced = false;
-        (self.attempts, self.next_attempt, self.reason) = (0, None, None);
+        (self.attempts, self.next_attempt, self.reason, self.told) = (0, None, None, Told::Nothing);
     }
 
     /// Some recipients have a mail that others are still to get.
@@ -93,6 +93,24 @@ impl Channel {
                 None
             }
         }
+    }
+
+    /// Gives up those of these entries that have waited for longer than leads are kept, as many as `most`.
+    pub(super) fn expire(
+        &mut self,
+        entries: &[(Position, Entry)],
+        kept_from: Timestamp,
+        most: usize,
+        reason: &str,
+    ) -> Vec<Parked> {
+        let is_old = |(at, _): &&(Position, Entry)| at.time().is_some_and(|time| time < kept_from);
+        let old: Vec<_> = entries.iter().take(most).take_while(is_old).cloned().collect();
+        if let Some((last, _)) = old.last() {
+            self.pass(&Position::new(&last.row, last.index + 1), old.len());
+        }
+        let reason = format!("it waited for longer than leads are kept: {reason}");
+        let parked = |(at, entry)| Parked { channel: self.id.clone(), at, entry, reason: reason.clone() };
+        old.into_iter().map(parked).collect()
     }
 
     /// The destination could not be reached, or takes nothing now: it is tried again after a pause, which doubles. What

@@ -16,17 +16,22 @@ pub use history::{Outcome, RunRecord, runs};
 pub(crate) use history::{run_key_before, run_operation};
 pub(crate) use moving::LabelledRoutes;
 pub(crate) use open::set_paused;
-pub(crate) use queries::{log_before, page, page_of, parked_rows, previous_digests, rows_with_prefix};
+pub(crate) use queries::{
+    days, days_before, log_before, page, page_of, parked_rows, previous_digests, rows_with_prefix,
+};
 pub(crate) use rows::{
-    Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, Urgent, log_key,
+    Channel, Core, Counted, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, Told, Urgent,
+    day_key, log_key,
 };
 pub use rows::{ChannelId, PARTITION, Position};
 
 use super::NotifyError;
 use crate::clock::Clock;
 use crate::cue::Cue;
+use crate::mail::Counts;
 use crate::table::{Entity, Operation, Table};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use std::collections::BTreeMap;
 
 /// The most leads of one row of the log.
@@ -50,6 +55,7 @@ pub(crate) struct Log<T> {
     /// Whether runs are to do nothing, where a command has said so.
     is_paused: Option<bool>,
     channels: BTreeMap<ChannelId, Channel>,
+    counted: Counted,
     cues: Vec<Cue>,
     /// The checkpoint of the version before this one, as long as it was not moved over.
     previous: Option<Entity>,
@@ -61,6 +67,9 @@ pub(crate) struct Log<T> {
     /// Whether it is not known what the last batch did: nothing may be written any more.
     is_uncertain: bool,
 }
+
+/// What a batch brings to the counts of a day; `None` where it brings nothing.
+pub(crate) type Brought = Option<(Date, Counts)>;
 
 /// What is new, with those who are owed it.
 #[derive(Clone, Debug)]
@@ -136,6 +145,11 @@ impl<T: Table> Log<T> {
         &self.cues
     }
 
+    /// What was counted lately.
+    pub(crate) fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
     /// The channels that ever owed something.
     pub(crate) fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.channels.values()
@@ -158,13 +172,16 @@ impl<T: Table> Log<T> {
         answered: &[String],
         (digest_size, sends_now): (usize, SendsNow<'_>),
         ids: &mut DigestIds,
+        brought: &Brought,
     ) -> Result<Option<LogRow>, NotifyError> {
         let (row, channels, last_log) = self.entered(found, digest_size, sends_now, ids);
         let mut operations = vec![Operation::InsertOrReplace(progress.to_entity(&last_log))];
         operations.extend(row.iter().map(|row| Operation::Insert(row.to_entity())));
         operations.extend(channels.iter().map(|channel| Operation::InsertOrReplace(channel.to_entity())));
         operations.extend(answered.iter().map(|row_key| Operation::Delete { row_key: row_key.clone() }));
+        let counted = self.counting(brought, &mut operations);
         self.commit(operations, true).await?;
+        self.counted = counted;
         (self.progress, self.last_log) = (progress, last_log);
         self.cues.retain(|cue| !answered.contains(&cue.row_key));
         self.put(channels);
@@ -218,12 +235,39 @@ impl<T: Table> Log<T> {
     }
 
     /// Notes what became of channels: what was delivered, refused or parked, and what is about to go out.
-    pub(crate) async fn deliver(&mut self, channels: Vec<Channel>, parked: &[Parked]) -> Result<(), NotifyError> {
+    pub(crate) async fn deliver(
+        &mut self,
+        channels: Vec<Channel>,
+        parked: &[Parked],
+        brought: &Brought,
+    ) -> Result<(), NotifyError> {
         let mut operations: Vec<_> =
             channels.iter().map(|channel| Operation::InsertOrReplace(channel.to_entity())).collect();
         operations.extend(parked.iter().map(|parked| Operation::InsertOrReplace(parked.to_entity())));
+        let counted = self.counting(brought, &mut operations);
         self.commit(operations, true).await?;
+        self.counted = counted;
         self.put(channels);
+        Ok(())
+    }
+
+    /// The counts with what a batch brings, and the operations that write them in this batch: two at most.
+    fn counting(&self, brought: &Brought, operations: &mut Vec<Operation>) -> Counted {
+        let Some((day, counts)) = brought.as_ref().filter(|(_, counts)| *counts != Counts::default()) else {
+            return self.counted.clone();
+        };
+        let (counted, ended) = self.counted.with(*day, counts);
+        operations.extend(ended.map(Operation::InsertOrReplace));
+        operations.push(Operation::InsertOrReplace(counted.to_entity()));
+        counted
+    }
+
+    /// Notes that a route's summary of a day went out.
+    pub(crate) async fn note_summary(&mut self, route: &str, day: Date) -> Result<(), NotifyError> {
+        let mut counted = self.counted.clone();
+        counted.told.insert(route.to_owned(), day);
+        self.commit(vec![Operation::InsertOrReplace(counted.to_entity())], true).await?;
+        self.counted = counted;
         Ok(())
     }
 

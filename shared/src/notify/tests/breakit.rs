@@ -82,6 +82,7 @@ impl World {
             leads: self.leads.clone(),
             state: self.state.clone(),
             mailer: self.mailer.clone(),
+            destinations: crate::destinations::Destinations::none(),
             settings: NotifierSettings::from_pairs(self.settings.clone()).unwrap(),
             language: Language::find("en").unwrap(),
             clock,

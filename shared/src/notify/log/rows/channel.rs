@@ -119,6 +119,32 @@ pub(crate) struct Channel {
     pub(crate) next_attempt: Option<Timestamp>,
     /// What was wrong the last time.
     pub(crate) reason: Option<String>,
+    /// What the operator was told of it since it last worked.
+    pub(crate) told: Told,
+}
+
+/// What the operator was told of a channel that does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Told {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// That its destination refuses everything.
+    Refusal,
+    /// That its leads have waited for half of the time for which they are kept.
+    Wait,
+}
+
+impl Told {
+    const NAMES: [(Self, &'static str); 2] = [(Self::Refusal, "refusal"), (Self::Wait, "wait")];
+
+    fn name(self) -> Option<&'static str> {
+        Self::NAMES.into_iter().find(|(told, _)| *told == self).map(|(_, name)| name)
+    }
+
+    fn parse(text: &str) -> Self {
+        Self::NAMES.into_iter().find(|(_, name)| *name == text).map_or(Self::Nothing, |(told, _)| told)
+    }
 }
 
 /// Urgent leads that a channel owes.
@@ -160,6 +186,7 @@ impl Channel {
             attempts: 0,
             next_attempt: None,
             reason: None,
+            told: Told::Nothing,
         }
     }
 
@@ -185,6 +212,9 @@ impl Channel {
         }
         if let Some(reason) = &self.reason {
             row.set("Reason", reason.as_str());
+        }
+        if let Some(told) = self.told.name() {
+            row.set("Told", told);
         }
         if let Some(Flight { until, id, done }) = &self.flight {
             row.set("FlightUntil", until.text());
@@ -224,6 +254,7 @@ impl Channel {
             attempts: number("Attempts").and_then(|number| number.try_into().ok()).unwrap_or_default(),
             next_attempt: row.time("NextAttempt"),
             reason: row.string("Reason").map(str::to_owned),
+            told: row.string("Told").map(Told::parse).unwrap_or_default(),
         })
     }
 }
