@@ -232,7 +232,10 @@ class Setup(ReleaseTest):
             self.assertIn("2. S3: put the code of 2 functions (x86_64)", outcome.out)
 
     def test_az_makes_the_account_and_the_functions_get_a_signature_if_asked(self):
+        more = "  StateTable:\n    Default: MarketplaceLeadsState\nResources:"
+        self.make_release(**{"template.yaml": TEMPLATE.replace("Resources:", more)})
         az = [
+            {"call": "account show", "answer": {"name": "Contoso"}},
             {"call": "group create"},
             {"call": "deployment group create"},
             {"call": "cloud show", "answer": {"suffixes": {"storageEndpoint": "core.windows.net"}}},
@@ -242,11 +245,20 @@ class Setup(ReleaseTest):
             },
         ]
         outcome = self.run_command(
-            "--yes", *GIVEN, "--azure-account", "contosoleads", "--signature", rules=az + self.setup_rules(stored=False)
+            "--yes",
+            *GIVEN,
+            "--azure-account",
+            "contosoleads",
+            "--signature",
+            "--set",
+            "StateTable=Other",
+            rules=az + self.setup_rules(stored=False),
         )
         self.assertEqual(outcome.status, 0, outcome.err)
         call = outcome.one("deployment group create")["arguments"]
         self.assertIn("storageAccountName=contosoleads", call)
+        self.assertIn("stateTable=Other", call)
+        self.assertIn("of the subscription Contoso", outcome.out)
         self.assertTrue(call[call.index("--template-file") + 1].endswith("storage.json"))
         value = next(c["request"]["Value"] for c in outcome.of("ssm put-parameter") if c["request"]["Name"] == STORAGE)
         self.assertIn("SharedAccessSignature=sv=", value)

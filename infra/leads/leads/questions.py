@@ -197,7 +197,15 @@ def account_of_storage(session, has_secret):
         raise Problem(wrong(account))
     group = options.azure_group or screen.ask("Azure resource group", azure.get("group") or "marketplace-leads")
     location = options.azure_location or screen.ask("Azure region", azure.get("location") or "westeurope")
-    return {"how": "az", "account": account, "group": group, "location": location, "key": azure.get("key", "key1")}
+    subscription = storage.subscription()
+    return {
+        "how": "az",
+        "subscription": subscription,
+        "account": account,
+        "group": group,
+        "location": location,
+        "key": azure.get("key", "key1"),
+    }
 
 
 def one_of_account(text):

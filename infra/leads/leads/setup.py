@@ -64,7 +64,7 @@ def setup(session):
         screen.result({"steps": steps, "done": False}, ["Nothing was changed."])
         return 1
     kept = {name: value for name, value in parameters_of_stack.items() if name in declared}
-    where = {name: value for name, value in azure.items() if name != "how"}
+    where = {name: value for name, value in azure.items() if name not in ("how", "subscription")}
     answers.save(
         stack=session.stack.name,
         region=session.region,
@@ -75,7 +75,11 @@ def setup(session):
         azure=where or answers.get("azure"),
         parameters=kept,
     )
-    connection, has_changed = keep_connection(session, names["StorageConnectionStringParameter"], secrets, azure, found)
+    tables = {"leadTable": parameters_of_stack.get("Table"), "stateTable": parameters_of_stack.get("StateTable")}
+    tables = {name: table for name, table in tables.items() if table}
+    connection, has_changed = keep_connection(
+        session, names["StorageConnectionStringParameter"], secrets, azure, found, tables
+    )
     key = keep_key(session, names["IntakeKeysParameter"], secrets)
     to_do = [] if is_verified else mail.ask_for(session, identity or parameters_of_stack["MailFrom"].rpartition("@")[2])
     deploy(session, found, known, parameters_of_stack, declared)
@@ -104,7 +108,7 @@ def plan(session, known, values_of_stack, names, secrets, azure, identity, is_ve
     if azure["how"] == "az":
         steps.append(
             f"Azure: make or check the storage account {azure['account']} with both tables, in the group"
-            f" {azure['group']} ({azure['location']})"
+            f" {azure['group']} ({azure['location']}) of the subscription {azure['subscription']}"
         )
     if azure["how"] != "kept":
         what = (
@@ -138,7 +142,7 @@ def plan(session, known, values_of_stack, names, secrets, azure, identity, is_ve
     return steps
 
 
-def keep_connection(session, name, secrets, azure, found):
+def keep_connection(session, name, secrets, azure, found, tables):
     """Makes the storage account or takes its connection string, and keeps what the functions get. Gives what Partner
     Center gets (None where only a signature is known), and whether the functions get another one than before.
     """
@@ -147,7 +151,7 @@ def keep_connection(session, name, secrets, azure, found):
         return None if storage.is_signature(before) else storage.in_order(before), False
     if azure["how"] == "az":
         session.screen.say(f"Making the storage account {azure['account']} …")
-        storage.make(azure["group"], azure["location"], azure["account"], found.storage_template())
+        storage.make(azure, found.storage_template(), tables)
         key = storage.keys(azure["group"], azure["account"])[azure["key"]]
         whole = storage.connection_string(azure["account"], key, storage.suffix())
     else:

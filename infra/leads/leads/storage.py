@@ -131,26 +131,13 @@ def subscription():
     return az(["account", "show"], "say who is signed in", 60)["name"]
 
 
-def make(group, location, account, template):
+def make(azure, template, tables):
     """Makes resource group, account and tables, or brings them to what the template says."""
+    group, location = azure["group"], azure["location"]
     az(["group", "create", "--name", group, "--location", location], "make the resource group")
-    az(
-        [
-            "deployment",
-            "group",
-            "create",
-            "--resource-group",
-            group,
-            "--name",
-            DEPLOYMENT,
-            "--template-file",
-            template,
-            "--parameters",
-            f"storageAccountName={account}",
-        ],
-        "make the storage account",
-        1800,
-    )
+    given = [f"storageAccountName={azure['account']}"] + [f"{name}={table}" for name, table in tables.items()]
+    command = ["deployment", "group", "create", "--resource-group", group, "--name", DEPLOYMENT]
+    az(command + ["--template-file", template, "--parameters", *given], "make the storage account", 1800)
 
 
 def keys(group, account):
