@@ -85,16 +85,15 @@ class Settings(CommandTest):
             }
         ] + CHANGE_SET
         self.assertIn("must be one of", self.run_command("settings", "set", "IntervalMinutes=7", rules=refused).err)
-        busy = [
-            {
-                "call": "cloudformation describe-stacks",
-                "answer": dict(Stacks=[dict(DEPLOYED[0]["answer"]["Stacks"][0], StackStatus="UPDATE_IN_PROGRESS")]),
-            }
-        ]
-        self.assertIn(
-            "Somebody changes it at this moment",
-            self.run_command("settings", "set", "IntervalMinutes=5", rules=busy).err,
-        )
+
+    def test_a_change_that_is_under_way_is_waited_for(self):
+        busy = dict(DEPLOYED[0]["answer"]["Stacks"][0], StackStatus="UPDATE_IN_PROGRESS")
+        rules = [{"call": "cloudformation describe-stacks", "answer": {"Stacks": [busy]}, "times": 4}]
+        outcome = self.run_command("--yes", "settings", "set", "IntervalMinutes=5", rules=rules + CHANGE_SET)
+        self.assertEqual(outcome.status, 0, outcome.err)
+        operations = [call["operation"] for call in outcome.calls]
+        waited = operations[: operations.index("cloudformation create-change-set")]
+        self.assertEqual(waited, ["cloudformation describe-stacks"] * 5)
 
     def test_a_change_that_was_taken_back_is_told_with_the_reason(self):
         back = {"Stacks": [dict(DEPLOYED[0]["answer"]["Stacks"][0], StackStatus="UPDATE_ROLLBACK_COMPLETE")]}

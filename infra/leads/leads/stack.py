@@ -60,6 +60,10 @@ class Stack:
         """
         described = self.describe(again=True)
         is_new = described is None or described["StackStatus"] == "REVIEW_IN_PROGRESS"
+        if not is_new and described["StackStatus"].endswith("_IN_PROGRESS"):
+            # A change that was begun before goes on without the command that began it.
+            self.finish()
+            described = self.required()
         can_change = (
             is_new or described["StackStatus"].endswith("_COMPLETE") and described["StackStatus"] != "ROLLBACK_COMPLETE"
         )
@@ -154,8 +158,6 @@ def cure_of(status):
     """What to do about a stack in this state."""
     if status in ("ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED"):
         return "Its first deployment failed and was taken back: run leads remove, correct the cause, then leads setup."
-    if status.endswith("_IN_PROGRESS"):
-        return "Somebody changes it at this moment: wait, then run the command again."
     if status.startswith("UPDATE_ROLLBACK_COMPLETE"):
         return "The change was taken back, and everything is as before. Correct the cause and run the command again."
     return "See its events in the CloudFormation console."
