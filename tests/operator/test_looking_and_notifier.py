@@ -121,6 +121,16 @@ class Notifier(CommandTest):
         self.assertEqual(call["attempts"], "1")
         self.assertEqual(call["arguments"][call["arguments"].index("--cli-read-timeout") + 1], "310")
 
+    def test_a_notifier_that_is_busy_is_waited_for(self):
+        busy = {
+            "call": "lambda invoke",
+            "error": error("TooManyRequestsException", "Invoke", "Rate Exceeded."),
+            "times": 3,
+        }
+        outcome = self.run_command("run", rules=[busy, function("notifier", RECORD)])
+        self.assertEqual((outcome.status, len(outcome.payloads())), (0, 4))
+        self.assertEqual(outcome.err.count("busy with another run"), 1)
+
     def test_what_a_function_says_of_its_failure_is_printed_with_what_to_do(self):
         rule = dict(
             function("notifier", {"errorType": "NotifierFailed", "errorMessage": "SES is paused"}),

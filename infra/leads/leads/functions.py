@@ -33,16 +33,7 @@ def invoke(session, output, event):
     name = session.stack.output(output)
     with tempfile.TemporaryDirectory(prefix="leads-") as folder:
         path = os.path.join(folder, "answer")
-        # The CLI 1 takes the function's name in no other way for this operation.
-        answer = session.aws.call(
-            "lambda",
-            "invoke",
-            options=["--function-name", name],
-            limit=LIMITS[output],
-            payload=payload,
-            answer_file=path,
-            once=True,
-        )
+        answer = when_free(session, lambda: invoke_once(session, name, output, payload, path))
         with open(path, "rb") as file:
             body = file.read()
     try:
@@ -60,21 +51,52 @@ def invoke(session, output, event):
     return value
 
 
+def invoke_once(session, name, output, payload, path):
+    # The CLI 1 takes the function's name in no other way for this operation.
+    options = ["--function-name", name]
+    return session.aws.call(
+        "lambda", "invoke", options=options, limit=LIMITS[output], payload=payload, answer_file=path, once=True
+    )
+
+
+def when_free(session, call):
+    """The notifier has one instance: while a run is at work, Lambda refuses to start another one. Nothing was done then,
+    and it is asked again for as long as a run may take.
+    """
+    until, is_said = time.monotonic() + LIMITS["NotifierFunction"], False
+    while True:
+        try:
+            return call()
+        except Problem as problem:
+            if problem.code != "TooManyRequestsException" or time.monotonic() > until:
+                raise
+        if not is_said:
+            session.screen.warn("The function is busy with another run; waiting for its end …")
+            is_said = True
+        time.sleep(PAUSE)
+
+
 def restart(session):
     """Makes every function start afresh, so that it reads its secrets again. Requests under way end first."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     for output in FUNCTIONS:
         which = {"FunctionName": session.stack.output(output)}
+        wait_for_update(session, which)
         session.aws.call(
-            "lambda", "update-function-configuration", dict(which, Description=f"Secrets read again {now}")
+            "lambda", "update-function-configuration", {**which, "Description": f"Secrets read again {now}"}
         )
-        until = time.monotonic() + 300
-        while session.aws.call("lambda", "get-function-configuration", which).get("LastUpdateStatus") == "InProgress":
-            if time.monotonic() > until:
-                raise Problem(
-                    f"{which['FunctionName']} has not started afresh within five minutes", "Run the command again."
-                )
-            time.sleep(PAUSE)
+        wait_for_update(session, which)
+
+
+def wait_for_update(session, which):
+    """Waits until no change of a function is under way: Lambda refuses a second one."""
+    until = time.monotonic() + 300
+    while session.aws.call("lambda", "get-function-configuration", which).get("LastUpdateStatus") == "InProgress":
+        if time.monotonic() > until:
+            raise Problem(
+                f"{which['FunctionName']} is still being changed after five minutes", "Run the command again."
+            )
+        time.sleep(PAUSE)
 
 
 def reach(url):

@@ -90,67 +90,67 @@ def schedule(session):
     return {"state": found["State"], "expression": found["ScheduleExpression"]}
 
 
+def notifier_state(session):
+    """The last run and what is owed, one after the other: the notifier has one instance."""
+    return {"history": tell(session, "history", last=1)["runs"], "outbox": tell(session, "outbox")}
+
+
 def status(session):
     """Everything at one look. A part that cannot be looked at does not hide the others."""
     stack = session.stack.required()
-    parts = {
-        "alarms": alarms,
-        "schedule": schedule,
-        "queues": queue_counts,
-        "history": lambda s: tell(s, "history", last=1)["runs"],
-        "outbox": lambda s: tell(s, "outbox"),
-    }
+    parts = {"alarms": alarms, "schedule": schedule, "queues": queue_counts, "notifier": notifier_state}
     found, failed = {}, {}
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
         futures = {name: pool.submit(look, session) for name, look in parts.items()}
         for name, future in futures.items():
             try:
                 found[name] = future.result()
             except Problem as problem:
                 failed[name] = problem.message
-    lines = [f"The stack {session.stack.name} in {session.region} is {stack['StackStatus']}."]
-    ok = not failed and not found.get("alarms") and stack["StackStatus"].endswith("E_COMPLETE")
-    if "alarms" in found:
-        lines.append("No alarm is on." if not found["alarms"] else f"{count(len(found['alarms']), 'alarm')} on:")
-        lines += [f"  {a['name']}: {a['description']} Since {a['since']}." for a in found["alarms"]]
-    if "schedule" in found:
-        runs = f"The notifier runs by {found['schedule']['expression']}."
-        is_on = found["schedule"]["state"] == "ENABLED"
-        ok = ok and is_on
-        lines.append(
-            runs
-            if is_on
-            else (
-                f"The schedule is switched off ({found['schedule']['state']}): leads settings set"
-                " ScheduleState=ENABLED."
-            )
-        )
-    if "history" in found:
-        lines.append(
-            "The last run: " + (run_line(found["history"][0]) if found["history"] else "none has done anything yet.")
-        )
-    if "outbox" in found:
-        outbox = found["outbox"]
-        owed = sum(channel["owed"] for channel in outbox["channels"])
-        ok = ok and not outbox["paused"] and not outbox["parked"]
-        lines += [f"{count(owed, 'lead')} still to be sent: leads outbox."] if owed else ["Nothing is owed to anybody."]
-        lines += [f"{count(len(outbox['parked']), 'lead')} given up: leads outbox."] if outbox["parked"] else []
-        lines += ["The notifier is paused: leads resume ends that."] if outbox["paused"] else []
-    if "queues" in found:
-        lines += [f"{found['queues'][output]} {what}." for output, what in QUEUES if found["queues"][output]] or [
-            "All queues are empty."
-        ]
+    lines, ok = [f"The stack {session.stack.name} in {session.region} is {stack['StackStatus']}."], not failed
+    ok = ok and stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+    for name, words in (
+        ("alarms", alarm_words),
+        ("schedule", schedule_words),
+        ("notifier", notifier_words),
+        ("queues", queue_words),
+    ):
+        if name in found:
+            said, is_right = words(found[name])
+            lines, ok = lines + said, ok and is_right
     lines += [f"Not looked at ({name}): {message}" for name, message in failed.items()]
-    value = dict(
-        found,
-        stack=session.stack.name,
-        region=session.region,
-        stack_status=stack["StackStatus"],
-        ok=ok,
-        not_looked_at=failed,
-    )
-    session.screen.result(value, lines)
+    value = {"stack": session.stack.name, "region": session.region, "stack_status": stack["StackStatus"], "ok": ok}
+    session.screen.result({**found, **value, "not_looked_at": failed}, lines)
     return 0 if ok else 1
+
+
+def alarm_words(found):
+    lines = [f"  {alarm['name']}: {alarm['description']} Since {alarm['since']}." for alarm in found]
+    return [f"{count(len(found), 'alarm')} on:"] + lines if found else ["No alarm is on."], not found
+
+
+def schedule_words(found):
+    if found["state"] == "ENABLED":
+        return [f"The notifier runs by {found['expression']}."], True
+    return [f"The schedule is switched off ({found['state']}): leads settings set ScheduleState=ENABLED."], False
+
+
+def notifier_words(found):
+    runs, outbox = found["history"], found["outbox"]
+    lines = ["The last run: " + (run_line(runs[0]) if runs else "none has done anything yet.")]
+    owed = sum(channel["owed"] for channel in outbox["channels"])
+    lines.append(f"{count(owed, 'lead')} still to be sent: leads outbox." if owed else "Nothing is owed to anybody.")
+    if outbox["parked"]:
+        lines.append(f"{count(len(outbox['parked']), 'lead')} given up: leads outbox.")
+    if outbox["paused"]:
+        lines.append("The notifier is paused: leads resume ends that.")
+    return lines, not outbox["paused"] and not outbox["parked"]
+
+
+def queue_words(found):
+    """What waits to be stored is no fault: an alarm says when it waits too long."""
+    lines = [f"{found[output]} {what}." for output, what in QUEUES if found[output]]
+    return lines or ["All queues are empty."], not found["LeadDeadLetterQueueUrl"]
 
 
 def report(session, event):
