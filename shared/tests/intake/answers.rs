@@ -228,6 +228,17 @@ async fn where_neither_table_nor_queue_takes_it_the_sender_is_asked_to_come_agai
 }
 
 #[tokio::test]
+async fn a_lead_is_acknowledged_only_where_the_queue_names_the_message_that_it_took() {
+    for answer in ["", "{}", r#"{"MessageId":""}"#, r#"{"MD5OfMessageBody":"d41d8cd98f00b204e9800998ecf8427e"}"#] {
+        let queue = StubQueue::start(Sqs::Says(answer)).await;
+        let intake = intake(failing_table(unavailable()), failing_table(unavailable()), &queue);
+        for body in [LEAD, MALFORMED] {
+            assert_eq!(post_text(&intake, body, at(NOON)).await.status, 503, "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_answer_comes_within_the_budget_whatever_table_and_queue_do() {
     let budget = Duration::from_millis(500);
     for (sqs, body, status) in [

@@ -34,6 +34,8 @@ pub(crate) enum Sqs {
     Works,
     Refuses,
     Hangs,
+    /// It answers 200 with this, which names no message.
+    Says(&'static str),
 }
 
 /// A stub of SQS with what it has taken.
@@ -55,6 +57,7 @@ impl StubQueue {
                 }
                 Sqs::Refuses => (StatusCode::BAD_REQUEST, r#"{"__type":"AccessDenied","message":"no"}"#),
                 Sqs::Hangs => pending().await,
+                Sqs::Says(answer) => (StatusCode::OK, answer),
             }
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
