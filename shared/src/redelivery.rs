@@ -125,8 +125,8 @@ impl<T: Table> Redelivery<T> {
     }
 
     async fn deliver(&self, message: &str, now: Timestamp) -> Result<Delivered, RedeliveryError> {
-        let QueuedBody { received, body, size, .. } = QueuedBody::from_json(message)?;
-        let reason = match Lead::from_body(&body, size) {
+        let queued = QueuedBody::from_json(message)?;
+        let reason = match Lead::from_body(&queued.body, queued.size) {
             Ok(lead) => {
                 // The notifier reads the days around now: it would not see a row under the day on which the lead came.
                 let is_late = Day::of(received) != Day::of(now);
@@ -146,7 +146,7 @@ impl<T: Table> Redelivery<T> {
             }
             Err(unreadable) => unreadable.message,
         };
-        quarantine::keep_part(&self.state, &body, size, &reason, received, (self.chance)()).await?;
+        quarantine::keep_queued(&self.state, &queued, &reason, (self.chance)()).await?;
         Ok(Delivered::Quarantined { reason })
     }
 }
@@ -155,5 +155,6 @@ impl<T: Table> Redelivery<T> {
 fn measure_age(message: &str, now: Timestamp) {
     if let Ok(QueuedBody { received, .. }) = QueuedBody::from_json(message) {
         histogram!(metric::WAITING_AGE).record(now.duration_since(received).as_secs_f64().max(0.0));
+                let received = queued.received;
     }
 }

@@ -88,6 +88,27 @@ async fn a_body_that_is_too_long_waits_on_the_queue_where_the_quarantine_is_clos
 }
 
 #[tokio::test]
+async fn two_bodies_that_differ_only_where_the_queue_cuts_them_are_two_in_quarantine_and_one_is_one() {
+    let queue = StubQueue::start(Sqs::Works).await;
+    let closed = intake(MemoryTable::new(), failing_table(unavailable()), &queue);
+    let one = lead_of(LONGEST);
+    let mut other = one.clone();
+    other[LONGEST - 3] = b'y';
+    for body in [&one, &other, &one] {
+        assert_eq!(post_bytes(&closed, body, at(NOON)).await.status, 413);
+    }
+    let (leads, state) = (MemoryTable::new(), MemoryTable::new());
+    let redelivery = Redelivery { leads: leads.clone(), state: state.clone(), keys: known_keys(), chance: counted() };
+    for message in &queue.messages() {
+        assert!(message.len() < 256 * 1024, "SQS would refuse {} bytes", message.len());
+        redelivery.redeliver("m1", message, at(NOON)).await.unwrap();
+    }
+    assert_eq!(held(&state).0.len(), 2);
+    post_bytes(&intake(leads, state.clone(), &queue), &one, at(NOON)).await;
+    assert_eq!(held(&state).0.len(), 2, "it is the same body, whichever way it came");
+}
+
+#[tokio::test]
 async fn a_request_with_a_valid_key_to_a_wrong_place_is_counted_and_one_without_is_not() {
     let (table, queue) = (MemoryTable::new(), StubQueue::start(Sqs::Works).await);
     let intake = intake(table.clone(), table, &queue);
