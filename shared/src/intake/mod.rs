@@ -142,7 +142,7 @@ impl<T: Table, Q: BodyQueue> Intake<T, Q> {
             Ok(lead) => {
                 let lead = StoredLead::received(lead, now);
                 let id = lead.keys.row.clone();
-                match in_time(budget.table_until(), store(&self.leads, lead, now, |_| async { Ok(()) })).await {
+                match in_time(budget.table_until(), store(&self.leads, lead, now, false, |_| async { Ok(()) })).await {
                     Ok(Stored::New { row_key: id, is_same_request }) => return Outcome::Stored { id, is_same_request },
                     Ok(Stored::Retry { row_key: id }) => return Outcome::Duplicate { id },
                     Ok(Stored::Refused { reason }) => Quarantining::Refused { id, reason },
