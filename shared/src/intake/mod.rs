@@ -110,7 +110,17 @@ enum Failure {
 impl<T: Table, Q: BodyQueue> Intake<T, Q> {
     /// Handles a request that came at `now`, with one event in the logs. `request_id` is what a person can ask about.
     pub async fn answer(&self, request: &Request<'_>, request_id: &str, now: Timestamp) -> Answer {
-        let started = Instant::now();
+        self.answer_since(Instant::now(), request, request_id, now).await
+    }
+
+    /// The same for a request that has been waiting since `started`, out of whose budget that time is taken.
+    pub async fn answer_since(
+        &self,
+        started: Instant,
+        request: &Request<'_>,
+        request_id: &str,
+        now: Timestamp,
+    ) -> Answer {
         let outcome = self.handle(request, started, now).await;
         let answer = http::answer(&outcome, request_id);
         let latency = started.elapsed();
