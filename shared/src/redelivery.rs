@@ -155,6 +155,7 @@ impl<T: Table> Redelivery<T> {
         let queued = QueuedBody::from_json(message)?;
         let reason = match Lead::from_body(&queued.body, queued.size) {
             Ok(lead) => {
+                let received = queued.received;
                 // The notifier reads the days around now: it would not see a row under the day on which the lead came.
                 let is_late = Day::of(received) != Day::of(now);
                 let announce = |keys: Keys| async move {
@@ -182,6 +183,5 @@ impl<T: Table> Redelivery<T> {
 fn measure_age(message: &str, now: Timestamp) {
     if let Ok(QueuedBody { received, .. }) = QueuedBody::from_json(message) {
         histogram!(metric::WAITING_AGE).record(now.duration_since(received).as_secs_f64().max(0.0));
-                let received = queued.received;
     }
 }

@@ -4,16 +4,20 @@ use crate::stubs::{
     HangingTable, KEY, OTHER_KEY, Read, Sqs, StubQueue, at, counted, failing_table, held, intake, known_keys,
     post_bytes, post_text,
 };
-use futures::future::join_all;
+use futures::FutureExt as _;
+use futures::future::{join_all, pending};
 use jiff::Timestamp;
+use marketplace_leads::aws::{BodyQueue, QueueError};
 use marketplace_leads::cue::Cued;
 use marketplace_leads::function_url::{Body, Request};
-use marketplace_leads::intake::Intake;
-use marketplace_leads::intake_keys::IntakeKeys;
+use marketplace_leads::intake::{Intake, start_limit};
+use marketplace_leads::intake_keys::{IntakeKeys, KnownKeys};
+use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::redelivery::Redelivery;
-use marketplace_leads::secret::Secret;
+use marketplace_leads::secret::{ReadSecret, Secret};
 use marketplace_leads::table::memory::{FaultKind, MemoryTable};
 use marketplace_leads::table::{Table, TableError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LEAD: &str = r#"{"UserDetails":{"Email":"someone@contoso.com"},"LeadSource":"AzureMarketplace"}"#;
@@ -235,6 +239,30 @@ async fn a_lead_is_acknowledged_only_where_the_queue_names_the_message_that_it_t
         for body in [LEAD, MALFORMED] {
             assert_eq!(post_text(&intake, body, at(NOON)).await.status, 503, "{answer}");
         }
+    }
+}
+
+/// A queue that never answers.
+struct HangingQueue;
+
+impl BodyQueue for HangingQueue {
+    async fn send(&self, _: &QueuedBody) -> Result<(), QueueError> {
+        pending().await
+    }
+}
+
+#[tokio::test]
+async fn the_first_answer_of_an_instance_comes_within_the_budget_too_though_its_start_took_long() {
+    let hanging: ReadSecret = Arc::new(|| pending().boxed());
+    let budget = Duration::from_secs(2);
+    for (keys, body) in [(known_keys(), LEAD), (known_keys(), MALFORMED), (KnownKeys::new(hanging), LEAD)] {
+        let (leads, state, queue, chance) = (HangingTable, HangingTable, HangingQueue, counted());
+        let intake = Intake { keys, leads, state, queue, chance, budget };
+        let (began, query) = (tokio::time::Instant::now(), format!("code={KEY}"));
+        let started = began - start_limit(budget);
+        let request = Request { method: "POST", path: "/leads", query: &query, body: Body::Text(body) };
+        assert_eq!(intake.answer_since(started, &request, "request-1", at(NOON)).await.status, 503);
+        assert!(started.elapsed() < budget, "{:?}", started.elapsed());
     }
 }
 

@@ -181,27 +181,6 @@ async fn while_the_keys_cannot_be_read_a_lead_waits_on_the_queue_and_redelivery_
 }
 
 #[tokio::test]
-async fn where_neither_keys_nor_queue_can_be_had_the_sender_is_asked_to_come_again() {
-    for sqs in [Sqs::Refuses, Sqs::Hangs] {
-        for keys in unknown_keys() {
-            let (table, queue) = (MemoryTable::new(), StubQueue::start(sqs).await);
-            let answer = post_with_key(&without_keys(keys, table, &queue), KEY).await;
-            assert_eq!((answer.status, answer.header("retry-after")), (503, Some("60")));
-        }
-    }
-}
-
-#[tokio::test]
-async fn strangers_cannot_fill_the_queue_while_the_keys_cannot_be_read() {
-    let (table, queue) = (MemoryTable::new(), StubQueue::start(Sqs::Works).await);
-    let intake = without_keys(KnownKeys::new(no_secret("down")), table, &queue);
-    for number in 0..KnownKeys::UNVERIFIED_A_MINUTE {
-        assert_eq!(post_with_key(&intake, "stranger-0123456789").await.status, 202, "{number}");
-    }
-    let answer = post_with_key(&intake, "stranger-0123456789").await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("60")));
-    assert_eq!(queue.messages().len(), KnownKeys::UNVERIFIED_A_MINUTE as usize);
-#[tokio::test]
 async fn redelivery_drops_nothing_by_keys_that_it_read_before_and_reads_them_once_for_many_messages() {
     let (table, queue) = (MemoryTable::new(), StubQueue::start(Sqs::Works).await);
     let intake = without_keys(KnownKeys::new(no_secret("down")), table.clone(), &queue);
@@ -231,6 +210,27 @@ async fn redelivery_drops_nothing_by_keys_that_it_read_before_and_reads_them_onc
     assert_eq!((measured.value(metric::UNVERIFIED_DROPPED), reads.load(Ordering::SeqCst)), (10.0, 3));
 }
 
+#[tokio::test]
+async fn where_neither_keys_nor_queue_can_be_had_the_sender_is_asked_to_come_again() {
+    for sqs in [Sqs::Refuses, Sqs::Hangs] {
+        for keys in unknown_keys() {
+            let (table, queue) = (MemoryTable::new(), StubQueue::start(sqs).await);
+            let answer = post_with_key(&without_keys(keys, table, &queue), KEY).await;
+            assert_eq!((answer.status, answer.header("retry-after")), (503, Some("60")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn strangers_cannot_fill_the_queue_while_the_keys_cannot_be_read() {
+    let (table, queue) = (MemoryTable::new(), StubQueue::start(Sqs::Works).await);
+    let intake = without_keys(KnownKeys::new(no_secret("down")), table, &queue);
+    for number in 0..KnownKeys::UNVERIFIED_A_MINUTE {
+        assert_eq!(post_with_key(&intake, "stranger-0123456789").await.status, 202, "{number}");
+    }
+    let answer = post_with_key(&intake, "stranger-0123456789").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("60")));
+    assert_eq!(queue.messages().len(), KnownKeys::UNVERIFIED_A_MINUTE as usize);
 }
 
 #[tokio::test]
