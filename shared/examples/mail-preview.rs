@@ -6,7 +6,7 @@
 #[path = "../tests/mail/samples.rs"]
 mod samples;
 
-use marketplace_leads::mail::{Silence, render, render_reduced, render_silence};
+use marketplace_leads::mail::{Silence, render, render_reduced, render_silence, render_summary};
 use std::path::Path;
 use std::time::Instant;
 use std::{fs, io};
@@ -16,6 +16,9 @@ fn main() -> io::Result<()> {
     fs::create_dir_all(&folder)?;
     let silence = Silence { id: "silence".into(), days: 7, last_lead: Some(samples::newest()) };
     let mut mails = vec![("silence", render_silence(&silence, &samples::english()))];
+    mails.push(("summary", render_summary(&samples::summary(false), &samples::english())));
+    mails.push(("summary-busy", render_summary(&samples::summary(true), &samples::english())));
+    mails.push(("summary-chinese", render_summary(&samples::summary(false), &samples::settings("zh-Hans", "UTC"))));
     for (name, digest, settings) in samples::all() {
         mails.push((name, render(&digest, &settings)));
     }

@@ -1,4 +1,4 @@
-//! What a mail address is: one type for settings, events and links.
+//! What a mail address is: one type for settings, events and links. And what the name of a destination is.
 //!
 //! The grammar is RFC 5321's and RFC 5322's without what people never mean and mail services refuse: quoted local parts,
 //! comments, lists and address literals. Domains may be written in any script. They are kept in ASCII (Punycode), which is
@@ -21,6 +21,9 @@ const MAX_BYTES: usize = 254;
 ///
 /// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html>
 const MAX_SENDER_CHARACTERS: usize = 320;
+
+/// The most characters of a destination's name.
+const MAX_NAME: usize = 32;
 
 /// The most bytes of a text in one encoded word, so that the word has at most 75 characters (RFC 2047, section 2).
 const ENCODED_WORD_BYTES: usize = 45;
@@ -112,6 +115,54 @@ impl MailAddress {
 impl fmt::Debug for MailAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MailAddress(..)")
+    }
+}
+
+/// The name of a destination: where a route sends. All mail addresses of a route together are the destination `mail`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DestinationName(String);
+
+/// A text is no name of a destination. Holds nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is no name of a destination: 1 to 32 of a-z 0-9 -")]
+pub struct InvalidDestinationName;
+
+impl DestinationName {
+    /// The destination that all mail addresses of a route are together.
+    pub fn mail() -> Self {
+        Self("mail".to_owned())
+    }
+
+    /// Reads a name: 1 to 32 lower-case letters, digits and hyphens. `mail` is one.
+    ///
+    /// # Errors
+    /// Where the text is none.
+    pub fn parse(text: &str) -> Result<Self, InvalidDestinationName> {
+        let is_name = (1..=MAX_NAME).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if is_name { Ok(Self(text.to_owned())) } else { Err(InvalidDestinationName) }
+    }
+
+    /// Whether it is the mail addresses of a route.
+    pub fn is_mail(&self) -> bool {
+        self.0 == "mail"
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DestinationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for DestinationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DestinationName({})", self.0)
     }
 }
 
@@ -359,6 +410,17 @@ mod tests {
         ] {
             assert_eq!(Sender::parse(text), Err(InvalidAddress), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_destinations_name_is_of_lower_case_letters_digits_and_hyphens() {
+        for text in ["mail", "crm", "teams-1", "0", "a".repeat(32).as_str()] {
+            assert_eq!(DestinationName::parse(text).map(|name| name.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "Crm", "a_b", "a b", "a@b.c", "ü", "a/b", "a".repeat(33).as_str()] {
+            assert_eq!(DestinationName::parse(text), Err(InvalidDestinationName), "{text:?}");
+        }
+        assert!(DestinationName::mail().is_mail() && !DestinationName::parse("crm").unwrap().is_mail());
     }
 
     #[test]

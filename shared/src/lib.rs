@@ -36,9 +36,11 @@
 
 pub mod address;
 pub mod aws;
+pub mod cadence;
 pub mod clock;
 pub mod columns;
 pub mod cue;
+pub mod destinations;
 mod display;
 pub mod export;
 pub mod function;

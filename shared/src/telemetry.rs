@@ -62,13 +62,16 @@ pub mod metric {
     pub const MAILS_SENT: &str = "MailsSent";
     /// Leads that the notifier gave up for a destination, because it refused even their keys.
     pub const LEADS_PARKED: &str = "LeadsParked";
-    /// A distribution, one value a run: for how many seconds the oldest lead is owed to somebody; 0 where none is.
+    /// A distribution, one value a run: for how many seconds the oldest lead is overdue, by the cadence
+    /// and the window of its route; 0 where none is.
     pub const OLDEST_OWED_AGE: &str = "OldestOwedAge";
     /// A distribution, one value a run: how long ago the last search through the whole table ended, as a multiple of the
     /// time after which it is due again. While none has ended, it counts from when the first one began.
     pub const PATROL_LAG: &str = "PatrolLag";
     /// Runs of the notifier that ended well.
     pub const NOTIFIER_RUNS: &str = "NotifierRuns";
+    /// Times that the notifier could not read its routes, or could make no sense of them.
+    pub const ROUTES_NOT_READ: &str = "RoutesNotRead";
     /// Rows of a table without readable keys, left out of the pages that they stood in.
     pub const ROWS_LEFT_OUT: &str = "RowsLeftOut";
     /// Starts of an execution environment.
@@ -77,7 +80,8 @@ pub mod metric {
     /// None is a gauge, because the collector would write a gauge's last value again at the end of each later invocation.
     pub const DISTRIBUTIONS: [&str; 4] = [INTAKE_LATENCY, WAITING_AGE, OLDEST_OWED_AGE, PATROL_LAG];
     /// Every name.
-    pub const ALL: [&str; 22] = [
+    pub const ALL: [&str; 23] = [
+        ROUTES_NOT_READ,
         LEADS_STORED,
         LEADS_DUPLICATE,
         LEADS_QUEUED,

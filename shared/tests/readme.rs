@@ -11,7 +11,6 @@ fn row(variable: &Variable) -> String {
         Fallback::Required => "required".to_owned(),
         Fallback::Nothing => "none".to_owned(),
         Fallback::Value(value) => format!("`{value}`"),
-        Fallback::Same(other) => format!("`{other}`"),
     };
     let choices = match variable.expected {
         Expected::OneOf(_) | Expected::Language => format!(": {}", variable.expected),

@@ -28,7 +28,7 @@ fn main() {
 fn described(variable: &Variable) -> Value {
     let default = match variable.default {
         Fallback::Value(value) => Some(value),
-        Fallback::Required | Fallback::Nothing | Fallback::Same(_) => None,
+        Fallback::Required | Fallback::Nothing => None,
     };
     json!({
         "functions": variable.functions.iter().map(|function| function.name()).collect::<Vec<_>>(),

@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
 use marketplace_leads::clock::chance;
+use marketplace_leads::destinations::{Destinations, Reach};
 use marketplace_leads::function::Function;
 use marketplace_leads::mail::Mailer;
 use marketplace_leads::mail::ses::SesMailer;
-use marketplace_leads::notify::{Command, Notifier};
-use marketplace_leads::settings::{NotifierSettings, environment};
+use marketplace_leads::notify::{Command, Notifier, RoutesParameter, read_routes};
+use marketplace_leads::settings::{NotifierSettings, allows_loopback, environment};
 use marketplace_leads::table::Table;
 use marketplace_leads::table::azure::{Account, Limits};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
@@ -24,6 +25,11 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Notifier)?;
     let settings = NotifierSettings::from_pairs(environment())?;
+    let reach = Reach::with_loopback(allows_loopback(environment()));
+    let without_effect = settings.without_effect();
+    if !without_effect.is_empty() {
+        tracing::warn!(settings = without_effect.join("; "), "some settings have no effect together");
+    }
     let config = aws::sdk_config().await;
     let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
     let account = Account::new(aws::reader(&config, &settings.storage.connection_string), Limits::default());
@@ -31,6 +37,7 @@ async fn run() -> Result<(), Error> {
     let notifier = Notifier {
         leads: account.table(&settings.storage.table),
         state: account.table(&settings.storage.state_table),
+        destinations: Destinations::over_https(&config, &settings.mail.destinations_prefix, reach),
         mailer: SesMailer::new(&config, settings.mail.configuration_set.clone()),
         language: settings.mail.language,
         settings,
@@ -39,11 +46,20 @@ async fn run() -> Result<(), Error> {
         requests: Arc::new(move || account.requests()),
         idle_runs: Arc::default(),
     };
+    let (parameter, routes) = (notifier.settings.mail.routes_parameter.clone(), RoutesParameter::default());
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
-        let (telemetry, notifier) = (&telemetry, &notifier);
+        let (telemetry, config, parameter, routes) = (&telemetry, &config, &parameter, &routes);
+        let mut notifier = notifier.clone();
         async move {
             let id = event.context.request_id.clone();
-            telemetry.invocation(&id, handle(notifier, event)).await
+            let invocation = async {
+                if let Some(parameter) = parameter {
+                    let read = || read_routes(config, parameter);
+                    notifier.settings.mail.routes = routes.current(Timestamp::now(), read).await;
+                }
+                handle(&notifier, event).await
+            };
+            telemetry.invocation(&id, invocation).await
         }
     }))
     .await

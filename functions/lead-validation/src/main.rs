@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
+use marketplace_leads::destinations::Reach;
 use marketplace_leads::function::Function;
-use marketplace_leads::settings::{ValidationSettings, environment};
+use marketplace_leads::settings::{ValidationSettings, allows_loopback, environment};
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use marketplace_leads::validate::{Report, Request, Validation};
 use serde_json::Value;
@@ -19,7 +20,8 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Validation)?;
     let settings = ValidationSettings::from_pairs(environment());
-    let validation = Validation { settings, aws: aws::sdk_config().await };
+    let reach = Reach::with_loopback(allows_loopback(environment()));
+    let validation = Validation { settings, aws: aws::sdk_config().await, reach };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let (telemetry, validation) = (&telemetry, &validation);
         async move {
@@ -52,7 +54,7 @@ mod tests {
     #[tokio::test]
     async fn checks_get_no_more_time_than_the_invocation_has() {
         let settings = ValidationSettings::from_pairs([]);
-        let validation = Validation { settings, aws: aws::SdkConfig::builder().build() };
+        let validation = Validation { settings, aws: aws::SdkConfig::builder().build(), reach: Reach::Public };
         let mut context = Context::default();
         context.deadline = 1;
         let report = handle(&validation, LambdaEvent::new(json!({}), context)).await.unwrap();

@@ -7,7 +7,7 @@ mod queue;
 
 pub use aws_config::SdkConfig;
 pub use http::http_client;
-pub use parameters::{SecretError, reader, secrets};
+pub use parameters::{SecretError, parameters_that_exist, reader, secrets};
 pub use queue::{BodyQueue, Queue, QueueError, QueueState};
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;

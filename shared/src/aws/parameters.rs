@@ -62,6 +62,25 @@ pub async fn secrets<const N: usize>(
     if missing.is_empty() { Ok(secrets) } else { Err(SecretError::Missing(missing)) }
 }
 
+/// The values of those parameters that exist, decrypted. Errors name them by the variable that says where they are.
+///
+/// # Errors
+/// Where SSM does not answer, or does not give one of them to this caller.
+pub async fn parameters_that_exist(
+    config: &SdkConfig,
+    variable: &'static str,
+    names: &[String],
+) -> Result<HashMap<String, Secret>, SecretError> {
+    /// The most names that one request takes.
+    const MOST: usize = 10;
+    let mut values = HashMap::new();
+    for names in names.chunks(MOST) {
+        let asked: Vec<_> = names.iter().map(|name| (variable, name.as_str())).collect();
+        values.extend(parameters(config, &asked).await?);
+    }
+    Ok(values)
+}
+
 /// The parameters, found by name; each is asked for by the variable that names it.
 async fn parameters(
     config: &SdkConfig,

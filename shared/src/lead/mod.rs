@@ -176,6 +176,12 @@ impl Lead {
         Some(fields.0.into_iter().map(|field| (field.name.clone(), field.text())).collect())
     }
 
+    /// Whether the customer left a note: text in `Description` that is no campaign and not what Microsoft puts there where
+    /// there is none.
+    pub fn has_note(&self) -> bool {
+        !matches!(self.description.trim(), "" | "Campaigns:") && self.campaign().is_none()
+    }
+
     /// Whether this is a test lead of Partner Center's *Validate* or *Publish* (`MSFT_TEST_…`), or one of ours in that
     /// form.
     pub fn is_test(&self) -> bool {

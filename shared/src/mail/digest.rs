@@ -12,6 +12,8 @@ pub struct Digest {
     pub id: String,
     /// Why this mail is sent.
     pub occasion: Occasion,
+    /// Whether it was for a route or a destination that is gone, so that the default recipients get it.
+    pub is_redirected: bool,
     /// The leads, in any order.
     pub leads: Vec<DigestLead>,
     /// Rows that are no leads.

@@ -32,6 +32,8 @@ pub enum MailError {
         code: String,
         /// How long the service asks to wait, if it says so.
         retry_after: Option<Duration>,
+        /// Whether a quota of mails in a time is used up, so that fewer mails with more in them would get through.
+        is_quota: bool,
         /// What to do about it, if it does not pass.
         cure: String,
     },

@@ -40,7 +40,13 @@ impl SendFault {
     /// The service takes no more for now, and does not say for how long.
     pub fn busy() -> Self {
         let code = "TooManyRequestsException".to_owned();
-        Self::Before(MailError::Busy { code, retry_after: None, cure: "nothing to do".to_owned() })
+        Self::Before(MailError::Busy { code, retry_after: None, is_quota: false, cure: "nothing to do".to_owned() })
+    }
+
+    /// The account's mails of a day are used up.
+    pub fn quota() -> Self {
+        let code = "LimitExceededException".to_owned();
+        Self::Before(MailError::Busy { code, retry_after: None, is_quota: true, cure: "wait".to_owned() })
     }
 
     /// The service is not reached, so that nothing is sent.

@@ -1,23 +1,32 @@
 //! The mail: what is in it ([`Digest`]), how it looks ([`render()`]), and how it is sent ([`Mailer`]).
 
+mod counts;
 mod digest;
 mod error;
 mod language;
 mod links;
 pub mod memory;
 mod message;
+mod operator;
 mod render;
 pub mod ses;
 mod silence;
+mod summary;
 
+pub(crate) use language::Phrases;
+pub(crate) use render::{CHAT_STEPS, EntryView, GroupView, LeadView, TableView, View, chat, chat_reduced};
+
+pub use counts::{Counts, Tally};
 pub use digest::{Digest, DigestLead, Occasion, PastAction, QuarantinedBody, UnreadableLead};
 pub use error::MailError;
 pub use language::{Language, LanguageError};
 pub use message::{Attachment, MAX_ADDRESS_BYTES, MAX_MESSAGE_BYTES, MAX_RECIPIENTS, Message};
+pub use operator::{Trouble, render_trouble};
 pub use render::{
     DIGEST_HEADER, MAX_ENTRIES, MAX_HTML_BYTES, RenderSettings, Rendered, leads_that_fit, render, render_reduced,
 };
 pub use silence::{Silence, render_silence};
+pub use summary::{Summary, render_summary};
 
 use std::future::Future;
 use std::time::Duration;

@@ -11,21 +11,26 @@ mod commands;
 mod contacts;
 mod deliver;
 mod log;
+mod routes_parameter;
 mod routing;
 mod run;
 mod status;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod times;
+mod timing;
 mod upkeep;
 
 pub(crate) use collect::window_query;
-pub use commands::{Command, CommandError, Recipients};
+pub use commands::{Command, CommandError, Receivers, Recipients};
 pub use contacts::PARTITION as CONTACTS_PARTITION;
-pub use log::{ChannelId, MAX_CHANNELS, Outcome, PARTITION, Position, RunRecord, runs};
+pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
+pub use routes_parameter::{RoutesError, RoutesParameter, read_routes};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
 
 use crate::clock::{Chance, Clock};
+use crate::destinations::Destinations;
 use crate::mail::{Language, MailError, Mailer, RenderSettings};
 use crate::settings::NotifierSettings;
 use crate::table::{Table, TableError};
@@ -69,6 +74,16 @@ pub enum NotifyError {
         /// Leads in them.
         leads: usize,
     },
+    /// Some destinations did not take what was to be sent again.
+    #[error("{digests} digests with {leads} leads were sent; these destinations did not take theirs: {}", .failed.join("; "))]
+    Undelivered {
+        /// Digests sent.
+        digests: usize,
+        /// Leads in them.
+        leads: usize,
+        /// The destinations, each with what it answered.
+        failed: Vec<String>,
+    },
     /// What the state table holds makes no sense, or what a command names is not in it.
     #[error("the state table: {0}")]
     State(String),
@@ -90,6 +105,8 @@ pub struct Notifier<T, M> {
     pub state: T,
     /// The mail service.
     pub mailer: M,
+    /// Destinations beside mail.
+    pub destinations: Destinations,
     /// The settings.
     pub settings: NotifierSettings,
     /// The language of the mails.
@@ -157,6 +174,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         run.part("collect", collected)?;
         let delivered = self.deliver(run).await;
         run.part("deliver", delivered)?;
+        let told = self.summarize(run).await;
+        run.part("summary", told)?;
         let patrolled = self.patrol(run).await;
         run.part("patrol", patrolled)?;
         let kept = self.upkeep(run).await;
@@ -181,6 +200,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             recent: Recent::default(),
             people: People::default(),
             is_stopped: false,
+            failed_channels: Vec::new(),
         })
     }
 
@@ -210,6 +230,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         record.requests = (self.requests)().saturating_sub(run.requests_before);
         record.owed = run.log.channels().map(|channel| channel.owed).sum();
         record.oldest_owed = run.log.channels().filter_map(|channel| channel.oldest).min();
+        let now = self.now();
+        record.overdue_since =
+            run.log.channels().filter_map(|channel| self.due(channel)).min().filter(|due| *due <= now);
         let patrol = &run.log.progress().patrol;
         record.last_full_patrol = patrol.last_full;
         record.patrolled_since = patrol.last_full.or(patrol.last_began);

@@ -3,7 +3,8 @@
 use super::NotifyError;
 use super::collect::Item;
 use super::contacts::People;
-use super::log::{DigestIds, Log, LogRow, RunRecord};
+use super::deliver::Effect;
+use super::log::{ChannelId, DigestIds, Log, LogRow, RunRecord};
 use super::times::earlier;
 use crate::mail::MAX_SEND;
 use crate::table::Table;
@@ -36,6 +37,8 @@ pub(crate) struct Run<T> {
     pub(crate) people: People,
     /// Whether something is left because time ran out.
     pub(crate) is_stopped: bool,
+    /// The channels whose destination failed, until the operator is told.
+    pub(crate) failed_channels: Vec<(ChannelId, Effect)>,
 }
 
 impl<T: Table> Run<T> {

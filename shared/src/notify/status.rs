@@ -4,6 +4,7 @@ use super::NotifyError;
 use super::collect::{CLOCK_MARGIN, Item, KnownRows, window_days, window_query};
 use super::log::{self, ChannelId, Entry, Log, Parked, Position, log_key};
 use super::times::{earlier, span};
+use crate::address::DestinationName;
 use crate::clock::Clock;
 use crate::table::{Keys, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
@@ -46,6 +47,8 @@ pub struct ChannelStatus {
     pub id: ChannelId,
     /// The id of its route.
     pub route: String,
+    /// The destination of its route.
+    pub destination: DestinationName,
     /// How many leads it owes.
     pub owed: usize,
     /// How many it owes by the rows of the log. It is the same number, or the state is wrong.
@@ -76,7 +79,8 @@ pub async fn status<T: Table>(state: &T, now: Timestamp) -> Result<Option<Status
     for channel in log.channels().filter(|channel| channel.owes()) {
         channels.push(ChannelStatus {
             id: channel.id.clone(),
-            route: channel.route.clone(),
+            route: channel.target.route.clone(),
+            destination: channel.target.destination.clone(),
             owed: channel.owed,
             counted: 0,
             oldest: channel.oldest,

@@ -3,6 +3,7 @@
 use super::contacts;
 use super::log::{self, ChannelId, log_key};
 use super::run::{Run, SEND, TABLE_CALL};
+use super::summary::old_days;
 use super::times::{earlier, later, span, whole_days};
 use super::{Notifier, NotifyError};
 use crate::address::texts;
@@ -93,14 +94,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let gone: Vec<ChannelId> = run
             .log
             .channels()
-            .filter(|channel| !channel.owes() && !self.is_route(&channel.route))
+            .filter(|channel| !channel.owes() && !self.has_target(&channel.target))
             .map(|channel| channel.id.clone())
             .take(MAX_BATCH_OPERATIONS - 1)
             .collect();
         if !gone.is_empty() {
             run.log.forget(&gone).await?;
         }
-        for query in [log::log_before(&oldest), log::run_key_before(retained), log::previous_digests()] {
+        for query in [log::log_before(&oldest), log::run_key_before(retained), log::previous_digests(), old_days(now)] {
             if !self.delete_recorded(run, query, until).await? {
                 return Ok(());
             }
@@ -115,10 +116,6 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             return Ok(());
         }
         run.log.maintain(|core| core.maintained = Some(now), &[]).await
-    }
-
-    fn is_route(&self, id: &str) -> bool {
-        id == super::routing::DEFAULT_ROUTE || self.settings.mail.routes.iter().any(|route| route.id() == id)
     }
 
     fn may_delete(&self, run: &Run<T>, until: Timestamp) -> bool {

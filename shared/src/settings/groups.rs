@@ -1,14 +1,16 @@
 //! Settings that several functions share, and the secrets that each of them reads in the same way.
 
 use super::reader::Reader;
-use super::routes::{Route, routes};
-use super::values::{self, MailOrDrop};
+use super::routes::Route;
+use super::values::{self, MailOrDrop, UrgentAction};
 use super::variables::{
-    DO_NOT_CONTACT, FIRST_LOOKBACK_MINUTES, INTAKE_KEYS, INTAKE_KEYS_PARAMETER, INTERVAL_MINUTES,
-    MAIL_CONFIGURATION_SET, MAIL_FROM, MAIL_LANGUAGE, MAIL_TO, OVERLAP_MINUTES, ROUTES, SILENCE_DAYS, STATE_TABLE,
-    STORAGE_CONNECTION_STRING, STORAGE_CONNECTION_STRING_PARAMETER, SWEEP_HOURS, TABLE, TEST_LEADS, TIME_ZONE,
+    CADENCE, DESTINATIONS_PREFIX, DO_NOT_CONTACT, FIRST_LOOKBACK_MINUTES, INTAKE_KEYS, INTAKE_KEYS_PARAMETER,
+    INTERVAL_MINUTES, MAIL_CONFIGURATION_SET, MAIL_FROM, MAIL_LANGUAGE, MAIL_TO, OPERATOR, OVERLAP_MINUTES, ROUTES,
+    ROUTES_PARAMETER, SILENCE_DAYS, STATE_TABLE, STORAGE_CONNECTION_STRING, STORAGE_CONNECTION_STRING_PARAMETER,
+    SWEEP_HOURS, TABLE, TEST_LEADS, TIME_ZONE, URGENT_ACTIONS,
 };
 use crate::address::{MailAddress, Sender};
+use crate::cadence::Cadence;
 use crate::intake_keys::IntakeKeys;
 use crate::mail::Language;
 use crate::secret::{Secret, SecretSource};
@@ -48,6 +50,12 @@ macro_rules! group {
             /// The group with every value; `None` where one is missing.
             pub(super) fn complete(self) -> Option<$complete> {
                 Some($complete { $($field: self.$field?,)* })
+            }
+        }
+
+        impl From<$complete> for $partial {
+            fn from(complete: $complete) -> Self {
+                Self { $($field: Some(complete.$field),)* }
             }
         }
 
@@ -92,8 +100,18 @@ group! {
         language: &'static Language = get(MAIL_LANGUAGE, values::language),
         /// Where the readers are.
         time_zone: TimeZone = get(TIME_ZONE, values::time_zone),
-        /// Who gets which leads.
-        routes: Vec<Route> = get(ROUTES, routes),
+        /// Who gets which leads. Where they are kept in a parameter, this is what was read of it last.
+        routes: Vec<Route> = routes(),
+        /// The SSM parameter in which the routes are kept, if they are. The notifier reads it again and again.
+        routes_parameter: Option<String> = optional(ROUTES_PARAMETER, values::parameter_name),
+        /// When leads are mailed that are not urgent, where their route does not say it.
+        cadence: Cadence = get(CADENCE, values::cadence),
+        /// Which leads are mailed at once.
+        urgent: Vec<UrgentAction> = get(URGENT_ACTIONS, values::urgent_actions),
+        /// The beginning of the names of the parameters that hold destinations beside mail.
+        destinations_prefix: String = get(DESTINATIONS_PREFIX, values::parameter_prefix),
+        /// Who is told what a person has to do about a destination.
+        operator: Option<MailAddress> = optional(OPERATOR, values::address),
         /// What becomes of test leads.
         test_leads: MailOrDrop = get(TEST_LEADS, values::mail_or_drop),
         /// What becomes of leads that must not be contacted.
@@ -105,7 +123,7 @@ group! {
     /// When the notifier runs, and how far it looks.
     Schedule, PartialSchedule {
         /// How often the schedule runs.
-        interval: Duration = minutes(INTERVAL_MINUTES),
+        interval: Duration = get(INTERVAL_MINUTES, values::interval),
         /// How far before the watermark a run begins to read.
         overlap: Duration = minutes(OVERLAP_MINUTES),
         /// How far the very first run looks back.
@@ -124,7 +142,7 @@ impl PartialSchedule {
         let schedule = Self {
             interval: self.interval.or(defaults.interval),
             overlap: self.overlap.or(defaults.overlap),
-            first_lookback: self.first_lookback.or(self.interval).or(defaults.first_lookback),
+            first_lookback: self.first_lookback.or(defaults.first_lookback),
             sweep: self.sweep.or(defaults.sweep),
             silence: self.silence.or(defaults.silence),
         };
@@ -143,6 +161,14 @@ impl Reader {
         self.secret(INTAKE_KEYS, INTAKE_KEYS_PARAMETER, |text| {
             IntakeKeys::parse(&Secret::new(text)).map(|_| ()).map_err(|error| error.to_string())
         })
+    }
+
+    fn routes(&mut self) -> Option<Vec<Route>> {
+        if self.set(&ROUTES).is_some() && self.set(&ROUTES_PARAMETER).is_some() {
+            self.problem(&ROUTES, format!("and {} are both set: which one counts?", ROUTES_PARAMETER.name));
+            return None;
+        }
+        self.get(ROUTES, Route::parse_all)
     }
 
     fn state_table(&mut self) -> Option<String> {

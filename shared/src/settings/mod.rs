@@ -5,6 +5,7 @@
 //! the function at its start with an error that names all wrong variables at once, says what is expected, and repeats no
 //! value: any of them may be a secret pasted into the wrong place.
 
+mod effect;
 mod groups;
 mod reader;
 mod routes;
@@ -13,9 +14,10 @@ mod tests;
 mod values;
 pub(crate) mod variables;
 
+pub use effect::without_effect;
 pub use groups::{Mail, PartialMail, PartialSchedule, PartialStorage, Schedule, Storage};
-pub use routes::Route;
-pub use values::MailOrDrop;
+pub use routes::{MAX_CHANNELS, Route};
+pub use values::{MailOrDrop, UrgentAction};
 pub use variables::{Expected, Fallback, VARIABLES, Variable};
 
 use crate::secret::SecretSource;
@@ -118,6 +120,15 @@ pub struct Problem {
 #[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct InvalidSettings(pub Vec<Problem>);
 
+/// Lets requests to destinations go to this machine, for tests and the local cloud, where it is `allow`. It is none of
+/// [`VARIABLES`], so that no template can set it and no documentation offers it.
+pub const LOOPBACK: &str = "LEADS_DESTINATIONS_LOOPBACK";
+
+/// Whether requests to destinations may go to this machine; see [`LOOPBACK`].
+pub fn allows_loopback(pairs: impl IntoIterator<Item = (String, String)>) -> bool {
+    pairs.into_iter().any(|(name, value)| name == LOOPBACK && value == "allow")
+}
+
 /// The pairs of name and value in the process environment.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
@@ -154,6 +165,13 @@ impl IntakeSettings {
         let budget = reader.number(INTAKE_BUDGET_MS);
         let budget = Duration::from_millis(budget.or_else(|| INTAKE_BUDGET_MS.default_text().parse().ok())?);
         Some(Self { storage, keys, queue_url: queue_url?, budget, problems: Vec::new() })
+    }
+}
+
+impl NotifierSettings {
+    /// What has no effect together; see [`without_effect`].
+    pub fn without_effect(&self) -> Vec<String> {
+        without_effect(&self.mail.clone().into(), &self.schedule.clone().into())
     }
 }
 

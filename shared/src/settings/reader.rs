@@ -16,13 +16,6 @@ pub(super) struct Reader {
     pub(super) read: std::collections::BTreeSet<&'static str>,
 }
 
-/// The text that holds for a variable.
-struct Text {
-    text: String,
-    /// Whether it is the variable's own, and not another one's whose value holds for this one, too.
-    is_own: bool,
-}
-
 impl Reader {
     pub(super) fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let values: BTreeMap<_, _> =
@@ -53,42 +46,26 @@ impl Reader {
         });
     }
 
-    /// The variable's text, trimmed, or what holds where it is not set.
-    fn find(&mut self, variable: &Variable) -> Option<Text> {
+    /// The variable's own text, trimmed.
+    pub(super) fn set(&mut self, variable: &Variable) -> Option<String> {
         #[cfg(test)]
         self.read.insert(variable.name);
-        let set = |name| self.values.get(name).map(|text| text.trim().to_owned());
-        let own = set(variable.name).map(|text| Text { text, is_own: true });
-        own.or_else(|| match variable.default {
-            Fallback::Value(text) => Some(Text { text: text.to_owned(), is_own: true }),
-            Fallback::Same(name) => {
-                let default = || VARIABLES.iter().find(|other| other.name == name).map(Variable::default_text);
-                let text = set(name).or_else(|| default().map(str::to_owned));
-                text.map(|text| Text { text, is_own: false })
-            }
-            Fallback::Required | Fallback::Nothing => None,
-        })
+        self.values.get(variable.name).map(|text| text.trim().to_owned())
     }
 
     /// The variable's text, trimmed, or its default's.
     pub(super) fn text(&mut self, variable: &Variable) -> Option<String> {
-        self.find(variable).map(|found| found.text)
+        self.set(variable).or_else(|| match variable.default {
+            Fallback::Value(text) => Some(text.to_owned()),
+            Fallback::Required | Fallback::Nothing => None,
+        })
     }
 
     /// The variable's value; `None` where it is wrong, which is noted, or where nothing is set. `parse` says what is
     /// wrong as the rest of a sentence that begins with the variable's name.
     pub(super) fn get<T>(&mut self, variable: Variable, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        match self.find(&variable) {
-            Some(Text { text, is_own }) => match parse(&text) {
-                Ok(value) => Some(value),
-                Err(wrong) => {
-                    // What is wrong with another variable's value is said under that one's name.
-                    if is_own {
-                        self.problem(&variable, wrong);
-                    }
-                    None
-                }
-            },
+        match self.text(&variable) {
+            Some(text) => parse(&text).map_err(|wrong| self.problem(&variable, wrong)).ok(),
             None => {
                 if variable.default == Fallback::Required {
                     self.problem(&variable, "is not set");

@@ -1,5 +1,6 @@
 use super::*;
-use crate::address::{MailAddress, texts};
+use crate::address::{DestinationName, MailAddress, texts};
+use crate::cadence::{Cadence, Window};
 use crate::function::Function;
 use crate::mail::Language;
 use crate::secret::{Secret, SecretSource};
@@ -51,7 +52,10 @@ fn defaults_are_those_of_the_table_of_settings() {
     assert_eq!((mail.test_leads, mail.do_not_contact), (MailOrDrop::Mail, MailOrDrop::Mail));
     assert_eq!(settings.digest_size, 100);
     let schedule = settings.schedule;
-    assert_eq!((schedule.interval, schedule.overlap, schedule.first_lookback), (minutes(60), minutes(10), minutes(60)));
+    assert_eq!((schedule.interval, schedule.overlap, schedule.first_lookback), (minutes(1), minutes(10), minutes(60)));
+    assert_eq!((mail.cadence, mail.routes_parameter), (Cadence::EveryMinutes(60), None));
+    let urgent: Vec<_> = mail.urgent.iter().map(|action| (action.code.as_str(), action.needs_note)).collect();
+    assert_eq!(urgent, [("PLT", false), ("Create", false), ("INS", true)]);
     assert_eq!((schedule.sweep, schedule.silence), (Some(days(1)), Some(days(7))));
     assert_eq!((settings.contact_window, settings.retention), (days(180), days(90)));
     let intake = IntakeSettings::from_pairs(right()).unwrap();
@@ -71,7 +75,8 @@ fn an_empty_variable_counts_as_not_set_and_zero_switches_off() {
     ]);
     assert_eq!((settings.storage.table.as_str(), settings.mail.configuration_set), ("MarketplaceLeads", None));
     assert_eq!((settings.schedule.sweep, settings.schedule.silence), (None, None));
-    assert_eq!(settings.schedule.first_lookback, Duration::from_secs(15 * 60), "the first lookback is the interval");
+    assert_eq!(settings.schedule.interval, Duration::from_secs(15 * 60));
+    assert_eq!(notifier(&[("LEADS_URGENT_ACTIONS", "None")]).mail.urgent, []);
 }
 
 #[test]
@@ -80,36 +85,77 @@ fn routes_that_cannot_be_told_apart_are_refused() {
     let named = |name: &str| format!(r#""name":"{name}","#);
     for (routes, wrong) in [
         (vec![route(&named("sales"), "a"), route(&named("Sales"), "b")], "route 2 has the name of route 1"),
+        (vec![route(r#""id":"a","#, "a"), route(r#""id":"a","#, "b")], "route 2 has the id of route 1"),
+        (
+            vec![route(&named("Route 2"), "a"), route("", "b")],
+            "route 1 has a name that stands for the place of route 2",
+        ),
         (
             vec![route("", "a"), route("", "b"), route("", "A")],
             "route 3 has no name and the offers and actions of route 1",
         ),
-        ((0..48).map(|number| route("", &number.to_string())).collect(), "48 routes, and 47 at most"),
+        (
+            (0..24)
+                .map(|number| format!(r#"{{"id":"r{number}","to":["a@contoso.com","b@contoso.com","crm"]}}"#))
+                .collect(),
+            "48 destinations in all routes together, and 47 at most",
+        ),
+        (
+            (0..48).map(|number| route("", &number.to_string())).collect(),
+            "48 destinations in all routes together, and 47 at most",
+        ),
     ] {
         let error = NotifierSettings::from_pairs(with(&[("LEADS_ROUTES", &format!("[{}]", routes.join(",")))]))
             .unwrap_err()
             .to_string();
         assert!(error.contains(wrong), "{error}");
     }
-    let told_apart = format!("[{},{}]", route(&named("route 2"), "a"), route("", "a"));
-    let ids: Vec<_> = notifier(&[("LEADS_ROUTES", &told_apart)]).mail.routes.iter().map(Route::id).collect();
-    assert_ne!(ids[0], ids[1], "a name is never taken for a place in the list");
+    let ids = format!("[{},{}]", route(r#""id":"a","#, "a"), route(r#""id":"b","#, "a"));
+    assert_eq!(notifier(&[("LEADS_ROUTES", &ids)]).mail.routes.len(), 2);
 }
 
 #[test]
 fn routes_are_read() {
     let json = r#"[{"name":"VM team","offers":["Contoso VM"," contoso.vm "],"actions":["PLT"],"to":["vm@contoso.com","VM@contoso.com"]},
                    {"to":["all@contoso.com"]}]"#;
-    let route = |name: Option<&str>, offers: &[&str], actions: &[&str], to: &str| {
+    let route = |id: &str, name: Option<&str>, offers: &[&str], actions: &[&str], to: &str| {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let to = vec![MailAddress::parse(to).unwrap()];
-        Route { name: name.map(str::to_owned), offers: owned(offers), actions: owned(actions), to }
+        Route {
+            summary: None,
+            id: id.to_owned(),
+            name: name.map(str::to_owned),
+            offers: owned(offers),
+            actions: owned(actions),
+            to,
+            destinations: Vec::new(),
+            cadence: None,
+            window: None,
+            zone: None,
+            urgent_at_once: true,
+            do_not_contact: MailOrDrop::Mail,
+        }
     };
     let expected = [
-        route(Some("VM team"), &["Contoso VM", "contoso.vm"], &["PLT"], "vm@contoso.com"),
-        route(None, &[], &[], "all@contoso.com"),
+        route("name vm team", Some("VM team"), &["Contoso VM", "contoso.vm"], &["PLT"], "vm@contoso.com"),
+        route("filter 643d5437104296e2", None, &[], &[], "all@contoso.com"),
     ];
     assert_eq!(notifier(&[("LEADS_ROUTES", json)]).mail.routes, expected);
+}
+
+#[test]
+fn a_route_has_an_id_destinations_and_times_of_its_own() {
+    let json = r#"[{"id":"sales-1","name":"Sales","to":["a@contoso.com","crm","teams-1","crm"],"cadence":"daily at 08:30 on mon-fri",
+                    "window":"08:00-18:00","zone":"Europe/Berlin","urgentAtOnce":false,"doNotContact":"drop"}]"#;
+    let routes = notifier(&[("LEADS_ROUTES", json)]).mail.routes;
+    let [route] = routes.as_slice() else { panic!("one route") };
+    assert_eq!((route.id.as_str(), texts(&route.to)), ("sales-1", vec!["a@contoso.com".to_owned()]));
+    assert_eq!(route.destinations.iter().map(DestinationName::as_str).collect::<Vec<_>>(), ["crm", "teams-1"]);
+    assert_eq!(route.cadence, Cadence::parse("daily at 08:30 on mon-fri").ok());
+    assert_eq!(route.window, Window::parse("08:00-18:00").ok());
+    assert_eq!(route.zone, TimeZone::get("Europe/Berlin").ok());
+    assert_eq!((route.urgent_at_once, route.do_not_contact), (false, MailOrDrop::Drop));
+    assert!(route.answers_to("sales-1") && route.answers_to("name sales") && !route.answers_to("default"));
 }
 
 #[test]
@@ -144,16 +190,55 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
             r#"[{"to":["a@b.c"]},{"offer":["x"],"to":["a@b.c"]}]"#,
             r#"route 2 has an unknown field "offer""#,
         ),
-        ("LEADS_ROUTES", r#"[{"offers":["x"]}]"#, r#"route 1 has no mail address in "to""#),
-        ("LEADS_ROUTES", r#"[{"to":["a@b.c","x"]}]"#, "route 1 has no mail address at place 2"),
+        ("LEADS_ROUTES", r#"[{"offers":["x"]}]"#, r#"route 1 has no mail address and no destination in "to""#),
+        ("LEADS_ROUTES", r#"[{"to":["a@b.c","X"]}]"#, "route 1 has no mail address at place 2"),
         ("LEADS_ROUTES", r#"[{"to":"a@b.c"}]"#, "route 1 has something else in \"to\" than an array"),
         ("LEADS_ROUTES", r#"[{"offers":[""],"to":["a@b.c"]}]"#, "not empty"),
         ("LEADS_ROUTES", r#"[{"name":1,"to":["a@b.c"]}]"#, "a name that is not a text"),
+        ("LEADS_ROUTES", r#"[{"actions":["dnc"],"doNotContact":"drop","to":["a@b.c"]}]"#, "can never get anything"),
+        (
+            "LEADS_ROUTES",
+            r#"[{"actions":["PLT","Contact me"],"to":["a@b.c"]}]"#,
+            "an action at place 2 that is no code",
+        ),
+        ("LEADS_ROUTES", r#"[{"actions":["PLT,INS"],"to":["a@b.c"]}]"#, "an action at place 1 that is no code"),
+        ("LEADS_ROUTES", r#"[{"urgentAtOnce":"no","to":["a@b.c"]}]"#, "neither true nor false"),
+        ("LEADS_ROUTES", r#"[{"to":["crm","a..b@x.example"]}]"#, "no mail address at place 2"),
+        ("LEADS_ROUTES", r#"[{"to":["vertriebsbüro@contoso.com"]}]"#, "no mail address at place 1"),
+        ("LEADS_ROUTES", r#"[{"to":["mail"]}]"#, "no mail address at place 1"),
+        ("LEADS_ROUTES", r#"[{"to":["Teams"]}]"#, "no name of a destination"),
+        ("LEADS_ROUTES", r#"[{"id":"default","to":["a@b.c"]}]"#, r#""id" that stands for the default recipients"#),
+        ("LEADS_ROUTES", r#"[{"id":"name x","to":["a@b.c"]}]"#, "1 to 32 of a-z 0-9 -"),
+        (
+            "LEADS_ROUTES",
+            r#"[{"cadence":"hourly","to":["a@b.c"]}]"#,
+            r#"route 1 has a "cadence" that is none of the forms"#,
+        ),
+        (
+            "LEADS_ROUTES",
+            r#"[{"window":"8-18","to":["a@b.c"]}]"#,
+            r#"route 1 has a "window" that is none of the forms"#,
+        ),
+        (
+            "LEADS_ROUTES",
+            r#"[{"zone":"Berlin","to":["a@b.c"]}]"#,
+            r#"route 1 has a "zone" that is not in the time zone"#,
+        ),
+        (
+            "LEADS_ROUTES",
+            r#"[{"doNotContact":"no","to":["a@b.c"]}]"#,
+            r#"route 1 has a "doNotContact" that is neither"#,
+        ),
         ("LEADS_TEST_LEADS", "hide", "is neither"),
         ("LEADS_DO_NOT_CONTACT", "yes", "is neither"),
         ("LEADS_DIGEST_SIZE", "0", "is less than 1"),
         ("LEADS_DIGEST_SIZE", "many", "not a whole number"),
+        ("LEADS_ROUTES_PARAMETER", "a b", "other characters"),
+        ("LEADS_CADENCE", "hourly", "none of the forms"),
+        ("LEADS_URGENT_ACTIONS", "PLT, Create", "something else than codes"),
+        ("LEADS_URGENT_ACTIONS", "INS+notes", "something else than codes"),
         ("LEADS_INTERVAL_MINUTES", "-5", "not a whole number"),
+        ("LEADS_INTERVAL_MINUTES", "30", "is none of them"),
         ("LEADS_OVERLAP_MINUTES", "1441", "is more than 1440"),
         ("LEADS_FIRST_LOOKBACK_MINUTES", "1.5", "not a whole number"),
         ("LEADS_SWEEP_HOURS", "off", "not a whole number"),
@@ -226,6 +311,80 @@ fn the_template_offers_every_language_and_no_other() {
 }
 
 #[test]
+fn settings_that_have_no_effect_together_are_said() {
+    let route = |fields: &str| format!(r#"[{{{fields},"to":["hidden@contoso.com"]}}]"#);
+    for (settings, said) in [
+        (vec![], None),
+        (vec![("LEADS_FIRST_LOOKBACK_MINUTES", "5".to_owned())], Some("the first run looks back as far as that")),
+        (
+            vec![("LEADS_CADENCE", "immediately".to_owned()), ("LEADS_INTERVAL_MINUTES", "15".to_owned())],
+            Some("mails go out as often as that"),
+        ),
+        (vec![("LEADS_CADENCE", "immediately".to_owned())], None),
+        (
+            vec![
+                ("LEADS_ROUTES", route(r#""cadence":"every 5 minutes""#)),
+                ("LEADS_INTERVAL_MINUTES", "60".to_owned()),
+            ],
+            Some("route 1 has a cadence that is more often"),
+        ),
+        (vec![("LEADS_ROUTES", route(r#""cadence":"every 5 minutes""#))], None),
+        (
+            vec![("LEADS_ROUTES", route(r#""actions":["DNC"]"#)), ("LEADS_DO_NOT_CONTACT", "drop".to_owned())],
+            Some("route 1 takes only leads that must not be contacted"),
+        ),
+        (
+            vec![("LEADS_ROUTES", route(r#""doNotContact":"drop""#)), ("LEADS_DO_NOT_CONTACT", "drop".to_owned())],
+            Some(r#"route 1 has "doNotContact""#),
+        ),
+        (vec![("LEADS_ROUTES", route(r#""doNotContact":"drop""#))], None),
+        (
+            vec![("LEADS_ROUTES", route(r#""urgentAtOnce":false"#)), ("LEADS_URGENT_ACTIONS", "none".to_owned())],
+            Some(r#"route 1 has "urgentAtOnce""#),
+        ),
+        (
+            vec![("LEADS_ROUTES", route(r#""urgentAtOnce":false,"cadence":"immediately""#))],
+            Some(r#"route 1 has "urgentAtOnce""#),
+        ),
+        (vec![("LEADS_ROUTES", route(r#""urgentAtOnce":false"#))], None),
+        (
+            vec![("LEADS_ROUTES", route(r#""zone":"Europe/Berlin","cadence":"immediately""#))],
+            Some(r#"route 1 has a "zone""#),
+        ),
+        (
+            vec![("LEADS_ROUTES", route(r#""zone":"Europe/Berlin","cadence":"immediately","window":"08:00-18:00""#))],
+            None,
+        ),
+        (
+            vec![("LEADS_ROUTES", route(r#""cadence":"daily at 20:00","window":"08:00-18:00""#))],
+            Some(r#"route 1 has a time of the day outside its "window""#),
+        ),
+        (
+            vec![("LEADS_ROUTES", route(r#""cadence":"daily at 08:00 on sun","window":"08:00-18:00 on mon-fri""#))],
+            Some(r#"outside its "window""#),
+        ),
+        (vec![("LEADS_ROUTES", route(r#""cadence":"daily at 08:00","window":"08:00-18:00 on mon-fri""#))], None),
+    ] {
+        let pairs: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let found = notifier(&pairs).without_effect();
+        match said {
+            Some(said) => assert!(found.len() == 1 && found[0].contains(said), "{pairs:?}: {found:?}"),
+            None => assert!(found.is_empty(), "{pairs:?}: {found:?}"),
+        }
+        assert!(!found.concat().contains("hidden"), "{found:?}");
+    }
+}
+
+#[test]
+fn routes_are_in_a_variable_or_in_a_parameter_and_not_in_both() {
+    let parameter = notifier(&[("LEADS_ROUTES_PARAMETER", "/marketplace-leads/routes")]).mail;
+    assert_eq!((parameter.routes_parameter.as_deref(), parameter.routes.len()), (Some("/marketplace-leads/routes"), 0));
+    let both = with(&[("LEADS_ROUTES_PARAMETER", "/marketplace-leads/routes"), ("LEADS_ROUTES", "[]")]);
+    let error = NotifierSettings::from_pairs(both).unwrap_err();
+    assert!(error.to_string().contains("LEADS_ROUTES and LEADS_ROUTES_PARAMETER are both set"), "{error}");
+}
+
+#[test]
 fn a_schedule_that_is_wrong_in_part_has_defaults_for_the_rest() {
     let settings = ValidationSettings::from_pairs(with(&[
         ("LEADS_INTERVAL_MINUTES", "15"),
@@ -235,10 +394,7 @@ fn a_schedule_that_is_wrong_in_part_has_defaults_for_the_rest() {
         ("LEADS_SILENCE_DAYS", "much"),
     ]));
     let (schedule, defaults) = (settings.schedule.or_defaults(), notifier(&[]).schedule);
-    assert_eq!(
-        (schedule.interval, schedule.first_lookback),
-        (Duration::from_secs(15 * 60), Duration::from_secs(15 * 60))
-    );
+    assert_eq!((schedule.interval, schedule.first_lookback), (Duration::from_secs(15 * 60), defaults.first_lookback));
     assert_eq!(
         (schedule.overlap, schedule.sweep, schedule.silence),
         (defaults.overlap, defaults.sweep, defaults.silence)

@@ -2,8 +2,10 @@
 //! name, and hold nothing of the text.
 
 use crate::address::{MailAddress, Sender};
+use crate::cadence::Cadence;
 use crate::mail::Language;
 use jiff::tz::TimeZone;
+use std::time::Duration;
 use url::Url;
 
 /// What becomes of a kind of leads.
@@ -13,6 +15,15 @@ pub enum MailOrDrop {
     Mail,
     /// They stay in the table only.
     Drop,
+}
+
+/// An action whose leads are mailed at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrgentAction {
+    /// The action's code, such as `PLT`.
+    pub code: String,
+    /// Whether it is urgent only where the customer left a note.
+    pub needs_note: bool,
 }
 
 pub(super) fn whole_number(text: &str, min: u64, max: u64) -> Result<u64, String> {
@@ -70,15 +81,25 @@ pub(super) fn sender(text: &str) -> Result<Sender, String> {
     Sender::parse(text).map_err(|error| error.to_string())
 }
 
-/// Reads addresses with semicolons between.
-pub(super) fn recipients(text: &str) -> Result<Vec<MailAddress>, String> {
-    let parts: Vec<_> = text.split(';').map(str::trim).filter(|part| !part.is_empty()).collect();
-    addresses(&parts)
+pub(super) fn address(text: &str) -> Result<MailAddress, String> {
+    MailAddress::parse_ascii(text).map_err(|_| "is no mail address".to_owned())
 }
 
-/// Reads addresses to which SES sends, and leaves out repeated ones.
-pub(super) fn addresses(texts: &[&str]) -> Result<Vec<MailAddress>, String> {
+/// The beginning of the names of SSM parameters: a folder of them.
+pub(super) fn parameter_prefix(text: &str) -> Result<String, String> {
+    let is_part = |part: &str| {
+        !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter))
+    };
+    match text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+        Some(parts) if parts.split('/').all(is_part) => Ok(text.to_owned()),
+        _ => Err("is no beginning of the names of parameters".to_owned()),
+    }
+}
+
+/// Reads addresses to which SES sends, with semicolons between, and leaves out repeated ones.
+pub(super) fn recipients(text: &str) -> Result<Vec<MailAddress>, String> {
     let mut addresses: Vec<MailAddress> = Vec::new();
+    let texts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
     for (number, text) in (1..).zip(texts) {
         let address = MailAddress::parse_ascii(text).map_err(|_| format!("has no mail address at place {number}"))?;
         if !addresses.iter().any(|known| known.is_same(&address)) {
@@ -86,6 +107,35 @@ pub(super) fn addresses(texts: &[&str]) -> Result<Vec<MailAddress>, String> {
         }
     }
     if addresses.is_empty() { Err("has no mail address".to_owned()) } else { Ok(addresses) }
+}
+
+pub(super) fn cadence(text: &str) -> Result<Cadence, String> {
+    Cadence::parse(text).map_err(|error| error.to_string())
+}
+
+/// Reads the minutes from one tick of the schedule to the next.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    match whole_number(text, 1, 60)? {
+        minutes @ (1 | 5 | 15 | 60) => Ok(Duration::from_secs(minutes * 60)),
+        _ => Err("is none of them".to_owned()),
+    }
+}
+
+/// Reads action codes with semicolons between, each with or without `+note`; `none` stands for no action.
+pub(super) fn urgent_actions(text: &str) -> Result<Vec<UrgentAction>, String> {
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(Vec::new());
+    }
+    let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let (code, note) = part.split_once('+').map_or((part, None), |(code, note)| (code.trim(), Some(note)));
+            let is_code = !code.is_empty() && code.chars().all(|letter| letter.is_ascii_alphanumeric());
+            let is_note = note.is_none_or(|note| note.trim().eq_ignore_ascii_case("note"));
+            let action = UrgentAction { code: code.to_owned(), needs_note: note.is_some() };
+            if is_code && is_note { Ok(action) } else { Err("has something else than codes of actions".to_owned()) }
+        })
+        .collect()
 }
 
 pub(super) fn configuration_set(text: &str) -> Result<String, String> {

@@ -1,13 +1,14 @@
 //! The table of variables: the only place that says which there are, who reads them, and what holds where one is not set.
 
 use super::values::MailOrDrop;
+use crate::cadence::Cadence;
 use crate::function::Function;
 use crate::intake_keys::IntakeKeys;
 use crate::mail;
 use std::fmt;
 
 use Expected::{Language, OneOf, Phrase, WholeNumber};
-use Fallback::{Nothing, Required, Same, Value};
+use Fallback::{Nothing, Required, Value};
 use Function::{Intake, Notifier, Redelivery, Validation};
 
 /// An environment variable that a function reads. One that is empty counts as not set.
@@ -34,8 +35,6 @@ pub enum Fallback {
     Nothing,
     /// This value.
     Value(&'static str),
-    /// The value of another variable.
-    Same(&'static str),
 }
 
 /// Which values of a variable are right. `Display` writes it as a phrase.
@@ -72,7 +71,7 @@ impl Variable {
     pub fn default_text(&self) -> &'static str {
         match self.default {
             Value(text) => text,
-            Required | Nothing | Same(_) => "",
+            Required | Nothing => "",
         }
     }
 }
@@ -200,6 +199,41 @@ variables! {
         meaning: "who gets the leads of which offers and actions; LEADS_MAIL_TO gets the rest",
         expected: Phrase(r#"a JSON array of routes, such as [{"name":"sales","offers":["Contoso VM"],"actions":["PLT"],"to":["sales@example.com"]}]"#),
     }
+    ROUTES_PARAMETER {
+        name: "LEADS_ROUTES_PARAMETER",
+        functions: &[Notifier, Validation],
+        default: Nothing,
+        meaning: "the same, kept in an SSM parameter that is read again every five minutes",
+        expected: Phrase("the name of an SSM parameter"),
+    }
+    CADENCE {
+        name: "LEADS_CADENCE",
+        functions: &[Notifier, Validation],
+        default: Value("every 60 minutes"),
+        meaning: "when leads are mailed that are not urgent, where their route does not say it",
+        expected: Phrase(Cadence::EXPECTED),
+    }
+    URGENT_ACTIONS {
+        name: "LEADS_URGENT_ACTIONS",
+        functions: &[Notifier, Validation],
+        default: Value("PLT;Create;INS+note"),
+        meaning: "the actions that are mailed at once",
+        expected: Phrase("action codes with semicolons between, each with +note behind it where it counts only with a note; or none"),
+    }
+    DESTINATIONS_PREFIX {
+        name: "LEADS_DESTINATIONS_PREFIX",
+        functions: &[Notifier, Validation],
+        default: Value("/marketplace-leads/destinations/"),
+        meaning: "where SSM keeps the destinations beside mail: the beginning of their parameters' names",
+        expected: Phrase("the beginning of the names of SSM parameters, with a slash first and last"),
+    }
+    OPERATOR {
+        name: "LEADS_OPERATOR",
+        functions: &[Notifier, Validation],
+        default: Nothing,
+        meaning: "who is told by mail, once, that a destination refuses everything or has waited long",
+        expected: Phrase("an ASCII mail address"),
+    }
     TEST_LEADS {
         name: "LEADS_TEST_LEADS",
         functions: &[Notifier, Validation],
@@ -224,9 +258,9 @@ variables! {
     INTERVAL_MINUTES {
         name: "LEADS_INTERVAL_MINUTES",
         functions: &[Notifier, Validation],
-        default: Value("60"),
+        default: Value("1"),
         meaning: "how often the schedule runs the notifier",
-        expected: WholeNumber { min: 1, max: 10_080 },
+        expected: OneOf(&["1", "5", "15", "60"]),
     }
     OVERLAP_MINUTES {
         name: "LEADS_OVERLAP_MINUTES",
@@ -238,7 +272,7 @@ variables! {
     FIRST_LOOKBACK_MINUTES {
         name: "LEADS_FIRST_LOOKBACK_MINUTES",
         functions: &[Notifier, Validation],
-        default: Same("LEADS_INTERVAL_MINUTES"),
+        default: Value("60"),
         meaning: "how far the very first run looks back",
         expected: WholeNumber { min: 1, max: 525_600 },
     }

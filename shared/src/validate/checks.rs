@@ -23,6 +23,8 @@ pub enum CheckId {
     Queue,
     /// `mail`
     Mail,
+    /// `destinations`
+    Destinations,
     /// `notifier`
     Notifier,
     /// `silence`
@@ -43,6 +45,7 @@ impl CheckId {
             Self::Intake => "intake",
             Self::Queue => "queue",
             Self::Mail => "mail",
+            Self::Destinations => "destinations",
             Self::Notifier => "notifier",
             Self::Silence => "silence",
             Self::Reconcile => "reconcile",
@@ -69,7 +72,7 @@ pub struct Description {
 }
 
 /// Every check, in the order of the report.
-pub const CHECKS: [Description; 11] = [
+pub const CHECKS: [Description; 12] = [
     Description {
         id: CheckId::Settings,
         does: "reads every setting that the function can see: whether it is right, and whether it fits the others",
@@ -112,6 +115,12 @@ pub const CHECKS: [Description; 11] = [
         id: CheckId::Mail,
         does: "asks SES about account, configuration set, sender and recipients, those of routes too (sends them a digest \
                with a test lead with `\"send\": true`)",
+        needs: &[],
+    },
+    Description {
+        id: CheckId::Destinations,
+        does: "looks at the parameter of each destination that a route names (sends each a test lead with `\"send\": true`; \
+               Teams only says that it accepted it)",
         needs: &[],
     },
     Description {

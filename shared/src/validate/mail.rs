@@ -73,7 +73,8 @@ pub(super) async fn check(
 fn check_account(findings: &mut Findings, account: &Account) {
     if !account.has_production_access {
         findings.warn(
-            "the account is in the SES sandbox: it sends to verified addresses only, 200 mails a day",
+            "the account is in the SES sandbox: it sends to verified addresses only, 200 mails a day, which may not suffice for \
+             mails at once: when they are used up, mails are grouped by the hour for a day",
             "request production access (SES console, Account dashboard); until then verify every recipient",
         );
     }
@@ -107,6 +108,7 @@ fn check_account(findings: &mut Findings, account: &Account) {
         if left < 1.0 {
             findings.fail(seen, cure);
         } else if left < quota / 10.0 {
+            let seen = format!("{seen}: when they are used up, mails at once are grouped by the hour for a day");
             findings.warn(seen, cure);
         } else {
             findings.saw(seen);
@@ -255,6 +257,7 @@ async fn send_test(
     let digest = Digest {
         id: format!("validation-{}", stored.keys.row),
         occasion: Occasion::New,
+        is_redirected: false,
         leads: vec![DigestLead { stored, history: Vec::new() }],
         unreadable: Vec::new(),
         quarantined: Vec::new(),

@@ -6,6 +6,7 @@
 
 mod checks;
 mod connection_string;
+mod destinations;
 mod findings;
 mod intake;
 mod mail;
@@ -24,8 +25,11 @@ pub use request::{InvalidRequest, Leads, Reconciliation, Request};
 
 use crate::aws::SdkConfig;
 use crate::aws::{self, SecretError};
+use crate::destinations::{Destinations, Reach};
+use crate::notify::read_routes;
 use crate::secret::{Secret, SecretSource};
-use crate::settings::ValidationSettings;
+use crate::settings::variables::{ROUTES, ROUTES_PARAMETER};
+use crate::settings::{Problem, ValidationSettings};
 use findings::{Fault, Runner};
 use futures::future::BoxFuture;
 use futures::join;
@@ -46,6 +50,8 @@ pub struct Validation {
     pub settings: ValidationSettings,
     /// Region, credentials and HTTP client for AWS.
     pub aws: SdkConfig,
+    /// Which addresses destinations may have.
+    pub reach: Reach,
 }
 
 impl Validation {
@@ -61,7 +67,7 @@ impl Validation {
 
     async fn checks(&self, request: &Request, now: Timestamp, total: Duration) -> Report {
         let runner = Runner::new(request.wanted(), CHECK_LIMIT, total);
-        let settings = &self.settings;
+        let settings = &self.with_routes().await;
         let storage = async {
             let found = connection_string::check(self.secret(settings.storage.connection_string.as_ref()), now);
             let connection = runner.run(CheckId::ConnectionString, found).await;
@@ -92,11 +98,14 @@ impl Validation {
             runner.run(CheckId::Settings, async { settings::check(settings, keys.as_ref()) }).await;
             keys
         };
-        let (tables, keys, _, _) = join!(
+        let prefix = settings.mail.destinations_prefix.clone().unwrap_or_default();
+        let known = Destinations::over_https(&self.aws, &prefix, self.reach);
+        let (tables, keys, _, _, _) = join!(
             storage,
             keys,
             runner.run(CheckId::Queue, queue::check(&self.aws, settings)),
             runner.run(CheckId::Mail, mail::check(&self.aws, settings, request.send, now)),
+            runner.run(CheckId::Destinations, destinations::check(&known, settings, request.send, now)),
         );
         let notifier = async {
             let memory = match &tables {
@@ -127,6 +136,26 @@ impl Validation {
             }
         }
         runner.report()
+    }
+
+    /// The settings, with the routes as the parameter has them now, where they are kept in one. Where it does not give them, there
+    /// are none, as for the notifier.
+    async fn with_routes(&self) -> ValidationSettings {
+        let mut settings = self.settings.clone();
+        if let Some(Some(parameter)) = &settings.mail.routes_parameter {
+            let found = read_routes(&self.aws, parameter).await;
+            if let Err(error) = &found {
+                settings.problems.push(Problem {
+                    variable: ROUTES_PARAMETER.name.to_owned(),
+                    wrong: format!(
+                        "cannot be used: {error}; the notifier goes on with the routes that it read last, or mails everything to LEADS_MAIL_TO"
+                    ),
+                    expected: format!("the name of a parameter with {}", ROUTES.expected),
+                });
+            }
+            settings.mail.routes = found.ok();
+        }
+        settings
     }
 
     /// The intake keys, which are not waited for longer than this.

@@ -182,7 +182,8 @@ fn runs(findings: &mut Findings, runs: &[RunRecord], interval: Duration, now: Ti
 fn owed(findings: &mut Findings, channel: &ChannelStatus, is_at_work: bool, now: Timestamp) {
     let age = channel.oldest.map(|oldest| format!(", the oldest for {}", span(since(oldest, now)))).unwrap_or_default();
     let reason = channel.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let seen = format!("route `{}` owes {}{age}{reason}", channel.route, count(channel.owed, "lead"));
+    let to = if channel.destination.is_mail() { String::new() } else { format!(" to `{}`", channel.destination) };
+    let seen = format!("route `{}` owes {}{to}{age}{reason}", channel.route, count(channel.owed, "lead"));
     if channel.owed != channel.counted && !is_at_work {
         findings.fail(
             format!("{seen}; by its rows it owes {}", channel.counted),

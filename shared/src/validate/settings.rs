@@ -5,11 +5,14 @@ use super::secret_problem;
 use crate::aws::SecretError;
 use crate::intake_keys::IntakeKeys;
 use crate::secret::Secret;
-use crate::settings::{MailOrDrop, ValidationSettings, Variable, variables};
+use crate::settings::{MailOrDrop, ValidationSettings, Variable, variables, without_effect};
 use std::time::Duration;
 
 /// Below this, clocks of the service's servers and late writes may take a lead out of the window.
 const SAFE_OVERLAP: Duration = Duration::from_secs(5 * 60);
+
+/// Within this time, leads that are urgent are to be mailed.
+const AT_ONCE: Duration = Duration::from_secs(5 * 60);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -54,10 +57,8 @@ fn recipients(findings: &mut Findings, settings: &ValidationSettings) {
         let routes = routes.map(|routes| format!(" and {}", count(routes.len(), "route"))).unwrap_or_default();
         findings.saw(format!("{}{routes}", count(to.len(), "recipient")));
     }
-    let names: Vec<_> = settings.mail.routes.iter().flatten().filter_map(|route| route.name.as_deref()).collect();
-    let is_twice = names.iter().enumerate().any(|(at, name)| names[..at].contains(name));
-    if is_twice {
-        findings.fail("two routes have the same name", "give each route in LEADS_ROUTES a name of its own");
+    for wrong in without_effect(&settings.mail, &settings.schedule) {
+        findings.warn(wrong, "take out the setting that has no effect, or change the other one");
     }
     if let (Some(language), Some(zone)) = (&settings.mail.language, &settings.mail.time_zone) {
         let zone = zone.iana_name().unwrap_or("UTC");
@@ -98,6 +99,12 @@ fn schedule(findings: &mut Findings, settings: &ValidationSettings) {
         return;
     };
     findings.saw(format!("a run every {}, reading {} back", span(interval), span(overlap)));
+    if interval > AT_ONCE {
+        findings.warn(
+            format!("what is urgent waits up to {}", span(interval)),
+            format!("{}: it costs some cents a month", set_to_default(variables::INTERVAL_MINUTES)),
+        );
+    }
     if overlap < SAFE_OVERLAP {
         findings.warn(
             format!("the overlap is only {}", span(overlap)),
@@ -110,7 +117,7 @@ fn schedule(findings: &mut Findings, settings: &ValidationSettings) {
     if lookback < interval {
         findings.warn(
             format!("the first run looks back {}, less than the interval", span(lookback)),
-            "set LEADS_FIRST_LOOKBACK_MINUTES to at least LEADS_INTERVAL_MINUTES, or clear it, before the first run",
+            "set LEADS_FIRST_LOOKBACK_MINUTES to at least LEADS_INTERVAL_MINUTES before the first run",
         );
     }
     match settings.schedule.sweep {

@@ -276,7 +276,7 @@ mod checker {
             (
                 "functions/lead-export/src/main.rs",
                 "fn get() { reqwest::get(); }",
-                "reqwest is named in functions, and belongs in aws, table, validate",
+                "reqwest is named in functions, and belongs in aws, destinations, table, validate",
             ),
         ] {
             assert_eq!(found(&[(file, source)]), [format!("{file}: {wrong}")]);

@@ -1,8 +1,18 @@
 //! The rules: which rooms there are, which of them may use which, and where the crates of vendors may be named.
 
 /// What any other room may use.
-const GROUND: &[&str] =
-    &["address", "clock", "display", "function", "function_url", "intake_keys", "queued_body", "secret", "telemetry"];
+const GROUND: &[&str] = &[
+    "address",
+    "cadence",
+    "clock",
+    "display",
+    "function",
+    "function_url",
+    "intake_keys",
+    "queued_body",
+    "secret",
+    "telemetry",
+];
 
 /// Every room above the ground, from the lowest, with the rooms below that it may use beside the ground. A room is a
 /// module of the library's root. `mail::ses` is one of its own, because it is an adapter and the rest of `mail` is not.
@@ -15,17 +25,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("columns", &["lead", "table"]),
     ("mail", &["columns", "lead", "quarantine", "table"]),
     ("mail::ses", &["aws", "mail"]),
+    ("destinations", &["aws", "lead", "mail", "table"]),
     ("settings", &["mail", "table"]),
     ("export", BELOW_USE_CASES),
     ("intake", BELOW_USE_CASES),
     ("notify", BELOW_USE_CASES),
     ("redelivery", BELOW_USE_CASES),
     // Validation asks what the notifier would do; all other use cases know nothing of each other.
-    ("validate", &["aws", "columns", "lead", "mail", "mail::ses", "notify", "quarantine", "settings", "table"]),
+    (
+        "validate",
+        &["aws", "columns", "destinations", "lead", "mail", "mail::ses", "notify", "quarantine", "settings", "table"],
+    ),
 ];
 
 const BELOW_USE_CASES: &[&str] =
-    &["aws", "columns", "cue", "lead", "mail", "mail::ses", "quarantine", "settings", "table"];
+    &["aws", "columns", "cue", "destinations", "lead", "mail", "mail::ses", "quarantine", "settings", "table"];
 
 /// The name of the functions' crates, which may use every room.
 pub(crate) const FUNCTIONS: &str = "functions";
@@ -39,7 +53,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("aws_lambda_events", &[FUNCTIONS]),
     ("lambda_*", &[FUNCTIONS]),
     // Validation posts to intake, and fetches Partner Center's export from S3, as their callers do.
-    ("reqwest", &["aws", "table", "validate"]),
+    ("reqwest", &["aws", "destinations", "table", "validate"]),
 ];
 
 /// The most lines of a file without its tests.

@@ -70,6 +70,7 @@ fn mail(stored: StoredLead) -> Rendered {
     let digest = Digest {
         id: "digest".into(),
         occasion: Occasion::New,
+        is_redirected: false,
         leads: vec![DigestLead { stored, history: Vec::new() }],
         unreadable: Vec::new(),
         quarantined: Vec::new(),

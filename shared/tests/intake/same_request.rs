@@ -77,6 +77,7 @@ async fn two_customers_whose_details_are_withheld_are_two_rows_and_two_leads_in_
     let digest = Digest {
         id: "d".into(),
         occasion: Occasion::New,
+        is_redirected: false,
         leads: stored.into_iter().map(|stored| DigestLead { stored, history: Vec::new() }).collect(),
         unreadable: Vec::new(),
         quarantined: Vec::new(),

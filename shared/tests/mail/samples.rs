@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use marketplace_leads::lead::{Lead, Origin, StoredLead};
 use marketplace_leads::mail::{
-    Digest, DigestLead, Language, Occasion, PastAction, QuarantinedBody, RenderSettings, UnreadableLead,
+    Counts, Digest, DigestLead, Language, Occasion, PastAction, QuarantinedBody, RenderSettings, Summary,
+    UnreadableLead,
 };
 use marketplace_leads::table::Keys;
 use serde_json::json;
@@ -33,6 +34,7 @@ pub(crate) fn digest(leads: Vec<DigestLead>) -> Digest {
     Digest {
         id: "20261112T100000Z-1".into(),
         occasion: Occasion::New,
+        is_redirected: false,
         leads,
         unreadable: Vec::new(),
         quarantined: Vec::new(),
@@ -275,4 +277,48 @@ pub(crate) fn all_reduced() -> Vec<(&'static str, Digest, RenderSettings)> {
         ("reduced chinese", everything.clone(), settings("zh-Hans", "Asia/Shanghai")),
         ("reduced made-up language", everything, made_up::settings()),
     ]
+}
+
+/// A lead of another offer, action and country.
+fn plain() -> DigestLead {
+    lead(
+        &json!({
+            "UserDetails": {"FirstName": "Mia", "Email": "mia@contoso.com", "Country": "DE"},
+            "LeadSource": "SPZA-INS|contoso.vm", "ActionCode": "INS", "OfferTitle": "Contoso VM",
+        }),
+        0,
+    )
+}
+
+/// A week with all that a summary can say, after two weeks before it. With `busy`, each respect has more names than are
+/// shown, and names that are hostile.
+pub(crate) fn summary(busy: bool) -> Summary {
+    let week = |leads: &[(DigestLead, usize)]| {
+        let mut counts = Counts::default();
+        for (lead, times) in leads {
+            (0..*times).for_each(|_| counts.add_lead(&lead.stored));
+        }
+        counts
+    };
+    let mut now = week(&[(ada(), 7), (plain(), 4), (do_not_contact(), 2), (withheld(), 1), (test_lead(), 1)]);
+    (now.repeats, now.unreadable, now.parked) = (3, 1, 1);
+    now.delays = [11, 2, 0, 1];
+    if busy {
+        let leads = (0..60).map(|number| {
+            let mut lead = hostile();
+            lead.stored.lead.offer_title = format!("{number}<script>{}", "\u{202e}W\"&'".repeat(60));
+            lead.stored.lead.action_code = format!("<b>{number}\r\n");
+            lead.stored.lead.customer.country = format!("{number}\u{200b}{}", "é".repeat(300));
+            (lead, number + 1)
+        });
+        now.add(&week(&leads.collect::<Vec<_>>()));
+    }
+    let before = vec![week(&[(ada(), 3)]), week(&[(ada(), 4), (withheld(), 2), (do_not_contact(), 3)])];
+    Summary {
+        id: "summary-default-2026-11-22".into(),
+        last_day: jiff::civil::date(2026, 11, 22),
+        week: now,
+        before,
+        quiet_days: 2,
+    }
 }

@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::Response;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::aws::Queue;
+use marketplace_leads::destinations::Reach;
 use marketplace_leads::intake::Intake;
 use marketplace_leads::intake_keys::KnownKeys;
 use marketplace_leads::mail::Language;
@@ -122,6 +123,7 @@ impl Cloud {
             ("LEADS_DEAD_LETTER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/dead-leads".to_owned()),
             ("LEADS_MAIL_FROM", format!("Marketplace leads <{SENDER}>")),
             ("LEADS_MAIL_TO", RECIPIENT.to_owned()),
+            ("LEADS_CADENCE", "immediately".to_owned()),
             ("LEADS_MAIL_CONFIGURATION_SET", "leads".to_owned()),
         ];
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -195,6 +197,7 @@ impl Cloud {
             leads: self.leads.clone(),
             state: self.state.clone(),
             mailer: self.mailer.clone(),
+            destinations: marketplace_leads::destinations::Destinations::none(),
             settings: NotifierSettings::from_pairs(settings).unwrap(),
             language: Language::find("en").unwrap(),
             clock: Arc::new(move || now),
@@ -242,7 +245,7 @@ impl Cloud {
     /// Validates with so much time for all checks.
     pub(crate) async fn validate_within(&self, event: Value, time: Duration) -> Report {
         let settings = ValidationSettings::from_pairs(self.settings.clone());
-        let validation = Validation { settings, aws: self.aws.clone() };
+        let validation = Validation { settings, aws: self.aws.clone(), reach: Reach::Public };
         validation.run(&Event::parse(&event).unwrap(), self.now, time).await
     }
 

@@ -108,6 +108,18 @@ fn cases() -> Vec<(&'static str, State, &'static str, Make)> {
         ("mail", Unknown, "unreadable routes", at_once!(|cloud| cloud.set("LEADS_ROUTES", "[{}]"))),
         ("mail", Unknown, "too many recipients to ask for", at_once!(|cloud| cloud.set("LEADS_MAIL_TO", many()))),
         ("mail", Unknown, "a sender that cannot be read", at_once!(|cloud| cloud.set("LEADS_MAIL_FROM", "sales"))),
+        ("destinations", Well, "as deployed", AS_DEPLOYED),
+        ("destinations", Wrong, "no parameter", at_once!(|cloud| cloud.set("LEADS_ROUTES", TO_CRM))),
+        (
+            "destinations",
+            Unknown,
+            "a parameter that SSM does not give",
+            at_once!(|cloud| {
+                cloud.set("LEADS_ROUTES", TO_CRM);
+                cloud.say(|say| say.parameters = None);
+            }),
+        ),
+        ("destinations", Unknown, "unreadable routes", at_once!(|cloud| cloud.set("LEADS_ROUTES", "[{}]"))),
         ("notifier", Well, "as deployed", AS_DEPLOYED),
         ("notifier", Wrong, "no run for hours", at_once!(|cloud| cloud.advance(SignedDuration::from_hours(5)))),
         ("notifier", Unknown, "a state that cannot be read", at_once!(|cloud| hide_state(cloud))),
@@ -137,6 +149,9 @@ fn cases() -> Vec<(&'static str, State, &'static str, Make)> {
         ("reconcile", Unknown, "a state that cannot be read", at_once!(|cloud| hide_state(cloud))),
     ]
 }
+
+/// A route to a destination beside mail.
+const TO_CRM: &str = r#"[{"id":"all","to":["crm"]}]"#;
 
 fn of_leads(asked: &support::strict_table::Asked) -> bool {
     asked.table.as_deref() == Some(LEADS)

@@ -151,6 +151,7 @@ impl Stage {
             ("LEADS_MAIL_FROM", "leads@contoso.example"),
             ("LEADS_MAIL_TO", "sales@contoso.example"),
             ("LEADS_FIRST_LOOKBACK_MINUTES", "1"),
+            ("LEADS_CADENCE", "immediately"),
             ("LEADS_OVERLAP_MINUTES", "1"),
             ("LEADS_SWEEP_HOURS", "0"),
             ("AWS_ENDPOINT_URL_SESV2", &self.mail.address()),

@@ -63,8 +63,9 @@ struct Planted {
 impl Planted {
     async fn start() -> Self {
         let route = json!([{ "name": "vm", "offers": ["Contoso VM"], "to": [ROUTED] }]);
-        let parameters = vec![("Routes".to_owned(), route.to_string())];
+        let parameters = vec![("RoutesParameter".to_owned(), "/marketplace-leads/routes".to_owned())];
         let cloud = LocalCloud::start(Options { proxies: true, parameters, ..Options::default() }).await.unwrap();
+        cloud.set_secret("routes", &route.to_string()).await.unwrap();
         Self { cloud, http: reqwest::Client::new(), answers: String::new(), reports: String::new() }
     }
 

@@ -63,7 +63,14 @@ pub(crate) async fn deploy(
     put(aws, "template.yaml", template.into_bytes()).await.or_fail(STEP)?;
     let address = format!("https://s3.{}.amazonaws.com/{BUCKET}/template.yaml", aws.region());
 
-    let mut values = BTreeMap::from([("MailFrom", MAIL_FROM), ("MailTo", MAIL_TO), ("Architecture", architecture())]);
+    let mut values = BTreeMap::from([
+        ("MailFrom", MAIL_FROM),
+        ("MailTo", MAIL_TO),
+        ("Architecture", architecture()),
+        // Each run mails what it finds, and runs come when they are asked for.
+        ("Cadence", "immediately"),
+        ("IntervalMinutes", "60"),
+    ]);
     values.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let mut request = vec![
         ("StackName".to_owned(), STACK),

@@ -215,7 +215,7 @@ impl Config {
         let storms = 1 + tape.below(3);
         let mut config = Self {
             is_kind,
-            interval: MINUTE * tape.pick(&[60, 60, 60, 15, 60, 30, 5, 1]),
+            interval: MINUTE * tape.pick(&[60, 60, 60, 15, 60, 15, 5, 1]),
             storms: (0..storms).map(|_| HOUR * tape.pick(&[24, 6, 48, 96, 240])).collect(),
             sweep_hours: tape.pick(&[24, 24, 24, 6, 0]),
             digest_size: tape.pick(&[100, 100, 1, 3, 20, 200]),

@@ -94,6 +94,8 @@ pub enum Sometimes {
     SettingsChanged,
     /// Somebody got a whole export.
     Exported,
+    /// An export broke off, and somebody went on with it.
+    ExportWentOn,
     /// The operator had leads mailed again.
     Backfilled,
     /// The state of the version before was moved over.
@@ -104,7 +106,7 @@ pub enum Sometimes {
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::TwoRunsAtOnce,
         Self::KilledAfterAct,
         Self::Frozen,
@@ -138,6 +140,7 @@ impl Sometimes {
         Self::KeysRotated,
         Self::SettingsChanged,
         Self::Exported,
+        Self::ExportWentOn,
         Self::Backfilled,
         Self::Upgraded,
         Self::Skipped,

@@ -3,6 +3,7 @@
 use crate::breakage::Breakage;
 use crate::coverage::Sometimes;
 use crate::desk::Verdict;
+use crate::export::Received;
 use crate::lambda::{BUDGET, Invocation, Progress, Request, Task};
 use crate::leads::marker;
 use crate::model::{Promise, Violation};
@@ -178,28 +179,31 @@ impl World {
 
     /// An invocation is no more. Gives what it was asked, and has it tried again.
     pub(crate) fn end_of(&mut self, number: u64, how: &str) -> Option<Request> {
-        let ended = self.remove(number)?;
+        let (ended, received) = self.remove(number)?;
         self.say(|| format!("invocation {number} {how}"));
-        self.try_again(Request { was_killed: true, ..ended.clone() });
+        self.try_again(Request { was_killed: true, ..ended.clone() }, &received.borrow());
         self.begin_what_waits();
         Some(ended)
     }
 
-    fn remove(&mut self, number: u64) -> Option<Request> {
+    fn remove(&mut self, number: u64) -> Option<(Request, Received)> {
         let place = self.invocations.iter().position(|other| other.number == number)?;
         let invocation = self.invocations.remove(place);
         invocation.desk.close();
-        Some(invocation.request)
+        Some((invocation.request, invocation.received))
     }
 
-    fn try_again(&mut self, request: Request) {
+    /// `received` is what has arrived of an export.
+    fn try_again(&mut self, request: Request, received: &[u8]) {
         let again = Request { attempt: request.attempt + 1, ..request };
         match again.task {
             // Its messages are visible again after a while.
             Task::Redeliver(_) => self.expect_messages(),
             Task::Intake { post, .. } => self.answered(post, None),
-            // Somebody sees that it is not whole.
-            Task::Export(_) => {}
+            Task::Export(ref wanted) => {
+                let wanted = wanted.clone();
+                self.export_broke_off(again, wanted, received);
+            }
             Task::Backfill { .. } if again.attempt > 3 => {}
             // A person repeats a command until it is done.
             Task::Pause | Task::Resume | Task::Command(_) | Task::Erase { .. } | Task::Backfill { .. } => {
@@ -228,13 +232,12 @@ impl World {
     pub(crate) fn ended(&mut self, number: u64, answer: Result<String, String>) {
         let Some(place) = self.invocations.iter().position(|other| other.number == number) else { return };
         let mails = self.invocations[place].mails;
-        let rows_before = self.invocations[place].rows_before.take();
         let took = self.clock.now().duration_since(self.invocations[place].began);
         let is_to_be_in_time = matches!(self.invocations[place].request.task, Task::Intake { .. });
         if is_to_be_in_time && took > BUDGET && !self.invocations[place].was_frozen {
             self.violate(Violation::new(Promise::Deadlines, format!("intake answers after {took:#}")));
         }
-        let Some(request) = self.remove(number) else { return };
+        let Some((request, received)) = self.remove(number) else { return };
         let said = |answer: &Result<String, String>| match answer {
             Ok(answer) if answer.len() > 200 => format!("{} bytes", answer.len()),
             answer => format!("{answer:?}"),
@@ -261,7 +264,10 @@ impl World {
                         }
                     }
                     Task::Intake { post, .. } => self.answered(post, outcome.parse().ok()),
-                    Task::Export(format) => self.check_export(format, &rows_before.unwrap_or_default(), &outcome),
+                    Task::Export(ref wanted) => {
+                        let wanted = wanted.clone();
+                        self.export_ended(request, wanted, received.take());
+                    }
                     Task::Backfill { .. } => self.coverage.note(Sometimes::Backfilled),
                     Task::Pause => {
                         self.coverage.note(Sometimes::Paused);
@@ -285,7 +291,7 @@ impl World {
                 if self.config.is_kind && self.dead == 0 {
                     self.violate(Violation::new(Promise::NoNeedlessFailures, format!("{}: {error}", request.id)));
                 }
-                self.try_again(Request { was_killed: false, ..request });
+                self.try_again(Request { was_killed: false, ..request }, &received.borrow());
             }
         }
         self.begin_what_waits();

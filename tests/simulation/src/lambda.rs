@@ -2,7 +2,7 @@
 
 use crate::breakage::Breakage;
 use crate::desk::{Desk, SimClock};
-use crate::export::{self, Rows};
+use crate::export::{Received, Wanted};
 use crate::leads::address;
 use crate::mail::SimMailer;
 use crate::queue::{QueueMessage, SimQueue};
@@ -73,8 +73,8 @@ pub(crate) enum Task {
         /// With which key.
         key: String,
     },
-    /// Somebody asks for an export in this format.
-    Export(&'static str),
+    /// Somebody asks for an export.
+    Export(Wanted),
 }
 
 impl Task {
@@ -134,8 +134,8 @@ pub(crate) struct Invocation {
     pub(crate) mails: u64,
     /// When it began.
     pub(crate) began: Timestamp,
-    /// For an export: what the table held then.
-    pub(crate) rows_before: Option<Rows>,
+    /// For an export: what has arrived of it.
+    pub(crate) received: Received,
     future: Pin<Box<dyn Future<Output = Answer>>>,
     flag: Arc<Flag>,
 }
@@ -196,7 +196,7 @@ thread_local! {
 
 impl Invocation {
     /// Begins an invocation on the services of a world.
-    pub(crate) fn begin(world: &World, request: Request, number: u64) -> Self {
+    pub(crate) fn begin(world: &World, mut request: Request, number: u64) -> Self {
         let desk = Desk::default();
         let broken = world.broken.for_invocation();
         let table = |service, which| SimTable { service, which, desk: desk.clone(), broken: broken.clone() };
@@ -211,6 +211,7 @@ impl Invocation {
         // Each number is drawn once in a world, and is the same in every life of it.
         let drawn = AtomicU64::new(number << 20);
         let chance: Chance = Arc::new(move || drawn.fetch_add(1, Ordering::SeqCst));
+        let received = Received::default();
         let keys = KnownKeys::fixed(&Secret::new(world.keys.setting()));
         let future: Pin<Box<dyn Future<Output = Answer>>> = match request.task.clone() {
             Task::Redeliver(messages) => Box::pin(async move {
@@ -236,10 +237,13 @@ impl Invocation {
                     Ok(intake.answer(&request, &id, clock.now() + skew).await.status.to_string())
                 })
             }
-            Task::Export(format) => {
+            Task::Export(wanted) => {
                 // It reads ahead in a task of its own.
                 desk.wake(Waker::from(flag.clone()));
-                Box::pin(async move { export::ask(leads, format, &id, clock.now() + skew).await })
+                let into = received.clone();
+                Box::pin(
+                    async move { wanted.ask(leads, &id, clock.now() + skew, into).await.map(|()| "whole".to_owned()) },
+                )
             }
             task => {
                 let command = match task {
@@ -269,11 +273,13 @@ impl Invocation {
                 })
             }
         };
-        let rows_before = matches!(request.task, Task::Export(_)).then(|| export::rows(&world.leads));
+        if let Task::Export(wanted) = &mut request.task {
+            wanted.begins(&world.leads);
+        }
         Self {
             number,
             began: now,
-            rows_before,
+            received,
             request,
             desk,
             frozen_until: None,
@@ -348,6 +354,7 @@ fn notifier(
         leads: services.leads,
         state: services.state,
         mailer: services.mailer,
+        destinations: marketplace_leads::destinations::Destinations::none(),
         settings,
         language: Language::find("en").expect("English is there"),
         clock: Arc::new(move || broken.clock(began, clock.now()) + skew),

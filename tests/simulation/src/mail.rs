@@ -155,6 +155,7 @@ impl Mailer for SimMailer {
                 Verdict::Throttle => Err(MailError::Busy {
                     code: "TooManyRequestsException".to_owned(),
                     retry_after: None,
+                    is_quota: false,
                     cure: "this is a simulation".to_owned(),
                 }),
                 Verdict::FailAfter => self.service.act(message).and(unavailable("simulated")),

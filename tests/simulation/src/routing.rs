@@ -123,6 +123,8 @@ impl Routing {
             ("LEADS_MAIL_FROM", "leads@seller.example".to_owned()),
             ("LEADS_MAIL_TO", people(&self.default).join(";")),
             ("LEADS_ROUTES", routes.to_string()),
+            // Each run is expected to mail what it finds.
+            ("LEADS_CADENCE", "immediately".to_owned()),
             ("LEADS_INTERVAL_MINUTES", (config.interval.as_mins()).to_string()),
             // A lead that came before the first run wrote anything down is promised only as far as that.
             ("LEADS_FIRST_LOOKBACK_MINUTES", "1440".to_owned()),

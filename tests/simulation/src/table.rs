@@ -85,7 +85,7 @@ impl TableService {
 
     /// A number that changes with each write.
     pub fn writes(&self) -> u64 {
-        self.rows.writes()
+        self.rows.changes()
     }
 
     /// How many calls the service has had.

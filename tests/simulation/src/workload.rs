@@ -3,7 +3,7 @@
 use crate::config::{LeadKind, Permanent};
 use crate::coverage::Sometimes;
 use crate::desk::Service;
-use crate::export::FORMATS;
+use crate::export::{FORMATS, Wanted};
 use crate::lambda::{Request, Task};
 use crate::leads::{self, NewLead};
 use crate::world::{Event, World};
@@ -179,7 +179,7 @@ impl World {
             let time = from + self.tapes.faults.between(SignedDuration::ZERO, length);
             let format = self.tapes.faults.pick(&FORMATS);
             let id = format!("export-{number}-{}", time.as_second());
-            self.at(time, Event::Invoke(Request::new(id, Task::Export(format))));
+            self.at(time, Event::Invoke(Request::new(id, Task::Export(Wanted::new(format)))));
         }
     }
 

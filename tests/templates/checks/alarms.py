@@ -60,6 +60,7 @@ def alarms(view):
         ("MarketplaceLeads", "LeadsParked", "LeadNotifier"),
         ("MarketplaceLeads", "OldestOwedAge", "LeadNotifier"),
         ("MarketplaceLeads", "PatrolLag", "LeadNotifier"),
+        ("MarketplaceLeads", "RoutesNotRead", "LeadNotifier"),
         ("MarketplaceLeads", "RowsLeftOut", "LeadNotifier"),
     ]
     for what in needed:

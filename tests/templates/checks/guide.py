@@ -16,8 +16,11 @@ from template import parsed
 # <https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-options.html>
 _CLI_READ_TIMEOUT = 60
 
+# The parameter for which the guide asks only those who want routes; the template has no default for it.
+_ROUTES = "/marketplace-leads/routes"
+
 # Names in the guide that look like parameters or outputs of the template and are something else.
-_OTHER_NAMES = {"CodeUri", "DefaultEndpointsProtocol", "InProgress"}
+_OTHER_NAMES = {"CodeUri", "DefaultEndpointsProtocol", "InProgress", "ScheduleExpression"}
 
 
 def guide(sources):
@@ -50,7 +53,7 @@ def guide(sources):
             yield f"{name}: the template has no such parameter or output"
     secrets = {
         template["Parameters"][f"{name}Parameter"]["Default"] for name in ("StorageConnectionString", "IntakeKeys")
-    }
+    } | {_ROUTES}
     used = set(re.findall(r"(?<![\w=])/marketplace-leads/[\w-]+", "".join(_blocks(text, "sh"))))
     for name in sorted(used ^ secrets):
         yield f"{name}: the secret is only in the guide or only in the template"

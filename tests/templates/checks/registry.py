@@ -33,6 +33,7 @@ _AWS_THEMES = [
     housekeeping.outputs,
     dashboard.dashboard,
     alarms.alarms,
+    roles.routes,
     schedule.schedule,
 ]
 

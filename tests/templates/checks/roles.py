@@ -1,9 +1,10 @@
 """The roles: each function has its own, which allows what the function calls and nothing else."""
 
+import json
 import re
 
 from checks.view import function_of
-from template import ACCOUNT
+from template import ACCOUNT, Resolved
 
 # What Lambda does in the name of every function.
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -19,6 +20,11 @@ UNLIMITED = {"LeadValidationRole": {"ses:GetAccount", "ses:GetSuppressedDestinat
 
 # Recipients are names in a setting, so the identities that validation looks at are not known here.
 ANY_IDENTITY = {"LeadValidationRole": {"ses:GetEmailIdentity"}}
+
+
+# Destinations are named in the routes, so their parameters are known by their prefix alone.
+DESTINATIONS = ":parameter/marketplace-leads/destinations/*"
+READS_DESTINATIONS = {"LeadNotifierRole", "LeadValidationRole"}
 
 
 # The one queue that a role may write to.
@@ -63,6 +69,16 @@ def roles(view):
             yield f"{name}: does not allow {action}, which is called"
 
 
+def routes(view):
+    """Who may read the routes: the notifier and validation, where there are any."""
+    routes = "/marketplace-leads/routes"
+    resolved = Resolved(view.template, {"RoutesParameter": routes})
+    for name, role in resolved.resources("AWS::IAM::Role"):
+        reads = routes in json.dumps(role["Properties"])
+        if reads != (name in ("LeadNotifierRole", "LeadValidationRole")):
+            yield f"{name}: {'reads' if reads else 'does not read'} the routes"
+
+
 def _needed_actions(view):
     """What each role has to allow: the APIs that the function calls, and what AWS does in its name."""
     calls = {function: set(actions) for function, actions in view.facts["actions"].items()}
@@ -94,6 +110,9 @@ def _statement(role, statement):
         elif resource.endswith(":identity/*"):
             if not actions <= ANY_IDENTITY.get(role, set()):
                 yield f"{role}: any mail identity for {sorted(actions)}"
+        elif resource.endswith(DESTINATIONS):
+            if actions != {"ssm:GetParameters"} or role not in READS_DESTINATIONS:
+                yield f"{role}: any destination's parameter for {sorted(actions)}"
         elif "*" in resource and not (actions <= LOGS and re.fullmatch(r"[^*]*:log-group:\w+:\*", resource)):
             yield f"{role}: wildcard in {resource} for {sorted(actions)}"
     if actions <= LOGS:
@@ -106,9 +125,11 @@ def _statement(role, statement):
             if resource.rsplit(":", 1)[-1] != SENDS_TO.get(role):
                 yield f"{role}: may send to {resource}"
     if "ssm:GetParameters" in actions:
+        # Where there are routes, the notifier and validation may read them, too; see `routes`.
         keys = role in ("LeadIntakeRole", "LeadRedeliveryRole", "LeadValidationRole")
         expected = {":parameter/marketplace-leads/storage-connection-string"}
         expected |= {":parameter/marketplace-leads/intake-keys"} if keys else set()
+        expected |= {DESTINATIONS} if role in READS_DESTINATIONS else set()
         if {resource[resource.index(":parameter") :] for resource in resources} != expected:
             yield f"{role}: reads the parameters {resources}"
 

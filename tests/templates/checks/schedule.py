@@ -7,7 +7,9 @@ from template import Resolved
 
 
 def schedule(view):
-    """The notifier runs as often as its parameters say, and an alarm notices after two intervals without a run."""
+    """The notifier runs as often as its parameter says, and an alarm notices when it does not.
+
+    The alarm looks at two intervals, and at ten minutes at least: a run may take five."""
     parameter = view.template["Parameters"]["IntervalMinutes"]
     intervals = view.template["Mappings"]["Intervals"]
     allowed = [str(value) for value in parameter["AllowedValues"]]
@@ -28,23 +30,13 @@ def schedule(view):
         for name, alarm in aws.resources("AWS::CloudWatch::Alarm"):
             if alarm["Properties"].get("MetricName") == "NotifierRuns":
                 properties = alarm["Properties"]
-                if properties["Period"] * properties["EvaluationPeriods"] != 2 * 60 * int(interval):
+                if properties["Period"] * properties["EvaluationPeriods"] != max(2 * 60 * int(interval), 600):
                     yield f"{name}: does not look at two intervals of {interval} minutes"
                 if properties.get("TreatMissingData") != "breaching":
                     yield f"{name}: would not notice that nothing runs"
-    pattern = view.template["Parameters"]["ScheduleExpression"]["AllowedPattern"]
-    for expression in ["rate(1 hour)", "rate(15 minutes)", "cron(0 8-18 ? * MON-FRI *)", "cron(0/30 7 1 * ? 2027)"]:
-        if schedule_fault(expression) or not re.search(pattern, expression):
-            yield f"ScheduleExpression: refuses {expression}"
-    for expression in [
-        "every hour",
-        "rate(0 hours)",
-        "rate(1.5 hours)",
-        "cron(0 8 * *)",
-        "at(2027-01-01T00:00:00)",
-    ]:
-        if re.search(pattern, expression):
-            yield f"ScheduleExpression: takes {expression}"
+    if parameter["Default"] != 1 or allowed != ["1", "5", "15", "60"]:
+        yield f"IntervalMinutes: {parameter['Default']} by default, one of {allowed}"
+    yield from _cadences(view)
     schedules = view.of("AWS::Scheduler::Schedule")
     if len(schedules) != 1:
         yield f"there are {len(schedules)} schedules"
@@ -61,58 +53,41 @@ def schedule(view):
             yield f"{name}: does not try again"
         if not target.get("DeadLetterConfig", {}).get("Arn", "").endswith(":NotifierDeadLetterQueue"):
             yield f"{name}: no dead-letter queue"
-        if schedule.get("State") != "ENABLED" or not schedule.get("ScheduleExpressionTimezone"):
-            yield f"{name}: off by default, or without time zone"
+        if schedule.get("State") != "ENABLED":
+            yield f"{name}: off by default"
     off = dict(Resolved(view.template, {"ScheduleState": "DISABLED"}).resources())
     if off["NotifierSchedule"]["Properties"]["State"] != "DISABLED":
         yield "NotifierSchedule: cannot be switched off"
-    own = dict(Resolved(view.template, {"ScheduleExpression": "cron(0 8 ? * MON-FRI *)"}).resources())
-    if own["NotifierSchedule"]["Properties"]["ScheduleExpression"] != "cron(0 8 ? * MON-FRI *)":
-        yield "NotifierSchedule: does not take ScheduleExpression"
+
+
+def _cadences(view):
+    """The patterns of what is said to the code as a text take what it takes, and refuse what it refuses."""
+    for name, right, wrong in [
+        (
+            "Cadence",
+            ["immediately", "every 60 minutes", "daily at 08:00", "daily at 18:30 on mon-wed, fri"],
+            ["", "hourly", "every 0 minutes", "daily at 8:00", "weekly", "cron(0 8-18 ? * MON-FRI *)"],
+        ),
+        ("UrgentActions", ["PLT;Create;INS+note", "PLT", "none", "PLT; INS+note"], ["", "PLT,INS", "INS+notes"]),
+        ("RoutesParameter", ["", "/marketplace-leads/routes"], ["routes", "[]", "/marketplace-leads/ routes"]),
+    ]:
+        pattern = view.template["Parameters"][name]["AllowedPattern"]
+        for text in right:
+            if not re.search(pattern, text):
+                yield f"{name}: refuses {text!r}"
+        for text in wrong:
+            if re.search(pattern, text):
+                yield f"{name}: takes {text!r}"
 
 
 def schedule_fault(expression):
-    """What is wrong with an EventBridge Scheduler expression, or None. The grammar is that of the service's guide."""
+    """What is wrong with a rate of EventBridge Scheduler, or None. The grammar is that of the service's guide."""
     rate = re.fullmatch(r"rate\((\d+) (minute|minutes|hour|hours|day|days)\)", expression)
-    if rate:
-        number, unit = int(rate[1]), rate[2]
-        if number == 0:
-            return "a rate of 0"
-        if (number == 1) == unit.endswith("s"):
-            return f"{number} {unit}"
-        return None
-    cron = re.fullmatch(r"cron\((.*)\)", expression)
-    if not cron:
-        return "neither rate(number unit) nor cron(six fields)"
-    fields = cron[1].split(" ")
-    if len(fields) != 6:
-        return f"{len(fields)} fields in place of six"
-    months = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
-    days = "SUN MON TUE WED THU FRI SAT".split()
-    rules = [
-        ("minutes", 0, 59, [], ""),
-        ("hours", 0, 23, [], ""),
-        ("day of month", 1, 31, [], "?LW"),
-        ("month", 1, 12, months, ""),
-        ("day of week", 1, 7, days, "?L#"),
-        ("year", 1970, 2199, [], ""),
-    ]
-    if (fields[2] == "?") == (fields[4] == "?"):
-        return "exactly one of day of month and day of week must be ?"
-    for text, (what, low, high, names, special) in zip(fields, rules):
-        one = "|".join([r"\d+", *names])
-        for part in text.split(","):
-            if part == "*" or (part == "?" and "?" in special):
-                continue
-            if "L" in special and re.fullmatch(rf"L|({one})L", part):
-                continue
-            if "W" in special and re.fullmatch(r"\d+W|LW", part):
-                continue
-            if "#" in special and re.fullmatch(rf"({one})#[1-5]", part):
-                continue
-            if not re.fullmatch(rf"(\*|({one})(-({one}))?)(/\d+)?", part):
-                return f"{what} {part}"
-            for number in re.findall(r"\d+", part.split("/")[0]):
-                if not low <= int(number) <= high:
-                    return f"{what} {part}"
+    if not rate:
+        return "not rate(number unit)"
+    number, unit = int(rate[1]), rate[2]
+    if number == 0:
+        return "a rate of 0"
+    if (number == 1) == unit.endswith("s"):
+        return f"{number} {unit}"
     return None

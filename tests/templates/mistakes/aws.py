@@ -137,17 +137,17 @@ MISTAKES = [
     ("two functions share a role", "Role: !GetAtt LeadExportRole.Arn", "Role: !GetAtt LeadIntakeRole.Arn"),
     ("a function falls back on a managed policy", "      Role: !GetAtt LeadExportRole.Arn\n", ""),
     # Schedule
-    ("a rate in the singular for several", "Rate: rate(2 hours)", "Rate: rate(2 hour)"),
-    ("a unit that rates do not have", "Rate: rate(1 day)", "Rate: rate(1 week)"),
+    ("a rate in the singular for several", "Rate: rate(15 minutes)", "Rate: rate(15 minute)"),
+    ("a unit that rates do not have", "Rate: rate(1 hour)", "Rate: rate(1 week)"),
     (
         "an interval that is not what it says",
         "'15': {Seconds: 900, Rate: rate(15 minutes)}",
         "'15': {Seconds: 900, Rate: rate(50 minutes)}",
     ),
     (
-        "a pattern that lets a five-field cron through",
-        r"^$|^rate\([1-9][0-9]* (minute|minutes|hour|hours|day|days)\)$|^cron\(\S+( \S+){5}\)$",
-        r"^$|^rate\([1-9][0-9]* (minute|minutes|hour|hours|day|days)\)$|^cron\(\S+( \S+){3,5}\)$",
+        "a pattern that lets a cadence of no minutes through",
+        "every [1-9][0-9]{0,3} minutes",
+        "every [0-9]{1,4} minutes",
     ),
     ("the schedule sends another command", """Input: '{"command":"run"}'""", """Input: '{"command":"runs"}'"""),
     (
@@ -196,6 +196,11 @@ MISTAKES = [
         "a secret in an environment variable",
         "        LEADS_TABLE: !Ref Table",
         "        LEADS_STORAGE_CONNECTION_STRING: DefaultEndpointsProtocol=https\n        LEADS_TABLE: !Ref Table",
+    ),
+    (
+        "destinations on the machine itself, which is for tests",
+        "          LEADS_DIGEST_SIZE: !Ref DigestSize",
+        "          LEADS_DESTINATIONS_LOOPBACK: allow\n          LEADS_DIGEST_SIZE: !Ref DigestSize",
     ),
     ("another default than the code's", "    Default: 180\n", "    Default: 90\n    # contact window\n"),
     (

@@ -33,7 +33,7 @@ GUIDE = [
     ),
     (
         "a value that its parameter refuses",
-        "--parameter-overrides IntervalMinutes=15",
+        "--parameter-overrides IntervalMinutes=5",
         "--parameter-overrides IntervalMinutes=25",
     ),
     ("an unknown option of a deployment", "resolve_s3 = true\nparameter_overrides", "s3 = true\nparameter_overrides"),

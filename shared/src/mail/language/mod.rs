@@ -4,7 +4,8 @@
 mod check;
 mod phrases;
 
-pub(super) use phrases::{ActionPhrases, Phrases, Plural};
+pub(crate) use phrases::Phrases;
+pub(super) use phrases::{ActionPhrases, Plural};
 
 use icu_locale_core::LanguageIdentifier;
 use icu_plurals::{PluralCategory, PluralRules, PluralRulesPreferences};
@@ -25,7 +26,7 @@ static LANGUAGES: LazyLock<Vec<Language>> = LazyLock::new(|| {
 pub struct Language {
     code: String,
     plural_rules: PluralRulesPreferences,
-    pub(super) phrases: Phrases,
+    pub(crate) phrases: Phrases,
 }
 
 /// Why a text is not the file of a language.

@@ -47,7 +47,7 @@ impl<const N: usize> Walk for [String; N] {
 /// <https://cldr.unicode.org/index/cldr-spec/plural-rules>
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::mail) struct Plural {
+pub(crate) struct Plural {
     zero: Option<String>,
     one: Option<String>,
     two: Option<String>,
@@ -80,7 +80,7 @@ macro_rules! phrases {
         $(
             #[derive(Deserialize)]
             #[serde(deny_unknown_fields)]
-            pub(in crate::mail) struct $name { $(pub(in crate::mail) $field: $type),* }
+            pub(crate) struct $name { $(pub(crate) $field: $type),* }
 
             impl Walk for $name {
                 fn walk<'a>(&'a self, path: &str, visit: &mut dyn FnMut(&str, Phrase<'a>)) {
@@ -113,7 +113,10 @@ phrases! {
         unreadable: UnreadablePhrases,
         reduced: ReducedPhrases,
         footer: FooterPhrases,
+        chat: ChatPhrases,
+        operator: OperatorPhrases,
         silence: SilencePhrases,
+        summary: SummaryPhrases,
     }
     SubjectPhrases {
         leads: Plural,
@@ -126,7 +129,7 @@ phrases! {
         more_offers: Plural,
         maybe_repeated: String,
     }
-    NoticePhrases { maybe_repeated: String, backfill: String, shortened: String }
+    NoticePhrases { maybe_repeated: String, backfill: String, shortened: String, redirected: String }
     ActionPhrases {
         install: String,
         contact_me: String,
@@ -178,5 +181,38 @@ phrases! {
     }
     ReducedPhrases { leads: Plural, rows: Plural, why: String }
     FooterPhrases { attached: Plural, zone: String, digest: String }
+    ChatPhrases { maybe_repeated: String, write: String, call: String, shortened: String, reduced_why: String }
+    OperatorPhrases {
+        refused: String,
+        refused_why: String,
+        waiting: String,
+        waiting_why: String,
+        facts: String,
+        commands: String,
+        once: String,
+    }
     SilencePhrases { subject: Plural, last: String, never: String, maybe: String, checks: Vec<String>, once: String }
+    SummaryPhrases {
+        subject: String,
+        leads: Plural,
+        days: String,
+        weeks: String,
+        offers: String,
+        actions: String,
+        marketplaces: String,
+        countries: String,
+        before: String,
+        unnamed: String,
+        others: Plural,
+        delay: String,
+        delays: [String; 4],
+        also: String,
+        repeats: Plural,
+        do_not_contact: Plural,
+        tests: Plural,
+        unreadable: Plural,
+        parked: Plural,
+        quiet: Plural,
+        footer: String,
+    }
 }

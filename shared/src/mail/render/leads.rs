@@ -144,7 +144,7 @@ pub(super) fn may_be_contacted(lead: &Lead) -> bool {
 }
 
 /// An action in words.
-fn words<'a>(action: &Action, phrases: &'a ActionPhrases) -> Cow<'a, str> {
+pub(in crate::mail) fn words<'a>(action: &Action, phrases: &'a ActionPhrases) -> Cow<'a, str> {
     Cow::Borrowed(match action {
         Action::Install => &phrases.install,
         Action::ContactMe => &phrases.contact_me,

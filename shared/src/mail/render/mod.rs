@@ -6,6 +6,7 @@
 //! same measure ([`DETAIL`]), the longest texts first; the attached file has the leads in full. [`leads_that_fit`] says
 //! how many leads one attached file can hold, and [`render_reduced`] writes a mail without the texts of the leads.
 
+mod chat;
 mod detail;
 mod leads;
 mod reduced;
@@ -14,8 +15,11 @@ mod subject;
 mod unread;
 mod view;
 
+pub(crate) use chat::{CHAT_STEPS, chat, chat_reduced};
+pub(super) use leads::words as action_in_words;
 pub use reduced::render_reduced;
 pub use size::leads_that_fit;
+pub(crate) use view::{EntryView, GroupView, LeadView, TableView, View};
 
 use super::digest::{Digest, DigestLead, Occasion};
 use super::language::{Language, Phrases, fill};
@@ -30,7 +34,7 @@ use jiff::tz::TimeZone;
 use leads::may_be_contacted;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use view::{GroupView, HtmlDigest, TextDigest, View};
+use view::{HtmlDigest, TextDigest};
 
 /// The HTML of a mail stays under this many bytes, because Gmail cuts longer ones off.
 pub const MAX_HTML_BYTES: usize = 100_000;
@@ -271,14 +275,15 @@ impl<'a> Writer<'a> {
     /// What a reader must know of the mail before its leads.
     fn notices(&self) -> Vec<String> {
         let notice = &self.phrases.notice;
-        match self.digest.occasion {
-            Occasion::New => Vec::new(),
-            Occasion::MaybeRepeated => vec![notice.maybe_repeated.clone()],
+        let occasion = match self.digest.occasion {
+            Occasion::New => None,
+            Occasion::MaybeRepeated => Some(notice.maybe_repeated.clone()),
             Occasion::Backfill { since, until } => {
                 let (since, until) = (self.time(Some(since)), self.time(Some(until)));
-                vec![fill(&notice.backfill, &[("since", &since), ("until", &until)])]
+                Some(fill(&notice.backfill, &[("since", &since), ("until", &until)]))
             }
-        }
+        };
+        occasion.into_iter().chain(self.digest.is_redirected.then(|| notice.redirected.clone())).collect()
     }
 
     fn footer(&self) -> Vec<String> {

@@ -25,7 +25,7 @@ pub fn render_reduced(digest: &Digest, settings: &RenderSettings) -> Rendered {
 }
 
 impl Writer<'_> {
-    fn reduced_view(&self, heading: &str, subject: &str, detail: Detail) -> View {
+    pub(super) fn reduced_view(&self, heading: &str, subject: &str, detail: Detail) -> View {
         let Digest { leads, unreadable, quarantined, .. } = self.digest;
         let (reduced, unread) = (&self.phrases.reduced, &self.phrases.unreadable);
         let entry = |keys: &Keys, time: String, badges: &[&str]| EntryView {

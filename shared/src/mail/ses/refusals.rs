@@ -19,9 +19,12 @@ pub(super) fn mail_error(error: &SdkError<SendEmailError, HttpResponse>, has_rep
             match meaning(answer.err(), status, has_reply_to) {
                 Meaning::Message(text) => MailError::Message { code, cure: cure(text) },
                 Meaning::Destination(text) => MailError::Destination { code, cure: cure(text) },
-                Meaning::Busy(text) => {
-                    MailError::Busy { code, retry_after: retry_after(answer.raw()), cure: cure(text) }
-                }
+                Meaning::Busy(text) => MailError::Busy {
+                    code,
+                    retry_after: retry_after(answer.raw()),
+                    is_quota: text == QUOTA,
+                    cure: cure(text),
+                },
                 Meaning::Unavailable => {
                     MailError::Unavailable { code, may_be_accepted: may_be_accepted(Some(status), None) }
                 }

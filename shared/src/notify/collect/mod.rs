@@ -12,15 +12,19 @@ pub(crate) use known::KnownRows;
 use window::is_new;
 pub(crate) use window::window_days;
 
-use super::log::{Extra, Found, MAX_CUES, MAX_ENTRIES, MAX_KEY_UNITS, Progress, Resume, log_key};
+use super::log::{
+    Brought, Channel, Extra, Found, MAX_CUES, MAX_ENTRIES, MAX_KEY_UNITS, Progress, Resume, SendsNow, log_key,
+};
 use super::run::{Run, TABLE_CALL};
 use super::times::{earlier, span};
 use super::{Notifier, NotifyError};
 use crate::cue::Cue;
 use crate::lead::{Day, Origin};
+use crate::mail::Counts;
 use crate::mail::Mailer;
 use crate::table::{Continuation, Entity, Page, Query, Table, TableError};
 use futures::future::join_all;
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashSet;
 
@@ -267,7 +271,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// Records a full batch in the middle of a reading, and sends what its channels can send from memory.
     async fn record_and_send(&self, run: &mut Run<T>, reading: &mut Reading) -> Result<(), NotifyError> {
         self.record(run, &mut reading.batch, &mut reading.progress).await?;
-        self.deliver_recent(run).await
+        self.deliver_recent(run, true).await
     }
 
     /// Records what may be more than one batch holds. The progress stands in the last one.
@@ -302,10 +306,13 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
         }
         let found: Vec<_> =
-            items.iter().map(|item| Found { entry: item.entry(), routes: self.routes_of(item) }).collect();
+            items.iter().map(|item| Found { entry: item.entry(), owed_to: self.owed_to(item) }).collect();
+        let sends_now = |channel: &Channel| self.is_due(channel, now);
+        let sending = (self.settings.digest_size, &sends_now as SendsNow<'_>);
         let answered: Vec<_> = cues.iter().map(|cue| cue.row_key.clone()).collect();
         // Where this fails, the batch stays as it is, and is in the next one: no progress is written without it.
-        let row = run.log.record(&found, progress.clone(), &answered, self.settings.digest_size, &mut run.ids).await?;
+        let row =
+            run.log.record(&found, progress.clone(), &answered, sending, &mut run.ids, &self.brought(items)).await?;
         let items = std::mem::take(batch).items;
         for item in &items {
             match item {
@@ -321,6 +328,25 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             run.recent.put(row, items);
         }
         Ok(())
+    }
+}
+
+impl<T, M> Notifier<T, M> {
+    /// What a batch brings to the counts of today.
+    fn brought(&self, items: &[Item]) -> Brought {
+        let mut counts = Counts::default();
+        for item in items {
+            match item {
+                Item::Lead(stored) => counts.add_lead(stored),
+                Item::Unreadable(_) | Item::Quarantined(_) => counts.unreadable += 1,
+            }
+        }
+        Some((self.today(), counts))
+    }
+
+    /// The day in the system's time zone.
+    pub(super) fn today(&self) -> Date {
+        self.now().to_zoned(self.settings.mail.time_zone.clone()).date()
     }
 }
 

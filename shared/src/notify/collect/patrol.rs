@@ -85,7 +85,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             return Ok(());
         }
         self.record_in_parts(run, batch, progress).await?;
-        self.deliver_recent(run).await
+        self.deliver_recent(run, false).await
     }
 
     /// Which pass is due: over everything, or over the keys that are no days.

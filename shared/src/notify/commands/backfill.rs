@@ -1,17 +1,21 @@
 //! Sending the leads of a time again, on demand.
 
-use super::Recipients;
-use crate::address::texts;
+use super::Receivers;
+use crate::address::{DestinationName, texts};
+use crate::destinations::{Destination, Found};
 use crate::mail::{
     Digest, MAX_MESSAGE_BYTES, MailError, Mailer, Occasion, Rendered, leads_that_fit, render, render_reduced,
 };
 use crate::notify::collect::Item;
+use crate::notify::deliver::{Effect, Failure, Route, letters};
+use crate::notify::log::Target;
+use crate::notify::routing::DEFAULT_ROUTE;
 use crate::notify::run::{Run, SEND, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
 use crate::table::{Query, Table};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The rows of a page.
 const PAGE_SIZE: u32 = 500;
@@ -23,6 +27,8 @@ struct Done {
     mails: usize,
     leads: usize,
     refused: usize,
+    /// The destinations beside mail that did not take their messages, each with what it answered.
+    failed: BTreeMap<DestinationName, String>,
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -30,10 +36,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     pub(super) async fn backfill(
         &self,
         (since, until): (Timestamp, Timestamp),
-        to: Option<Recipients>,
+        to: Option<Receivers>,
         id: &str,
         deadline: Timestamp,
     ) -> Result<Value, NotifyError> {
+        self.know_destinations(to.as_ref()).await?;
         let mut run = self.begin(id, deadline).await?;
         run.people.is_read_only = true;
         let query = Query {
@@ -60,8 +67,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 break;
             }
         }
-        let Done { digests, mails, leads, refused } = done;
-        tracing::info!(digests, mails, leads, refused, "backfill sent");
+        let Done { digests, mails, leads, refused, failed } = done;
+        tracing::info!(digests, mails, leads, refused, failed = failed.len(), "backfill sent");
+        if !failed.is_empty() {
+            let failed = failed.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+            return Err(NotifyError::Undelivered { digests, leads, failed });
+        }
         Ok(json!({
             "since": since, "until": until, "leads": leads, "digests": digests, "mails": mails, "refused": refused,
         }))
@@ -72,24 +83,46 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         &self,
         run: &mut Run<T>,
         items: Vec<Item>,
-        to: Option<&Recipients>,
+        to: Option<&Receivers>,
         occasion: &Occasion,
         done: &mut Done,
     ) -> Result<(), NotifyError> {
-        let mut groups: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+        let mut groups: BTreeMap<Target, Vec<Item>> = BTreeMap::new();
         for item in items {
             match to {
                 Some(_) if item.lead().is_some_and(|stored| stored.lead.is_validation()) => {}
-                Some(_) => groups.entry(String::new()).or_default().push(item),
+                Some(Receivers { mail, destinations }) => {
+                    let by_mail = (!mail.0.is_empty()).then(DestinationName::mail);
+                    for destination in by_mail.into_iter().chain(destinations.iter().cloned()) {
+                        let target = Target { route: DEFAULT_ROUTE.to_owned(), destination };
+                        groups.entry(target).or_default().push(item.clone());
+                    }
+                }
                 None => {
-                    for route in self.routes_of(&item) {
-                        groups.entry(route).or_default().push(item.clone());
+                    for target in self.targets_of(&item) {
+                        groups.entry(target).or_default().push(item.clone());
                     }
                 }
             }
         }
-        for (route, items) in groups {
-            let recipients = texts(to.map_or_else(|| self.recipients_of(&route), |Recipients(to)| to));
+        for (target, items) in groups {
+            let route = match to {
+                // A destination that is named need be none of a route.
+                Some(_) if !target.destination.is_mail() => self.destination_of(&target).await,
+                _ => self.route_of(&target).await,
+            };
+            match route {
+                Route::Mail => {}
+                Route::Elsewhere(destination) => {
+                    self.post_again(run, &items, (&target.destination, &destination), occasion, done).await?;
+                    continue;
+                }
+                Route::Blocked(failure) => {
+                    done.failed.insert(target.destination, failure.reason);
+                    continue;
+                }
+            }
+            let recipients = texts(to.map_or_else(|| self.recipients_of(&target), |to| &to.mail.0));
             let digest = self.with_history(run, &items).await;
             let digest = Digest { id: run.ids.next(), occasion: occasion.clone(), ..digest };
             // Halves of halves, until the mail service takes each.
@@ -99,6 +132,62 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     return Err(NotifyError::Incomplete { digests: done.digests, leads: done.leads });
                 }
                 self.send_part(run, digest, &recipients, &mut left, done).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses names of destinations that are not there.
+    async fn know_destinations(&self, to: Option<&Receivers>) -> Result<(), NotifyError> {
+        let names = to.map_or(&[][..], |to| &to.destinations);
+        let found = self.destinations.find(names, self.now()).await;
+        let gone = names.iter().zip(found).find(|(_, found)| *found == Found::Gone);
+        match gone {
+            Some((name, _)) => Err(NotifyError::State(format!("there is no parameter for the destination {name}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends some items to a destination beside mail: each by itself, and then without its texts, where it refuses several.
+    async fn post_again(
+        &self,
+        run: &mut Run<T>,
+        items: &[Item],
+        (name, destination): (&DestinationName, &Destination),
+        occasion: &Occasion,
+        done: &mut Done,
+    ) -> Result<(), NotifyError> {
+        let settings = self.render_settings();
+        let mut left: VecDeque<(&[Item], bool)> = VecDeque::from([(items, false)]);
+        while let Some((items, is_reduced)) = left.pop_front()
+            && !done.failed.contains_key(name)
+        {
+            let digest = self.with_history(run, items).await;
+            let digest = Digest { id: run.ids.next(), occasion: occasion.clone(), ..digest };
+            let all: Vec<_> = items.iter().cloned().map(Some).collect();
+            let mut at = 0;
+            for letter in letters(digest, &all, destination, &settings, is_reduced) {
+                if !run.has_time(self.now(), SEND) {
+                    return Err(NotifyError::Incomplete { digests: done.digests, leads: done.leads });
+                }
+                let part = &items[at..at + letter.entries];
+                at += letter.entries;
+                let posted = self.post(destination, std::slice::from_ref(&letter)).await;
+                match posted.error {
+                    None => {
+                        done.digests += posted.posts;
+                        done.leads += posted.leads;
+                    }
+                    Some((Failure { effect: Effect::Message, .. }, _)) if part.len() > 1 => {
+                        left.extend(part.chunks(1).map(|one| (one, false)));
+                    }
+                    Some((Failure { effect: Effect::Message, .. }, _)) if !is_reduced => left.push_back((part, true)),
+                    Some((Failure { effect: Effect::Message, .. }, _)) => done.refused += 1,
+                    Some((failure, _)) => {
+                        done.failed.insert(name.clone(), failure.reason);
+                        break;
+                    }
+                }
             }
         }
         Ok(())

@@ -3,7 +3,8 @@
 use crate::address::texts;
 use crate::mail::{Digest, Mailer, Occasion, Rendered, render};
 use crate::notify::collect::Item;
-use crate::notify::log;
+use crate::notify::deliver::Route;
+use crate::notify::log::{self, Target};
 use crate::notify::run::TABLE_CALL;
 use crate::notify::status::new_items;
 use crate::notify::times::{earlier, span};
@@ -34,28 +35,30 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let (new, is_whole) =
             new_items(&self.leads, &self.state, &run.log, (from, now), (MOST_LEADS, MOST_BYTES), &may_go_on).await?;
         let found = new.len();
-        let mut routes: BTreeMap<String, Vec<Item>> = BTreeMap::new();
+        let mut targets: BTreeMap<Target, Vec<Item>> = BTreeMap::new();
         let mut dropped = 0;
         for item in new {
-            let owing = self.routes_of(&item);
+            let owing = self.targets_of(&item);
             dropped += usize::from(owing.is_empty());
-            for route in owing {
-                routes.entry(route).or_default().push(item.clone());
+            for target in owing {
+                targets.entry(target).or_default().push(item.clone());
             }
         }
         let mut shown = Vec::new();
-        for (route, items) in routes {
+        for (target, items) in targets {
             for items in items.chunks(self.settings.digest_size) {
                 let digest = self.with_history(&mut run, items).await;
                 let digest = Digest { id: run.ids.next(), occasion: Occasion::New, ..digest };
+                let is_mail = matches!(self.route_of(&target).await, Route::Mail);
                 let Rendered { subject, text, html, .. } = render(&digest, &self.render_settings());
                 let mut digest = json!({
                     "subject": subject,
-                    "route": route,
+                    "route": target.route,
+                    "destination": target.destination.as_str(),
                     "leads": digest.leads.len(),
                     "unreadable": digest.unreadable.len(),
                     "quarantined": digest.quarantined.len(),
-                    "recipients": texts(self.recipients_of(&route)),
+                    "recipients": if is_mail { texts(self.recipients_of(&target)) } else { Vec::new() },
                 });
                 if shown.len() < SHOWN_DIGESTS {
                     digest["text"] = text.into();

@@ -3,13 +3,14 @@
 mod backfill;
 mod dry_run;
 mod erase;
+mod made_up;
 mod outbox;
 mod person;
 
 use super::log::{ChannelId, Outcome, RunRecord, set_paused};
 use super::times::span;
 use super::{Notifier, NotifyError, runs};
-use crate::address::MailAddress;
+use crate::address::{DestinationName, MailAddress};
 use crate::lead::time_or_day;
 use crate::mail::Mailer;
 use crate::table::{Table, TableError};
@@ -35,7 +36,7 @@ pub enum Command {
         /// Until when.
         until: Timestamp,
         /// To whom, instead of the settings' recipients.
-        to: Option<Recipients>,
+        to: Option<Receivers>,
     },
     /// Makes runs do nothing until `resume`.
     Pause,
@@ -45,6 +46,13 @@ pub enum Command {
     History {
         /// How many.
         last: usize,
+    },
+    /// Sends a made-up digest through one route.
+    Test {
+        /// The route's id or name; the one to the default recipients where there is none.
+        route: Option<String>,
+        /// To whom, instead of the route's recipients.
+        to: Recipients,
     },
     /// Tells what each channel still owes, and what was given up.
     Outbox,
@@ -69,6 +77,15 @@ pub enum Command {
     },
 }
 
+/// Mail addresses, and names of destinations beside mail. One of the two has something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receivers {
+    /// Who gets mails.
+    pub mail: Recipients,
+    /// Which other destinations get messages.
+    pub destinations: Vec<DestinationName>,
+}
+
 /// Mail addresses that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Recipients(pub Vec<MailAddress>);
@@ -89,6 +106,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("run", &[]),
     ("dry-run", &[]),
     ("backfill", &["since", "until", "to?"]),
+    ("test", &["to", "route?"]),
     ("pause", &[]),
     ("resume", &[]),
     ("history", &["last?"]),
@@ -136,6 +154,17 @@ impl Command {
                 Some(Some(last @ 1..=1000)) => Self::History { last: usize::try_from(last).unwrap_or(DEFAULT_HISTORY) },
                 Some(_) => return fail("`last` is no number from 1 to 1000".to_owned()),
             },
+            "test" => {
+                let route = match event.get("route") {
+                    None => None,
+                    Some(Value::String(route)) => Some(route.clone()),
+                    Some(_) => return fail("`route` is no id and no name of a route".to_owned()),
+                };
+                match addresses(event)? {
+                    Some(to) => Self::Test { route, to },
+                    None => return fail("`to` is missing: to which mail address?".to_owned()),
+                }
+            }
             "retry" => Self::Retry { channel: event.get("channel").map(channel).transpose()? },
             "discard" => Self::Discard { channel: channel(event.get("channel").unwrap_or(&Value::Null))? },
             "erase" => {
@@ -159,7 +188,7 @@ impl Command {
                 if since >= until {
                     return fail("`since` is not before `until`".to_owned());
                 }
-                Self::Backfill { since, until, to: addresses(event)? }
+                Self::Backfill { since, until, to: receivers(event)? }
             }
         })
     }
@@ -180,18 +209,44 @@ fn time(event: &Map<String, Value>, field: &str) -> Result<Timestamp, CommandErr
 
 /// `to`: a text of addresses with semicolons between them, or a list of addresses.
 fn addresses(event: &Map<String, Value>) -> Result<Option<Recipients>, CommandError> {
-    let texts: Vec<&str> = match event.get("to") {
-        None => return Ok(None),
-        Some(Value::String(text)) => text.split(';').collect(),
-        Some(Value::Array(list)) => list.iter().map(|item| item.as_str().unwrap_or_default()).collect(),
-        Some(_) => Vec::new(),
-    };
-    let texts = texts.into_iter().filter(|text| !text.trim().is_empty());
-    let addresses: Result<Vec<_>, _> = texts.map(MailAddress::parse_ascii).collect();
+    let Some(texts) = receiver_texts(event) else { return Ok(None) };
+    let addresses: Result<Vec<_>, _> = texts.into_iter().map(MailAddress::parse_ascii).collect();
     match addresses {
         Ok(addresses) if !addresses.is_empty() => Ok(Some(Recipients(addresses))),
         _ => Err(CommandError("`to` is no list of mail addresses, separated by semicolons".to_owned())),
     }
+}
+
+/// `to`: the same, with names of destinations among the addresses. What has an @ is an address.
+fn receivers(event: &Map<String, Value>) -> Result<Option<Receivers>, CommandError> {
+    let wrong = || {
+        let text = "`to` is no list of mail addresses and names of destinations, separated by semicolons";
+        CommandError(text.to_owned())
+    };
+    let Some(texts) = receiver_texts(event) else { return Ok(None) };
+    let (mut mail, mut destinations) = (Vec::new(), Vec::new());
+    for text in texts {
+        if text.contains('@') {
+            mail.push(MailAddress::parse_ascii(text).map_err(|_| wrong())?);
+        } else {
+            let name = DestinationName::parse(text.trim()).ok().filter(|name| !name.is_mail());
+            destinations.push(name.ok_or_else(wrong)?);
+        }
+    }
+    if mail.is_empty() && destinations.is_empty() {
+        return Err(wrong());
+    }
+    Ok(Some(Receivers { mail: Recipients(mail), destinations }))
+}
+
+/// The texts of `to` that are not empty; `None` where there is no such field.
+fn receiver_texts(event: &Map<String, Value>) -> Option<Vec<&str>> {
+    let texts: Vec<&str> = match event.get("to")? {
+        Value::String(text) => text.split(';').collect(),
+        Value::Array(list) => list.iter().map(|item| item.as_str().unwrap_or("?")).collect(),
+        _ => Vec::new(),
+    };
+    Some(texts.into_iter().filter(|text| !text.trim().is_empty()).collect())
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -209,6 +264,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
             Command::DryRun => self.dry_run(id, deadline).await,
             Command::Backfill { since, until, to } => self.backfill((since, until), to, id, deadline).await,
+            Command::Test { route, to } => self.test(route.as_deref(), &to, id).await,
             Command::Pause => self.set_paused(true).await,
             Command::Resume => self.set_paused(false).await,
             Command::Outbox => self.outbox(id, deadline).await,
@@ -251,7 +307,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         let now = self.now();
         let age = |time: Option<Timestamp>| time.map_or(0.0, |time| now.duration_since(time).as_secs_f64().max(0.0));
-        metrics::histogram!(metric::OLDEST_OWED_AGE).record(age(record.oldest_owed));
+        metrics::histogram!(metric::OLDEST_OWED_AGE).record(age(record.overdue_since));
         // Runs that are further apart than patrols are due cannot patrol more often.
         let due = self.patrol_interval().max(span(self.settings.schedule.interval)).as_secs_f64();
         metrics::histogram!(metric::PATROL_LAG).record(age(record.patrolled_since) / due);
@@ -269,11 +325,17 @@ mod tests {
         assert_eq!(parse(json!({"command": "history"})), Ok(Command::History { last: DEFAULT_HISTORY }));
         assert_eq!(parse(json!({"command": "resume"})), Ok(Command::Resume));
         let backfill = json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04T12:00:00+01:00", "to": "a@b.example; c@d.example"});
-        let to =
-            Some(Recipients(["a@b.example", "c@d.example"].map(|text| MailAddress::parse(text).unwrap()).to_vec()));
+        let addresses =
+            Recipients(["a@b.example", "c@d.example"].map(|text| MailAddress::parse(text).unwrap()).to_vec());
+        let to = Some(Receivers { mail: addresses, destinations: Vec::new() });
         let (since, until) = ("2026-11-03T00:00:00Z".parse().unwrap(), "2026-11-04T11:00:00Z".parse().unwrap());
-        assert_eq!(parse(backfill), Ok(Command::Backfill { since, until, to }));
-        let channel = ChannelId::of("default");
+        assert_eq!(parse(backfill.clone()), Ok(Command::Backfill { since, until, to }));
+        let mut elsewhere = backfill;
+        elsewhere["to"] = json!("crm; teams-1");
+        let destinations = ["crm", "teams-1"].map(|name| DestinationName::parse(name).unwrap()).to_vec();
+        let to = Some(Receivers { mail: Recipients(Vec::new()), destinations });
+        assert_eq!(parse(elsewhere), Ok(Command::Backfill { since, until, to }));
+        let channel = ChannelId::of("default", &DestinationName::mail());
         assert_eq!(parse(json!({"command": "retry"})), Ok(Command::Retry { channel: None }));
         let discard = json!({"command": "discard", "channel": channel.as_str()});
         assert_eq!(parse(discard), Ok(Command::Discard { channel }));
@@ -289,16 +351,19 @@ mod tests {
             (json!({}), "names no command"),
             (
                 json!({"command": "runn"}),
-                "`run`, `dry-run`, `backfill`, `pause`, `resume`, `history`, `outbox`, `retry`, `discard`, `erase`",
+                "`run`, `dry-run`, `backfill`, `test`, `pause`, `resume`, `history`, `outbox`, `retry`, `discard`, `erase`",
             ),
             (json!({"command": "run", "to": "a@b.example"}), "`run` has an unknown field; it has none"),
             (json!({"command": "backfill", "from": "x"}), "valid: since, until, to?"),
             (json!({"command": "backfill", "since": "yesterday", "until": "2026-11-03"}), "`since` is no time"),
             (json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-03"}), "not before"),
             (
-                json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04", "to": "nobody"}),
+                json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04", "to": "No Body"}),
                 "`to` is no list",
             ),
+            (json!({"command": "test"}), "`to` is missing"),
+            (json!({"command": "test", "to": "nobody"}), "`to` is no list"),
+            (json!({"command": "test", "to": "a@b.example", "route": 1}), "`route` is no id"),
             (json!({"command": "history", "last": 0}), "1 to 1000"),
             (json!({"command": "retry", "channel": "sales"}), "no id of a channel"),
             (json!({"command": "discard"}), "no id of a channel"),

@@ -1,7 +1,7 @@
 //! What is still owed, and what to do about it: `outbox`, `retry`, `discard`.
 
 use crate::mail::Mailer;
-use crate::notify::log::{self, Channel, ChannelId, Entry, Found, MAX_CUES, Parked};
+use crate::notify::log::{self, Channel, ChannelId, Entry, Found, MAX_CUES, Owed, Parked, Target, Told};
 use crate::notify::routing::DEFAULT_ROUTE;
 use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
@@ -27,9 +27,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             let leads = self.owed_entries(&run, channel, NAMED).await?;
             channels.push(json!({
                 "channel": channel.id.as_str(),
-                "route": channel.route,
+                "route": channel.target.route,
+                "destination": channel.target.destination.as_str(),
                 "owed": channel.owed,
                 "oldest": channel.oldest,
+                "due": self.due(channel),
                 "attempts": channel.attempts,
                 "next_attempt": channel.next_attempt,
                 "reason": channel.reason,
@@ -59,11 +61,16 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         deadline: Timestamp,
     ) -> Result<Value, NotifyError> {
         let mut run = self.begin_command(id, deadline).await?;
+        let now = self.now();
         let channels: Vec<_> = run
             .log
             .channels()
             .filter(|known| is_meant(channel.as_ref(), &known.id) && known.owes())
-            .map(|channel| Channel { attempts: 0, next_attempt: None, ..channel.clone() })
+            .map(|channel| {
+                let mut channel = Channel { attempts: 0, next_attempt: None, grouped_until: None, ..channel.clone() };
+                channel.hurry(now);
+                channel
+            })
             .collect();
         let tried = channels.len();
         let done = self.put_back(&mut run, channels, channel.as_ref()).await;
@@ -80,7 +87,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         wanted: Option<&ChannelId>,
     ) -> Result<usize, NotifyError> {
         if !channels.is_empty() {
-            run.log.deliver(channels, &[]).await?;
+            run.log.deliver(channels, &[], &None).await?;
         }
         let mut returned = 0;
         let parked = self.parked(PARKED_NAMED).await?;
@@ -90,22 +97,23 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 break;
             }
             // What belonged to a route that is gone is the default recipients'.
-            let route = |id: &ChannelId| {
-                run.log.channel(id).map_or_else(|| DEFAULT_ROUTE.to_owned(), |channel| channel.route.clone())
+            let target = |id: &ChannelId| {
+                run.log.channel(id).map_or_else(|| Target::mail(DEFAULT_ROUTE), |channel| channel.target.clone())
             };
             let found: Vec<_> = parked
                 .iter()
-                .map(|parked| Found { entry: parked.entry.clone(), routes: vec![route(&parked.channel)] })
+                .map(|parked| Found {
+                    entry: parked.entry.clone(),
+                    owed_to: vec![Owed { target: target(&parked.channel), is_urgent: true }],
+                })
                 .collect();
             let keys: Vec<_> = parked.iter().map(Parked::row_key).collect();
             let progress = run.log.progress().clone();
-            run.log.record(&found, progress, &keys, self.settings.digest_size, &mut run.ids).await?;
+            // The next run sends them, so none is about to go out.
+            run.log
+                .record(&found, progress, &keys, (self.settings.digest_size, &|_| false), &mut run.ids, &None)
+                .await?;
             returned += parked.len();
-        }
-        // They are sent by the next run, which may not take their flights for somebody else's.
-        let unbegun = run.log.unbegun();
-        if !unbegun.is_empty() {
-            run.log.deliver(unbegun, &[]).await?;
         }
         Ok(returned)
     }
@@ -136,18 +144,20 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             cursor: channel.tail.clone(),
             owed: 0,
             oldest: None,
+            urgent: None,
             flight: None,
             limit: None,
             is_reduced: false,
             attempts: 0,
             next_attempt: None,
             reason: None,
+            told: Told::Nothing,
             ..channel
         };
         for leads in leads.chunks(100) {
             tracing::warn!(channel = %given_up.id, leads = %json!(leads), "leads are given up by command");
         }
-        run.log.deliver(vec![given_up], &[]).await?;
+        run.log.deliver(vec![given_up], &[], &None).await?;
         Ok(json!({ "discarded": owed, "leads": leads }))
     }
 

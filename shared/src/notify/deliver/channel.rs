@@ -1,6 +1,6 @@
 //! What becomes of a channel when its destination accepts a mail, refuses it, or cannot be reached.
 
-use crate::notify::log::{Channel, Entry, Flight, Parked, Position};
+use crate::notify::log::{Channel, Entry, Flight, Parked, Position, Told, Urgent};
 use crate::notify::times::later;
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,9 +16,15 @@ impl Channel {
         self.cursor < self.tail
     }
 
-    /// Whether it is to be tried now.
-    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.owes() && self.next_attempt.is_none_or(|next| next <= now)
+    /// Since when it owes something urgent, if it does.
+    pub(crate) fn urgent_since(&self) -> Option<Timestamp> {
+        self.urgent.as_ref().filter(|urgent| self.cursor < urgent.until).map(|urgent| urgent.since)
+    }
+
+    /// Makes everything that it owes urgent.
+    pub(crate) fn hurry(&mut self, now: Timestamp) {
+        let since = self.urgent_since().unwrap_or(now);
+        self.urgent = Some(Urgent { until: self.tail.clone(), since });
     }
 
     /// The most leads of its next mail.
@@ -38,7 +44,7 @@ impl Channel {
         self.pass(until, entries);
         self.limit = self.limit.map(|limit| limit * 2).filter(|limit| *limit < digest_size);
         self.is_reduced = false;
-        (self.attempts, self.next_attempt, self.reason) = (0, None, None);
+        (self.attempts, self.next_attempt, self.reason, self.told) = (0, None, None, Told::Nothing);
     }
 
     /// Some recipients have a mail that others are still to get.
@@ -55,8 +61,11 @@ impl Channel {
         self.flight = None;
         if self.owes() {
             self.oldest = self.oldest.max(self.cursor.time());
+            if self.urgent_since().is_none() {
+                self.urgent = None;
+            }
         } else {
-            (self.owed, self.oldest) = (0, None);
+            (self.owed, self.oldest, self.urgent) = (0, None, None);
         }
     }
 
@@ -84,6 +93,24 @@ impl Channel {
                 None
             }
         }
+    }
+
+    /// Gives up those of these entries that have waited for longer than leads are kept, as many as `most`.
+    pub(super) fn expire(
+        &mut self,
+        entries: &[(Position, Entry)],
+        kept_from: Timestamp,
+        most: usize,
+        reason: &str,
+    ) -> Vec<Parked> {
+        let is_old = |(at, _): &&(Position, Entry)| at.time().is_some_and(|time| time < kept_from);
+        let old: Vec<_> = entries.iter().take(most).take_while(is_old).cloned().collect();
+        if let Some((last, _)) = old.last() {
+            self.pass(&Position::new(&last.row, last.index + 1), old.len());
+        }
+        let reason = format!("it waited for longer than leads are kept: {reason}");
+        let parked = |(at, entry)| Parked { channel: self.id.clone(), at, entry, reason: reason.clone() };
+        old.into_iter().map(parked).collect()
     }
 
     /// The destination could not be reached, or takes nothing now: it is tried again after a pause, which doubles. What

@@ -2,19 +2,29 @@
 //! has its own limit, its own pauses and its own count of failures.
 
 mod channel;
+mod failure;
+mod letters;
+mod operator;
 mod pack;
 mod select;
 mod send;
 
-use super::log::{Channel, ChannelId, Flight, Parked};
+use super::collect::Item;
+use super::log::{Channel, ChannelId, Entry, Flight, Parked, Position, Target};
 use super::run::{Run, SEND, TABLE_CALL};
-use super::times::later;
+use super::times::{later, span};
+use super::timing::GROUPED_FOR;
 use super::{Notifier, NotifyError};
-use crate::mail::{MailError, Mailer};
+use crate::mail::{Counts, Mailer};
+use crate::settings::MAX_CHANNELS;
 use crate::table::Table;
+pub(crate) use failure::{Effect, Failure};
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use letters::{Posted, with_jitter};
+pub(super) use letters::{Route, letters};
 use pack::Parcel;
+use select::Selection;
 use send::Sent;
 use std::collections::VecDeque;
 
@@ -24,14 +34,21 @@ const CHANNELS_AT_ONCE: usize = 4;
 /// How long a run spends at most on channels that failed the last time.
 const FAILING_SHARE: SignedDuration = SignedDuration::from_secs(60);
 
+/// The most leads that one channel gives up at a time: a batch has room for so many of each channel in a round.
+const MOST_EXPIRED: usize = MAX_CHANNELS / CHANNELS_AT_ONCE;
+
 impl<T: Table, M: Mailer> Notifier<T, M> {
     /// Sends what was just recorded and is still in memory, where a channel has nothing older to send first. Then lets go
-    /// of it.
-    pub(super) async fn deliver_recent(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
+    /// of it. In the middle of a reading, only mail is sent: no other destination slows the reading down.
+    pub(super) async fn deliver_recent(&self, run: &mut Run<T>, is_reading: bool) -> Result<(), NotifyError> {
         let now = self.now();
-        let queue = run.log.channels().filter(|channel| channel.is_due(now) && channel.attempts == 0);
-        let queue = queue.map(|channel| channel.id.clone()).collect();
-        self.send_all(run, queue, Timestamp::MAX, true).await?;
+        let due = run.log.channels().filter(|channel| self.is_due(channel, now) && channel.attempts == 0);
+        let (mail, others): (Vec<_>, Vec<_>) = due.partition(|channel| channel.target.destination.is_mail());
+        let (mail, others) = (ids(mail), ids(others));
+        self.send_all(run, mail, Timestamp::MAX, true).await?;
+        if !is_reading {
+            self.send_all(run, others, Timestamp::MAX, true).await?;
+        }
         run.recent.clear();
         Ok(())
     }
@@ -40,12 +57,19 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// last time.
     pub(super) async fn deliver(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
         let now = self.now();
-        let due = run.log.channels().filter(|channel| channel.is_due(now));
+        let due = run.log.channels().filter(|channel| self.is_due(channel, now));
         let (healthy, failing): (Vec<_>, Vec<_>) = due.partition(|channel| channel.attempts == 0);
-        let ids = |channels: Vec<&Channel>| channels.into_iter().map(|channel| channel.id.clone()).collect();
-        let (healthy, failing): (VecDeque<_>, VecDeque<_>) = (ids(healthy), ids(failing));
-        self.send_all(run, healthy, Timestamp::MAX, false).await?;
-        self.send_all(run, failing, later(self.now(), FAILING_SHARE), false).await?;
+        // A mail waits for no other destination: a slow one holds up the round that it is in.
+        let (mail, others): (Vec<_>, Vec<_>) =
+            healthy.into_iter().partition(|channel| channel.target.destination.is_mail());
+        let (mail, others, failing) = (ids(mail), ids(others), ids(failing));
+        self.send_all(run, mail, Timestamp::MAX, false).await?;
+        self.send_all(run, others, Timestamp::MAX, false).await?;
+        // The next run is to find the lease free.
+        let share = FAILING_SHARE.min(span(self.settings.schedule.interval) / 2);
+        self.send_all(run, failing, later(self.now(), share), false).await?;
+        let failed = std::mem::take(&mut run.failed_channels);
+        self.tell_operator(run, failed).await?;
         run.recent.clear();
         Ok(())
     }
@@ -97,7 +121,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// from a first mail.
     async fn announce(&self, run: &mut Run<T>, parcels: &mut [Parcel]) -> Result<(), NotifyError> {
         let mut channels = Vec::new();
-        for parcel in parcels.iter_mut().filter(|parcel| parcel.message.is_some()) {
+        for parcel in parcels.iter_mut().filter(|parcel| parcel.cargo.is_sent()) {
             let channel = &mut parcel.channel;
             let is_written = run.log.is_held()
                 && run.log.channel(&channel.id).is_some_and(|known| known == channel)
@@ -110,9 +134,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
         }
         if !channels.is_empty() {
-            run.log.deliver(channels, &[]).await?;
+            run.log.deliver(channels, &[], &None).await?;
         }
-        for parcel in parcels.iter().filter(|parcel| parcel.message.is_some()) {
+        for parcel in parcels.iter().filter(|parcel| parcel.cargo.is_sent()) {
             run.log.begin_flight(&parcel.channel.id);
         }
         Ok(())
@@ -129,11 +153,24 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let now = self.now();
         let (mut channels, mut parked, mut again) = (Vec::new(), Vec::new(), Vec::new());
         let (mut digests, mut mailed) = (0, 0);
+        let mut counts = Counts::default();
         for (parcel, sent) in parcels.into_iter().zip(sent) {
             run.record.mails += sent.mails;
             let Parcel { mut channel, selection, leads, remaining, id, .. } = parcel;
             let (until, entries) = (&selection.until, &selection.entries);
+            let spread = (self.chance)();
             match sent.error {
+                None if let Some(posted) = sent.posted => {
+                    digests += usize::from(posted.posts > 0);
+                    mailed += posted.leads;
+                    count_delays(&mut counts, &selection.items[..posted.entries.min(selection.items.len())], now);
+                    if let Some((failure, _)) = &posted.error {
+                        note_failure(run, &channel, failure);
+                    }
+                    if self.note_posted(&mut channel, &selection, posted, (now, spread), &mut parked) {
+                        again.push(channel.id.clone());
+                    }
+                }
                 None if remaining > sent.recipients.len() => {
                     channel.delivered_to(until, &id, sent.recipients);
                     again.push(channel.id.clone());
@@ -142,21 +179,28 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     channel.accepted(until, entries.len(), self.settings.digest_size);
                     digests += usize::from(sent.mails > 0);
                     mailed += leads;
+                    count_delays(&mut counts, &selection.items, now);
                     again.extend(channel.owes().then(|| channel.id.clone()));
                 }
-                Some(error) => {
-                    let reason = error.to_string();
-                    tracing::error!(run = run.id, channel = %channel.id, route = channel.route, error = reason, "a digest was not sent");
+                Some(failure) => {
+                    note_failure(run, &channel, &failure);
                     if !sent.recipients.is_empty() {
                         channel.delivered_to(until, &id, sent.recipients);
                     }
-                    if refuse(&mut channel, &selection, &error, now, &mut parked) {
+                    if refuse(&mut channel, (until, entries), &failure, (now, spread), &mut parked) {
                         again.push(channel.id.clone());
                     }
-                    if !matches!(error, MailError::Message { .. }) {
-                        run.record.error.get_or_insert(reason);
+                    // A run that sends no mail has failed. A destination beside mail is an affair of its own.
+                    if failure.effect != Effect::Message && channel.target.destination.is_mail() {
+                        run.record.error.get_or_insert(failure.reason);
                     }
                 }
+            }
+            if channel.attempts > 0 && !channel.target.destination.is_mail() {
+                // What a dead destination is owed is kept as long as everything else. Mail waits for ever.
+                let reason = channel.reason.clone().unwrap_or_default();
+                let left = entries.iter().position(|(at, _)| *at >= channel.cursor).unwrap_or(entries.len());
+                parked.extend(channel.expire(&entries[left..], self.kept_from(now), MOST_EXPIRED, &reason));
             }
             self.plan(run, &mut channel, &again);
             channels.push(channel);
@@ -164,11 +208,35 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         for Parked { channel, reason, .. } in &parked {
             tracing::error!(run = run.id, channel = %channel, reason, "a lead was given up: `outbox` names it");
         }
-        run.log.deliver(channels, &parked).await?;
+        counts.parked = parked.len().try_into().unwrap_or(u64::MAX);
+        run.log.deliver(channels, &parked, &Some((self.today(), counts))).await?;
         run.record.digests += digests;
         run.record.mailed += mailed;
         run.record.parked += parked.len();
         Ok(again)
+    }
+
+    /// Notes how far the messages to a destination that is no mailbox came. Says whether the channel may go on at once.
+    fn note_posted(
+        &self,
+        channel: &mut Channel,
+        selection: &Selection,
+        posted: Posted,
+        time: (Timestamp, u64),
+        parked: &mut Vec<Parked>,
+    ) -> bool {
+        let entries = &selection.entries;
+        let behind = |count: usize| match entries[..count].last() {
+            Some((last, _)) if count < entries.len() => Position::new(&last.row, last.index + 1),
+            _ => selection.until.clone(),
+        };
+        let done = posted.entries.min(entries.len());
+        if done > 0 {
+            channel.accepted(&behind(done), done, self.settings.digest_size);
+        }
+        let Some((failure, count)) = posted.error else { return channel.owes() };
+        let end = (done + count).min(entries.len());
+        refuse(channel, (&behind(end), &entries[done..end]), &failure, time, parked)
     }
 
     /// Plans the next mail of a channel that goes on, so that the batch which notes this one announces the next one, too.
@@ -188,29 +256,58 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             .flat_map(|row| row.owed(&channel.id, &channel.cursor).map(|index| (row.key.clone(), index)));
         let last = places.take(size).last();
         if let Some((row, index)) = last {
-            let until = super::log::Position::new(row, index + 1).min(end);
+            let until = Position::new(row, index + 1).min(end);
             channel.flight = Some(Flight { until, id: run.ids.next(), done: Vec::new() });
         }
     }
 }
 
-/// What a failure means for a channel. Says whether it may go on at once, where it makes sense to ask.
+fn ids(channels: Vec<&Channel>) -> VecDeque<ChannelId> {
+    channels.into_iter().map(|channel| channel.id.clone()).collect()
+}
+
+/// Logs a failure, and remembers whose it was until the operator is told.
+fn note_failure<T>(run: &mut Run<T>, channel: &Channel, failure: &Failure) {
+    let Target { route, destination } = &channel.target;
+    tracing::error!(run = run.id, channel = %channel.id, route, destination = %destination, error = failure.reason, "a digest was not sent");
+    if failure.effect != Effect::Message {
+        run.failed_channels.push((channel.id.clone(), failure.effect));
+    }
+}
+
+/// What a failure means for a channel: what was to go out until this place holds these entries. Says whether the channel may
+/// go on at once, where it makes sense to ask.
 fn refuse(
     channel: &mut Channel,
-    selection: &select::Selection,
-    error: &MailError,
-    now: Timestamp,
+    (until, entries): (&Position, &[(Position, Entry)]),
+    Failure { effect, reason }: &Failure,
+    (now, spread): (Timestamp, u64),
     parked: &mut Vec<Parked>,
 ) -> bool {
-    let (until, reason) = (&selection.until, error.to_string());
-    match error {
-        MailError::Message { .. } => {
-            parked.extend(channel.refused(until, &selection.entries, &reason));
+    match effect {
+        Effect::Message => {
+            parked.extend(channel.refused(until, entries, reason));
             return channel.owes();
         }
-        MailError::Destination { .. } => channel.failed(until, false, None, now, &reason),
-        MailError::Busy { retry_after, .. } => channel.failed(until, false, *retry_after, now, &reason),
-        MailError::Unavailable { may_be_accepted, .. } => channel.failed(until, *may_be_accepted, None, now, &reason),
+        Effect::Destination => channel.failed(until, false, None, now, reason),
+        Effect::Later { asked, may_be_accepted, is_quota } => {
+            channel.failed(until, *may_be_accepted, *asked, now, reason);
+            if *is_quota {
+                channel.grouped_until = Some(later(now, GROUPED_FOR));
+            }
+        }
+    }
+    if !channel.target.destination.is_mail() {
+        channel.next_attempt = channel.next_attempt.map(|next| with_jitter(next, now, spread));
     }
     false
+}
+
+/// Counts how long ago these leads were written, now that a destination has them.
+fn count_delays(counts: &mut Counts, items: &[Option<Item>], now: Timestamp) {
+    for stored in items.iter().flatten().filter_map(Item::lead).filter(|stored| !stored.lead.is_test()) {
+        if let Some(written) = stored.timestamp {
+            counts.add_delay(now.duration_since(written), 1);
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! A channel's next mail, ready to be sent.
 
+use super::failure::Failure;
+use super::letters::{Letter, Route, letters};
 use super::select::Selection;
 use crate::address::texts;
+use crate::destinations::Destination;
 use crate::mail::{
     Digest, DigestLead, MAX_MESSAGE_BYTES, MAX_RECIPIENTS, Mailer, Message, Occasion, Rendered, leads_that_fit, render,
     render_reduced,
@@ -22,10 +25,28 @@ pub(super) struct Parcel {
     pub(super) leads: usize,
     /// The digest's id.
     pub(super) id: String,
-    /// The mail; `None` where everything in it was erased, so that there is nothing to send.
-    pub(super) message: Option<Message>,
-    /// How many recipients do not have it yet.
+    pub(super) cargo: Cargo,
+    /// How many recipients of a mail do not have it yet.
     pub(super) remaining: usize,
+}
+
+/// What is sent.
+pub(super) enum Cargo {
+    /// Everything in it was erased, so that there is nothing to send.
+    Nothing,
+    /// A mail.
+    Mail(Message),
+    /// Messages to a destination that is no mailbox.
+    Letters(Box<Destination>, Vec<Letter>),
+    /// It cannot be sent now.
+    Blocked(Failure),
+}
+
+impl Cargo {
+    /// Whether a request is made for it.
+    pub(super) fn is_sent(&self) -> bool {
+        matches!(self, Self::Mail(_) | Self::Letters(..))
+    }
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -57,19 +78,36 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             None => run.ids.next(),
         };
         if selection.items.iter().all(Option::is_none) {
-            return Ok(Some(Parcel { channel, selection, leads: 0, id, message: None, remaining: 0 }));
+            return Ok(Some(Parcel { channel, selection, leads: 0, id, cargo: Cargo::Nothing, remaining: 0 }));
         }
         let occasion = if channel.cursor < channel.maybe { Occasion::MaybeRepeated } else { Occasion::New };
         let items: Vec<_> = selection.items.iter().flatten().cloned().collect();
-        let digest = Digest { id: id.clone(), occasion, ..self.with_history(run, &items).await };
+        let route = self.route_of(&channel.target).await;
+        if let Route::Blocked(failure) = route {
+            return Ok(Some(Parcel { channel, selection, leads: 0, id, cargo: Cargo::Blocked(failure), remaining: 0 }));
+        }
+        let digest = Digest {
+            id: id.clone(),
+            occasion,
+            is_redirected: self.is_gone(&channel.target),
+            ..self.with_history(run, &items).await
+        };
+        if let Route::Elsewhere(destination) = route {
+            let leads = digest.leads.len();
+            let settings = self.render_settings();
+            let letters = letters(digest, &selection.items, &destination, &settings, channel.is_reduced);
+            let cargo = Cargo::Letters(destination, letters);
+            return Ok(Some(Parcel { channel, selection, leads, id, cargo, remaining: 0 }));
+        }
         let (rendered, leads) = self.fit(digest, &channel, &mut selection);
         let done: &[String] = channel.flight.as_ref().map_or(&[], |flight| &flight.done);
-        let mut recipients = texts(self.recipients_of(&channel.route));
+        let mut recipients = texts(self.recipients_of(&channel.target));
         recipients.retain(|to| !done.contains(&recipient_hash(to)));
         let first = &recipients[..recipients.len().min(MAX_RECIPIENTS)];
         let message = rendered.messages(&self.settings.mail.from.header(), first).into_iter().next();
         let remaining = recipients.len();
-        Ok(Some(Parcel { channel, selection, leads, id, message, remaining }))
+        let cargo = message.map_or(Cargo::Nothing, Cargo::Mail);
+        Ok(Some(Parcel { channel, selection, leads, id, cargo, remaining }))
     }
 
     /// A digest without id of these items, each lead with its person's history. Where the contact index fails, the leads go
@@ -123,7 +161,8 @@ pub(in crate::notify) fn digest_of<'a>(
     mut history: impl FnMut(&crate::lead::StoredLead) -> Vec<crate::mail::PastAction>,
 ) -> Digest {
     let (leads, unreadable, quarantined) = (Vec::new(), Vec::new(), Vec::new());
-    let mut digest = Digest { id: String::new(), occasion: Occasion::New, leads, unreadable, quarantined };
+    let mut digest =
+        Digest { id: String::new(), occasion: Occasion::New, is_redirected: false, leads, unreadable, quarantined };
     for item in items {
         match item {
             Item::Lead(stored) => {

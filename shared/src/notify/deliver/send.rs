@@ -1,6 +1,8 @@
 //! Sending one mail.
 
-use super::pack::{Parcel, recipient_hash};
+use super::failure::Failure;
+use super::letters::Posted;
+use super::pack::{Cargo, Parcel, recipient_hash};
 use crate::mail::{MailError, Mailer, Message};
 use crate::notify::Notifier;
 use crate::notify::run::{SEND, TABLE_CALL};
@@ -25,26 +27,41 @@ pub(super) struct Sent {
     /// Mails that the service accepted.
     pub(super) mails: usize,
     /// Why it was not accepted.
-    pub(super) error: Option<MailError>,
+    pub(super) error: Option<Failure>,
+    /// How far messages to a destination that is no mailbox came.
+    pub(super) posted: Option<Posted>,
+}
+
+impl Sent {
+    /// Nothing was sent.
+    fn nothing() -> Self {
+        Self { recipients: Vec::new(), mails: 0, error: None, posted: None }
+    }
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
     /// Sends a mail. Where the service refuses one of several recipients, each gets a mail of his own, so that one bad
     /// address keeps nothing from the others.
     pub(super) async fn send(&self, parcel: &Parcel, deadline: Timestamp) -> Sent {
-        let Some(message) = &parcel.message else {
-            return Sent { recipients: Vec::new(), mails: 0, error: None };
+        let message = match &parcel.cargo {
+            Cargo::Nothing => return Sent::nothing(),
+            Cargo::Blocked(failure) => return Sent { error: Some(failure.clone()), ..Sent::nothing() },
+            Cargo::Letters(destination, letters) => {
+                return Sent { posted: Some(self.post(destination, letters).await), ..Sent::nothing() };
+            }
+            Cargo::Mail(message) => message,
         };
         match self.mailer.send(message).await {
             Ok(_) => {
-                Sent { recipients: message.to.iter().map(|to| recipient_hash(to)).collect(), mails: 1, error: None }
+                let recipients = message.to.iter().map(|to| recipient_hash(to)).collect();
+                Sent { recipients, mails: 1, ..Sent::nothing() }
             }
             Err(error) => {
                 // Where others have their part of this digest, it is these recipients who are refused, not the digest.
                 let has_parts = parcel.channel.flight.as_ref().is_some_and(|flight| !flight.done.is_empty());
                 let is_message = matches!(error, MailError::Message { .. });
                 let has_others = has_parts || message.to.len() > 1 && !is_message;
-                let mut sent = Sent { recipients: Vec::new(), mails: 0, error: None };
+                let mut sent = Sent::nothing();
                 if has_others && is_about_recipient(&error) {
                     sent = {
                         let attempts = parcel.channel.attempts;
@@ -53,7 +70,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     };
                 }
                 if sent.recipients.is_empty() && sent.error.is_none() {
-                    sent.error = Some(error);
+                    sent.error = Some((&error).into());
                 }
                 sent
             }
@@ -69,7 +86,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         attempts: u32,
         deadline: Timestamp,
     ) -> Sent {
-        let mut sent = Sent { recipients: Vec::new(), mails: 0, error: None };
+        let mut sent = Sent::nothing();
         let first = usize::try_from(attempts).unwrap_or_default().saturating_mul(TRIED_ALONE) % message.to.len().max(1);
         let until = later(self.now(), ONE_BY_ONE);
         for to in message.to[first..].iter().chain(&message.to[..first]) {
@@ -83,7 +100,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 Ok(_) => sent.mails += 1,
                 Err(error) if is_about_recipient(&error) => {}
                 Err(error) => {
-                    sent.error = Some(error);
+                    sent.error = Some((&error).into());
                     break;
                 }
             }

@@ -38,6 +38,9 @@ pub struct RunRecord {
     /// When the oldest of them was recorded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub oldest_owed: Option<Timestamp>,
+    /// Since when the longest overdue channel was to send.
+    #[serde(skip)]
+    pub overdue_since: Option<Timestamp>,
     /// Leads given up in this run, because the mail service refused even their keys.
     #[serde(default)]
     pub parked: usize,
@@ -94,6 +97,7 @@ impl RunRecord {
             mails: 0,
             owed: 0,
             oldest_owed: None,
+            overdue_since: None,
             parked: 0,
             patrolled: 0,
             last_full_patrol: None,

@@ -16,15 +16,22 @@ pub use history::{Outcome, RunRecord, runs};
 pub(crate) use history::{run_key_before, run_operation};
 pub(crate) use moving::LabelledRoutes;
 pub(crate) use open::set_paused;
-pub(crate) use queries::{log_before, page, page_of, parked_rows, previous_digests, rows_with_prefix};
-pub(crate) use rows::{Channel, Core, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, log_key};
+pub(crate) use queries::{
+    days, days_before, log_before, page, page_of, parked_rows, previous_digests, rows_with_prefix,
+};
+pub(crate) use rows::{
+    Channel, Core, Counted, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, Told, Urgent,
+    day_key, log_key,
+};
 pub use rows::{ChannelId, PARTITION, Position};
 
 use super::NotifyError;
 use crate::clock::Clock;
 use crate::cue::Cue;
+use crate::mail::Counts;
 use crate::table::{Entity, Operation, Table};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use std::collections::BTreeMap;
 
 /// The most leads of one row of the log.
@@ -35,9 +42,6 @@ pub(crate) const MAX_KEY_UNITS: usize = 256 * 1024;
 
 /// The most cues that one batch deletes, beside core, collect, a row of the log and every channel.
 pub(crate) const MAX_CUES: usize = 45;
-
-/// The most channels: each may be in one batch with all others.
-pub const MAX_CHANNELS: usize = 48;
 
 /// The log as one run, or one command, sees it and changes it.
 pub(crate) struct Log<T> {
@@ -51,6 +55,7 @@ pub(crate) struct Log<T> {
     /// Whether runs are to do nothing, where a command has said so.
     is_paused: Option<bool>,
     channels: BTreeMap<ChannelId, Channel>,
+    counted: Counted,
     cues: Vec<Cue>,
     /// The checkpoint of the version before this one, as long as it was not moved over.
     previous: Option<Entity>,
@@ -63,12 +68,27 @@ pub(crate) struct Log<T> {
     is_uncertain: bool,
 }
 
-/// What is new, with the routes that owe it to somebody.
+/// What a batch brings to the counts of a day; `None` where it brings nothing.
+pub(crate) type Brought = Option<(Date, Counts)>;
+
+/// What is new, with those who are owed it.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) entry: Entry,
-    pub(crate) routes: Vec<String>,
+    /// None twice.
+    pub(crate) owed_to: Vec<Owed>,
 }
+
+/// Somebody who is owed what was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    pub(crate) target: Target,
+    /// Whether it is to go out at once.
+    pub(crate) is_urgent: bool,
+}
+
+/// Whether a channel sends now what it owes.
+pub(crate) type SendsNow<'a> = &'a (dyn Fn(&Channel) -> bool + Sync);
 
 /// Makes the ids of a run's digests: they sort by time, and name their run.
 pub(crate) struct DigestIds {
@@ -125,6 +145,11 @@ impl<T: Table> Log<T> {
         &self.cues
     }
 
+    /// What was counted lately.
+    pub(crate) fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
     /// The channels that ever owed something.
     pub(crate) fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.channels.values()
@@ -139,21 +164,24 @@ impl<T: Table> Log<T> {
     /// given up and is put back) that it answers. This is the only function that writes progress and deletes such rows. Gives the new row of the log; nothing where
     /// nothing was found.
     ///
-    /// A channel that owed nothing gets its `flight` at once: its first mail is about to go out.
+    /// A channel that owed nothing and sends now gets its `flight` at once: its first mail is about to go out.
     pub(crate) async fn record(
         &mut self,
         found: &[Found],
         progress: Progress,
         answered: &[String],
-        digest_size: usize,
+        (digest_size, sends_now): (usize, SendsNow<'_>),
         ids: &mut DigestIds,
+        brought: &Brought,
     ) -> Result<Option<LogRow>, NotifyError> {
-        let (row, channels, last_log) = self.entered(found, digest_size, ids);
+        let (row, channels, last_log) = self.entered(found, digest_size, sends_now, ids);
         let mut operations = vec![Operation::InsertOrReplace(progress.to_entity(&last_log))];
         operations.extend(row.iter().map(|row| Operation::Insert(row.to_entity())));
         operations.extend(channels.iter().map(|channel| Operation::InsertOrReplace(channel.to_entity())));
         operations.extend(answered.iter().map(|row_key| Operation::Delete { row_key: row_key.clone() }));
+        let counted = self.counting(brought, &mut operations);
         self.commit(operations, true).await?;
+        self.counted = counted;
         (self.progress, self.last_log) = (progress, last_log);
         self.cues.retain(|cue| !answered.contains(&cue.row_key));
         self.put(channels);
@@ -165,6 +193,7 @@ impl<T: Table> Log<T> {
         &self,
         found: &[Found],
         digest_size: usize,
+        sends_now: SendsNow<'_>,
         ids: &mut DigestIds,
     ) -> (Option<LogRow>, Vec<Channel>, String) {
         if found.is_empty() {
@@ -175,10 +204,10 @@ impl<T: Table> Log<T> {
         let entries = found.iter().map(|found| found.entry.clone()).collect();
         let mut row = LogRow { key: key.clone(), entries, owed_by: BTreeMap::new() };
         let mut channels: BTreeMap<ChannelId, Channel> = BTreeMap::new();
-        for (index, Found { routes, .. }) in found.iter().enumerate() {
-            for route in routes {
-                let id = ChannelId::of(route);
-                let known = || self.channels.get(&id).cloned().unwrap_or_else(|| Channel::new(route));
+        for (index, Found { owed_to, .. }) in found.iter().enumerate() {
+            for Owed { target, is_urgent } in owed_to {
+                let id = target.channel();
+                let known = || self.channels.get(&id).cloned().unwrap_or_else(|| Channel::new(target));
                 let channel = channels.entry(id.clone()).or_insert_with(known);
                 if channel.cursor >= channel.tail {
                     channel.owed = 0;
@@ -187,12 +216,15 @@ impl<T: Table> Log<T> {
                 }
                 channel.owed += 1;
                 channel.tail = Position::new(&key, index + 1);
+                if *is_urgent {
+                    channel.hurry(now);
+                }
                 row.owed_by.entry(id).or_default().set(index);
             }
         }
         for channel in channels.values_mut() {
             let is_first = channel.cursor == Position::new(&key, 0);
-            if is_first && channel.flight.is_none() && channel.attempts == 0 {
+            if is_first && channel.flight.is_none() && channel.attempts == 0 && sends_now(channel) {
                 let size = channel.limit.unwrap_or(digest_size).max(1);
                 let last = row.owed(&channel.id, &channel.cursor).take(size).last();
                 channel.flight =
@@ -203,12 +235,39 @@ impl<T: Table> Log<T> {
     }
 
     /// Notes what became of channels: what was delivered, refused or parked, and what is about to go out.
-    pub(crate) async fn deliver(&mut self, channels: Vec<Channel>, parked: &[Parked]) -> Result<(), NotifyError> {
+    pub(crate) async fn deliver(
+        &mut self,
+        channels: Vec<Channel>,
+        parked: &[Parked],
+        brought: &Brought,
+    ) -> Result<(), NotifyError> {
         let mut operations: Vec<_> =
             channels.iter().map(|channel| Operation::InsertOrReplace(channel.to_entity())).collect();
         operations.extend(parked.iter().map(|parked| Operation::InsertOrReplace(parked.to_entity())));
+        let counted = self.counting(brought, &mut operations);
         self.commit(operations, true).await?;
+        self.counted = counted;
         self.put(channels);
+        Ok(())
+    }
+
+    /// The counts with what a batch brings, and the operations that write them in this batch: two at most.
+    fn counting(&self, brought: &Brought, operations: &mut Vec<Operation>) -> Counted {
+        let Some((day, counts)) = brought.as_ref().filter(|(_, counts)| *counts != Counts::default()) else {
+            return self.counted.clone();
+        };
+        let (counted, ended) = self.counted.with(*day, counts);
+        operations.extend(ended.map(Operation::InsertOrReplace));
+        operations.push(Operation::InsertOrReplace(counted.to_entity()));
+        counted
+    }
+
+    /// Notes that a route's summary of a day went out.
+    pub(crate) async fn note_summary(&mut self, route: &str, day: Date) -> Result<(), NotifyError> {
+        let mut counted = self.counted.clone();
+        counted.told.insert(route.to_owned(), day);
+        self.commit(vec![Operation::InsertOrReplace(counted.to_entity())], true).await?;
+        self.counted = counted;
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 //! end the checkpoint is leased for ever: the version before this one, if somebody puts it back, says that another run is
 //! at work, and loses nothing.
 
-use super::rows::{self, Channel, ChannelId, Entry, LogRow, PARTITION, Position, Progress};
+use super::rows::{self, Channel, Entry, LogRow, PARTITION, Position, Progress, Target};
 use super::{Log, page_of};
 use crate::notify::NotifyError;
 use crate::table::{ETag, Entity, Keys, Operation, Query, Table, TableError};
@@ -117,10 +117,10 @@ impl<T: Table> Log<T> {
                 Err(error) => return Err(error.into()),
             };
             bytes += bytes_of(&digest);
-            let route = routes.id(digest.string("Route"));
+            let target = Target::mail(routes.id(digest.string("Route")));
             let mut row = self.log_row(&digest, &mut last_log);
-            let id = ChannelId::of(&route);
-            let channel = channels.entry(id.clone()).or_insert_with(|| Channel::new(&route));
+            let id = target.channel();
+            let channel = channels.entry(id.clone()).or_insert_with(|| Channel::new(&target));
             if channel.cursor >= channel.tail {
                 channel.cursor = Position::new(&row.key, 0);
                 channel.oldest = Some((self.clock)());
@@ -130,6 +130,8 @@ impl<T: Table> Log<T> {
             channel.owed += row.entries.len();
             channel.tail = Position::new(&row.key, row.entries.len());
             channel.maybe = channel.tail.clone();
+            // It was to go out with the next run.
+            channel.hurry((self.clock)());
             operations.push(Operation::Insert(row.to_entity()));
         }
         operations.extend(channels.values().map(|channel| Operation::InsertOrReplace(channel.to_entity())));

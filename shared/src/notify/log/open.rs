@@ -1,6 +1,6 @@
 //! What a run reads of the state before it does anything.
 
-use super::rows::{self, Channel, Core, PARTITION, Progress};
+use super::rows::{self, Channel, Core, Counted, PARTITION, Progress};
 use super::{Log, moving};
 use crate::clock::Clock;
 use crate::cue::Cue;
@@ -25,6 +25,7 @@ impl<T: Table> Log<T> {
             last_log: String::new(),
             is_paused: None,
             channels: BTreeMap::new(),
+            counted: Counted::default(),
             cues: Vec::new(),
             previous: None,
             flights: BTreeMap::new(),
@@ -69,6 +70,7 @@ impl<T: Table> Log<T> {
                 self.progress = Progress::from_entity(row);
                 self.last_log = row.string("LastLog").unwrap_or_default().to_owned();
             }
+            rows::COUNTS => self.counted = Counted::from_entity(row),
             rows::CONTROL => self.is_paused = row.boolean("Paused"),
             moving::CHECKPOINT => self.previous = moving::unmoved(row),
             _ => {

@@ -2,7 +2,10 @@
 
 use super::moving;
 use super::rows::{self, LogRow, PARTITION};
+use crate::mail::Counts;
 use crate::table::{Continuation, Entity, Query, Table, TableError};
+use jiff::civil::Date;
+use std::collections::BTreeMap;
 
 /// A page of the log from a key on, in order. A page can be empty and still not be the last one.
 pub(crate) async fn page<T: Table>(
@@ -46,6 +49,16 @@ pub(crate) fn parked_rows() -> Query {
 /// The rows that the version before this one wrote for digests.
 pub(crate) fn previous_digests() -> Query {
     rows_with_prefix(moving::DIGEST)
+}
+
+/// The rows of the days before a day.
+pub(crate) fn days_before(day: Date) -> Query {
+    Query { row_key_before: Some(rows::day_key(day)), ..rows_with_prefix(rows::DAY) }
+}
+
+/// The days that rows hold, with what each of them brought.
+pub(crate) fn days(found: &[Entity]) -> BTreeMap<Date, Counts> {
+    found.iter().filter_map(rows::day_of).collect()
 }
 
 pub(crate) fn rows_with_prefix(prefix: &str) -> Query {

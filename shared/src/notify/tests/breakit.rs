@@ -43,6 +43,8 @@ impl World {
         let settings = [
             ("LEADS_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true"),
             ("LEADS_MAIL_FROM", "leads@contoso.example"),
+            ("LEADS_CADENCE", "immediately"),
+            ("LEADS_INTERVAL_MINUTES", "60"),
             ("LEADS_MAIL_TO", "sales@contoso.example"),
         ];
         let world = settings.into_iter().fold(world, |world, (name, value)| world.with(name, value));
@@ -80,6 +82,7 @@ impl World {
             leads: self.leads.clone(),
             state: self.state.clone(),
             mailer: self.mailer.clone(),
+            destinations: crate::destinations::Destinations::none(),
             settings: NotifierSettings::from_pairs(self.settings.clone()).unwrap(),
             language: Language::find("en").unwrap(),
             clock,

@@ -322,7 +322,7 @@ async fn recipients_that_change_while_a_digest_is_half_sent_all_get_it() {
 async fn what_waits_goes_to_the_same_route_however_routes_are_ordered_and_named() {
     let vm = json!({"offers": ["contoso.vm"], "to": ["vm@contoso.example"]});
     let backup = json!({"offers": ["contoso.backup"], "to": ["backup@contoso.example"]});
-    let named = json!({"name": "route 2", "actions": ["PLT"], "to": ["plt@contoso.example"]});
+    let named = json!({"name": "route 4", "actions": ["PLT"], "to": ["plt@contoso.example"]});
     let world = World::new().with("LEADS_ROUTES", &json!([vm, backup, named]).to_string());
     world.arrive_under(&world.today(), "Grace", "SPZA-INS|contoso.vm").await;
     world.arrive(&["Ada"]).await;

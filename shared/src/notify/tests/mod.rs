@@ -1,20 +1,24 @@
 //! The notifier against tables and a mail service in memory.
 
 mod breakit;
+mod cadence;
 mod collecting;
 mod commands;
 mod counting;
 mod defects;
 mod delivering;
+mod destinations;
 mod erase;
 mod faults;
 mod moving;
 mod patrol;
 mod routes;
 mod slow;
+mod summary;
 mod upkeep;
 
 use super::*;
+use crate::destinations::memory::{MemoryPoster, MemorySource};
 use crate::lead::{Day, StoredLead};
 use crate::mail::Message;
 use crate::mail::memory::{MemoryMailer, SendFault};
@@ -40,6 +44,9 @@ pub(super) struct World {
     pub(super) leads: MemoryTable,
     pub(super) state: MemoryTable,
     pub(super) mailer: MemoryMailer,
+    source: MemorySource,
+    poster: MemoryPoster,
+    destinations: Destinations,
     pub(super) now: Arc<Mutex<Timestamp>>,
     settings: BTreeMap<String, String>,
     runs: Arc<AtomicUsize>,
@@ -50,10 +57,14 @@ pub(super) struct World {
 impl World {
     /// A Tuesday, early in the afternoon.
     pub(super) fn new() -> Self {
+        let (source, poster) = (MemorySource::default(), MemoryPoster::default());
         let world = Self {
             leads: MemoryTable::new(),
             state: MemoryTable::new(),
             mailer: MemoryMailer::new(),
+            destinations: Destinations::in_memory(&source, &poster),
+            source,
+            poster,
             now: Arc::new(Mutex::new("2026-11-03T14:00:00Z".parse().unwrap())),
             settings: BTreeMap::new(),
             runs: Arc::default(),
@@ -64,6 +75,9 @@ impl World {
             ("LEADS_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true"),
             ("LEADS_MAIL_FROM", "leads@contoso.example"),
             ("LEADS_MAIL_TO", "sales@contoso.example"),
+            // Most tests are about what a run finds and sends, not about when.
+            ("LEADS_CADENCE", "immediately"),
+            ("LEADS_INTERVAL_MINUTES", "60"),
         ];
         let world = settings.into_iter().fold(world, |world, (name, value)| world.with(name, value));
         world.advance(SignedDuration::ZERO);
@@ -108,6 +122,7 @@ impl World {
             leads,
             state,
             mailer,
+            destinations: self.destinations.clone(),
             settings: NotifierSettings::from_pairs(self.settings.clone()).unwrap(),
             language: Language::find("en").unwrap(),
             clock: Arc::new(move || *now.lock().unwrap()),

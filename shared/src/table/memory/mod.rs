@@ -90,8 +90,8 @@ impl MemoryTable {
         self.lock().calls
     }
 
-    /// How many times rows were written or removed.
-    pub fn writes(&self) -> u64 {
+    /// How many times rows were changed: written or removed.
+    pub fn changes(&self) -> u64 {
         self.lock().rows.changes
     }
 

@@ -83,6 +83,7 @@ impl World {
             ("LEADS_MAIL_FROM", "leads@contoso.example"),
             ("LEADS_MAIL_TO", "sales@contoso.example"),
             ("LEADS_INTERVAL_MINUTES", "1"),
+            ("LEADS_CADENCE", "immediately"),
             ("LEADS_OVERLAP_MINUTES", "1"),
             ("AWS_ENDPOINT_URL_SESV2", &mail),
         ];

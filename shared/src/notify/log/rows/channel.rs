@@ -1,19 +1,20 @@
 //! The rows `channel-…`: what each destination is owed.
 
 use super::{CHANNEL, PARTITION, set_time, time_of};
+use crate::address::DestinationName;
 use crate::table::Entity;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
-/// A channel's id: 16 hexadecimal digits, a hash of the route, the destination and the cadence.
+/// A channel's id: 16 hexadecimal digits, a hash of the route and the destination.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ChannelId(String);
 
 impl ChannelId {
-    /// The id of the channel of a route.
-    pub(crate) fn of(route: &str) -> Self {
-        let hash = Sha256::digest(format!("mail\n{route}"));
+    /// The id of the channel from a route, by its stable id, to a destination.
+    pub(crate) fn of(route: &str, destination: &DestinationName) -> Self {
+        let hash = Sha256::digest(format!("{destination}\n{route}"));
         Self(hex::encode(&hash[..8]))
     }
 
@@ -65,12 +66,33 @@ impl Position {
     }
 }
 
+/// To whom a channel sends.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Target {
+    /// The stable id of a route.
+    pub(crate) route: String,
+    /// One of the route's destinations.
+    pub(crate) destination: DestinationName,
+}
+
+impl Target {
+    /// The mail addresses of a route.
+    pub(crate) fn mail(route: impl Into<String>) -> Self {
+        Self { route: route.into(), destination: DestinationName::mail() }
+    }
+
+    /// The id of its channel.
+    pub(crate) fn channel(&self) -> ChannelId {
+        ChannelId::of(&self.route, &self.destination)
+    }
+}
+
 /// Where one destination's mails come from: how far it has come, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Channel {
     pub(crate) id: ChannelId,
-    /// The stable id of its route.
-    pub(crate) route: String,
+    /// Its route and its destination.
+    pub(crate) target: Target,
     /// Everything that it owes is behind this place.
     pub(crate) cursor: Position,
     /// Everything that it owes is before this place.
@@ -79,6 +101,10 @@ pub(crate) struct Channel {
     pub(crate) owed: usize,
     /// When the oldest of them was recorded.
     pub(crate) oldest: Option<Timestamp>,
+    /// The urgent leads among them, if there are any.
+    pub(crate) urgent: Option<Urgent>,
+    /// Until when its mails are grouped, because the mail service has no quota left for more.
+    pub(crate) grouped_until: Option<Timestamp>,
     /// What may be on its way.
     pub(crate) flight: Option<Flight>,
     /// Leads before this place may have been sent already.
@@ -93,6 +119,41 @@ pub(crate) struct Channel {
     pub(crate) next_attempt: Option<Timestamp>,
     /// What was wrong the last time.
     pub(crate) reason: Option<String>,
+    /// What the operator was told of it since it last worked.
+    pub(crate) told: Told,
+}
+
+/// What the operator was told of a channel that does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Told {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// That its destination refuses everything.
+    Refusal,
+    /// That its leads have waited for half of the time for which they are kept.
+    Wait,
+}
+
+impl Told {
+    const NAMES: [(Self, &'static str); 2] = [(Self::Refusal, "refusal"), (Self::Wait, "wait")];
+
+    fn name(self) -> Option<&'static str> {
+        Self::NAMES.into_iter().find(|(told, _)| *told == self).map(|(_, name)| name)
+    }
+
+    fn parse(text: &str) -> Self {
+        Self::NAMES.into_iter().find(|(_, name)| *name == text).map_or(Self::Nothing, |(told, _)| told)
+    }
+}
+
+/// Urgent leads that a channel owes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Urgent {
+    /// The last of them is before this place.
+    pub(crate) until: Position,
+    /// When the first of them was recorded.
+    pub(crate) since: Timestamp,
 }
 
 /// What may be on its way to a destination.
@@ -108,14 +169,16 @@ pub(crate) struct Flight {
 
 impl Channel {
     /// A channel that owes nothing.
-    pub(crate) fn new(route: &str) -> Self {
+    pub(crate) fn new(target: &Target) -> Self {
         Self {
-            id: ChannelId::of(route),
-            route: route.to_owned(),
+            id: target.channel(),
+            target: target.clone(),
             cursor: Position::default(),
             tail: Position::default(),
             owed: 0,
             oldest: None,
+            urgent: None,
+            grouped_until: None,
             flight: None,
             maybe: Position::default(),
             limit: None,
@@ -123,12 +186,14 @@ impl Channel {
             attempts: 0,
             next_attempt: None,
             reason: None,
+            told: Told::Nothing,
         }
     }
 
     pub(in crate::notify::log) fn to_entity(&self) -> Entity {
         let mut row = Entity::new(PARTITION, format!("{CHANNEL}{}", self.id))
-            .with("Route", self.route.as_str())
+            .with("Route", self.target.route.as_str())
+            .with("Destination", self.target.destination.as_str())
             .with("Cursor", self.cursor.text())
             .with("Tail", self.tail.text())
             .with("Owed", i64::try_from(self.owed).unwrap_or(i64::MAX))
@@ -137,11 +202,19 @@ impl Channel {
             .with("Attempts", i64::from(self.attempts));
         set_time(&mut row, "Oldest", self.oldest);
         set_time(&mut row, "NextAttempt", self.next_attempt);
+        set_time(&mut row, "GroupedUntil", self.grouped_until);
+        if let Some(Urgent { until, since }) = &self.urgent {
+            row.set("UrgentUntil", until.text());
+            set_time(&mut row, "UrgentSince", Some(*since));
+        }
         if let Some(limit) = self.limit {
             row.set("Limit", i64::try_from(limit).unwrap_or(i64::MAX));
         }
         if let Some(reason) = &self.reason {
             row.set("Reason", reason.as_str());
+        }
+        if let Some(told) = self.told.name() {
+            row.set("Told", told);
         }
         if let Some(Flight { until, id, done }) = &self.flight {
             row.set("FlightUntil", until.text());
@@ -156,11 +229,20 @@ impl Channel {
         let position = |name: &str| row.string(name).map(Position::parse).unwrap_or_default();
         Some(Self {
             id: ChannelId::parse(row.row_key.strip_prefix(CHANNEL)?)?,
-            route: row.string("Route").unwrap_or_default().to_owned(),
+            target: Target {
+                route: row.string("Route").unwrap_or_default().to_owned(),
+                // Channels of the version before this one have none: they were for mail alone.
+                destination: row
+                    .string("Destination")
+                    .and_then(|name| DestinationName::parse(name).ok())
+                    .unwrap_or_else(DestinationName::mail),
+            },
             cursor: position("Cursor"),
             tail: position("Tail"),
             owed: number("Owed").unwrap_or_default(),
             oldest: row.time("Oldest"),
+            urgent: row.time("UrgentSince").map(|since| Urgent { until: position("UrgentUntil"), since }),
+            grouped_until: row.time("GroupedUntil"),
             flight: row.string("FlightUntil").map(|until| Flight {
                 until: Position::parse(until),
                 id: row.string("FlightId").unwrap_or_default().to_owned(),
@@ -172,6 +254,35 @@ impl Channel {
             attempts: number("Attempts").and_then(|number| number.try_into().ok()).unwrap_or_default(),
             next_attempt: row.time("NextAttempt"),
             reason: row.string("Reason").map(str::to_owned),
+            told: row.string("Told").map(Told::parse).unwrap_or_default(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_channel_of_a_routes_mails_keeps_the_id_that_it_had_before_there_were_other_destinations() {
+        assert_eq!(Target::mail("default").channel().as_str(), "bdc43103d4149a0d");
+        assert_eq!(Target::mail("name sales").channel().as_str(), "c6a4104141a862c3");
+        let destination = DestinationName::parse("crm").unwrap();
+        assert_eq!(ChannelId::of("name sales", &destination).as_str(), "28e8a353fbe3874a");
+    }
+
+    #[test]
+    fn a_channel_is_read_as_it_was_written_and_one_without_a_destination_is_for_mail() {
+        let target = Target { route: "sales".to_owned(), destination: DestinationName::parse("crm").unwrap() };
+        let now = "2026-11-03T14:00:00Z".parse().unwrap();
+        let channel = Channel {
+            urgent: Some(Urgent { until: Position::new("log-1", 3), since: now }),
+            grouped_until: Some(now),
+            ..Channel::new(&target)
+        };
+        assert_eq!(Channel::from_entity(&channel.to_entity()), Some(channel));
+        let before =
+            Entity::new(PARTITION, format!("{CHANNEL}{}", Target::mail("default").channel())).with("Route", "default");
+        assert_eq!(Channel::from_entity(&before).map(|channel| channel.target), Some(Target::mail("default")));
     }
 }

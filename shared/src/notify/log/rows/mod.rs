@@ -2,12 +2,15 @@
 
 mod channel;
 mod core;
+mod counted;
 mod entry;
 mod progress;
 
 pub(crate) use self::core::Core;
-pub(crate) use channel::{Channel, Flight};
+pub(crate) use channel::{Channel, Flight, Target, Told, Urgent};
 pub use channel::{ChannelId, Position};
+pub(in crate::notify::log) use counted::day_of;
+pub(crate) use counted::{Counted, day_key};
 pub(crate) use entry::{Entry, LogRow, Parked};
 pub(crate) use progress::{Extra, Pass, Progress, Resume};
 
@@ -19,6 +22,8 @@ pub use crate::cue::PARTITION;
 
 pub(in crate::notify::log) const CORE: &str = "core";
 pub(in crate::notify::log) const COLLECT: &str = "collect";
+pub(in crate::notify::log) const COUNTS: &str = "counts";
+pub(in crate::notify::log) const DAY: &str = "day-";
 pub(in crate::notify::log) const CONTROL: &str = "control";
 pub(in crate::notify::log) const CHANNEL: &str = "channel-";
 pub(in crate::notify::log) const LOG: &str = "log-";

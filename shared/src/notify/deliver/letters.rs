@@ -1,0 +1,170 @@
+//! What goes to a destination that is no mailbox: messages in the order of the log, so that what was accepted is a beginning
+//! of what is owed, and the cursor alone says how far it came.
+
+use super::failure::Failure;
+use crate::destinations::{Destination, Found, Kind, Outgoing};
+use crate::mail::{Digest, Mailer, RenderSettings};
+use crate::notify::Notifier;
+use crate::notify::collect::Item;
+use crate::notify::log::Target;
+use crate::notify::run::SEND;
+use crate::notify::times::later;
+use crate::table::Table;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// The most entries that are tried as one message. One for a webhook, which gets an event for each.
+const MOST_ENTRIES: usize = 8;
+
+/// One message, or nothing where all that it stands for was erased.
+pub(in crate::notify) struct Letter {
+    /// How many entries of the log it stands for.
+    pub(in crate::notify) entries: usize,
+    /// How many leads it holds.
+    pub(in crate::notify) leads: usize,
+    pub(in crate::notify) message: Option<Outgoing>,
+}
+
+/// Where a channel sends, as the settings and the parameters are now.
+pub(in crate::notify) enum Route {
+    /// By mail: to the recipients of its route, or to the default ones where its route or its destination is gone.
+    Mail,
+    /// To a destination that is no mailbox.
+    Elsewhere(Box<Destination>),
+    /// Nowhere for now.
+    Blocked(Failure),
+}
+
+/// How far the messages of one digest came.
+pub(in crate::notify) struct Posted {
+    /// How many entries of the log were accepted.
+    pub(in crate::notify) entries: usize,
+    /// How many leads were.
+    pub(in crate::notify) leads: usize,
+    /// How many requests were accepted.
+    pub(in crate::notify) posts: usize,
+    /// Why the next one was not, and for how many entries it stood.
+    pub(in crate::notify) error: Option<(Failure, usize)>,
+}
+
+impl<T: Table, M: Mailer> Notifier<T, M> {
+    /// Where a channel sends now.
+    pub(in crate::notify) async fn route_of(&self, target: &Target) -> Route {
+        if target.destination.is_mail() || !self.has_target(target) {
+            return Route::Mail;
+        }
+        self.destination_of(target).await
+    }
+
+    /// What a target's destination is now, whether or not its route is one of the settings.
+    pub(in crate::notify) async fn destination_of(&self, target: &Target) -> Route {
+        let found = self.destinations.find(std::slice::from_ref(&target.destination), self.now()).await;
+        match found.into_iter().next() {
+            Some(Found::Destination(destination)) => Route::Elsewhere(Box::new(destination)),
+            Some(Found::Gone) | None => Route::Mail,
+            Some(Found::Malformed(malformed)) => Route::Blocked(malformed.into()),
+            Some(Found::Unknown(code)) => Route::Blocked(Failure::unread(&code)),
+        }
+    }
+
+    /// Sends messages one after the other, until one is not accepted or half of the time of a send is over: a message that
+    /// begins then still has the other half.
+    pub(in crate::notify) async fn post(&self, destination: &Destination, letters: &[Letter]) -> Posted {
+        let started = self.now();
+        let mut posted = Posted { entries: 0, leads: 0, posts: 0, error: None };
+        for (number, letter) in letters.iter().enumerate() {
+            let now = self.now();
+            if number > 0 && now >= later(started, SEND / 2) {
+                break;
+            }
+            if let Some(message) = &letter.message {
+                let limit = SEND - now.duration_since(started);
+                let limit = Duration::try_from(limit).unwrap_or_default();
+                if let Err(error) = self.destinations.send(destination, message, now, limit).await {
+                    posted.error = Some(((&error).into(), letter.entries));
+                    break;
+                }
+                posted.posts += 1;
+            }
+            posted.entries += letter.entries;
+            posted.leads += letter.leads;
+        }
+        posted
+    }
+}
+
+/// The messages that a destination gets of a digest, whose leads and other things stand here in the order of these items.
+/// `None` is what was erased.
+pub(in crate::notify) fn letters(
+    digest: Digest,
+    items: &[Option<Item>],
+    destination: &Destination,
+    settings: &RenderSettings,
+    is_reduced: bool,
+) -> Vec<Letter> {
+    let at_once = if destination.kind() == Kind::Webhook { 1 } else { MOST_ENTRIES };
+    let mut letters = Vec::new();
+    for part in parts(digest, items).chunks(at_once) {
+        write(part, destination, settings, is_reduced, &mut letters);
+    }
+    letters
+}
+
+/// A digest in parts, one for each item.
+fn parts(digest: Digest, items: &[Option<Item>]) -> Vec<Digest> {
+    let Digest { leads, unreadable, quarantined, .. } = digest;
+    let empty = Digest { leads: Vec::new(), unreadable: Vec::new(), quarantined: Vec::new(), ..digest };
+    let (mut leads, mut unreadable, mut quarantined) =
+        (leads.into_iter(), unreadable.into_iter(), quarantined.into_iter());
+    items
+        .iter()
+        .map(|item| {
+            let mut part = empty.clone();
+            match item {
+                None => {}
+                Some(Item::Lead(_)) => part.leads.extend(leads.next()),
+                Some(Item::Unreadable(_)) => part.unreadable.extend(unreadable.next()),
+                Some(Item::Quarantined(_)) => part.quarantined.extend(quarantined.next()),
+            }
+            part
+        })
+        .collect()
+}
+
+/// Writes parts as one message, or each half of them as one or more.
+fn write(
+    parts: &[Digest],
+    destination: &Destination,
+    settings: &RenderSettings,
+    is_reduced: bool,
+    letters: &mut Vec<Letter>,
+) {
+    let Some((first, rest)) = parts.split_first() else { return };
+    let mut digest = first.clone();
+    for part in rest {
+        digest.leads.extend(part.leads.iter().cloned());
+        digest.unreadable.extend(part.unreadable.iter().cloned());
+        digest.quarantined.extend(part.quarantined.iter().cloned());
+    }
+    let (entries, leads) = (parts.len(), digest.leads.len());
+    if leads + digest.unreadable.len() + digest.quarantined.len() == 0 {
+        letters.push(Letter { entries, leads, message: None });
+        return;
+    }
+    match destination.message(&digest, settings, is_reduced) {
+        None if entries > 1 => {
+            let (one, other) = parts.split_at(entries / 2);
+            write(one, destination, settings, is_reduced, letters);
+            write(other, destination, settings, is_reduced, letters);
+        }
+        message => letters.push(Letter { entries, leads, message }),
+    }
+}
+
+/// When a channel that failed is tried again: up to a fifth later than its pause, so that destinations that failed together do
+/// not come back together.
+pub(super) fn with_jitter(time: Timestamp, now: Timestamp, random: u64) -> Timestamp {
+    let pause = time.duration_since(now);
+    let share = i32::try_from(random % 1_000).unwrap_or_default();
+    later(time, pause / 5_000 * share)
+}

@@ -1,0 +1,126 @@
+//! The weekly summary: when it is due, what it is made of, and sending it.
+
+use super::log::{self, day_key};
+use super::run::{Run, SEND, TABLE_CALL};
+use super::{Notifier, NotifyError};
+use crate::address::texts;
+use crate::cadence::SummaryTime;
+use crate::mail::{Counts, MailError, Mailer, Summary, render_summary};
+use crate::settings::Route;
+use crate::table::{Query, Table};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use std::collections::BTreeMap;
+
+/// How many weeks before the one that it tells of a summary compares with.
+const WEEKS_BEFORE: i64 = 4;
+
+/// For how long after its time a summary is sent. A route that is new, or a notifier that was paused, tells nothing of a
+/// week that is long over.
+const LATEST: SignedDuration = SignedDuration::from_hours(24);
+
+/// For how many days counts are kept.
+const KEPT_DAYS: i64 = 70;
+
+impl<T: Table, M: Mailer> Notifier<T, M> {
+    /// Sends the summaries that are due. They come after the leads, and keep none of them from being sent.
+    pub(super) async fn summarize(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
+        let now = self.now();
+        let due: Vec<_> = self.settings.mail.routes.iter().filter_map(|route| self.due_day(route, now)).collect();
+        for (route, day) in due {
+            if run.log.counted().told.get(&route.id).is_some_and(|told| *told >= day) {
+                continue;
+            }
+            if !run.has_time(self.now(), SEND + TABLE_CALL * 2) {
+                run.is_stopped = true;
+                return Ok(());
+            }
+            let summary = summary(&route.id, day, &self.days(run, day).await?);
+            run.log.keep_lease(SEND).await?;
+            if self.send_summary(run, route, &summary).await {
+                run.log.note_summary(&route.id, day).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The day on which a route's last summary was due, where that is not too long ago.
+    fn due_day<'a>(&self, route: &'a Route, now: Timestamp) -> Option<(&'a Route, Date)> {
+        let zone = route.zone.as_ref().unwrap_or(&self.settings.mail.time_zone);
+        Some((route, last_due(route.summary?, now, zone)?))
+    }
+
+    /// What each day of the weeks before a day brought, that day left out.
+    async fn days(&self, run: &Run<T>, day: Date) -> Result<BTreeMap<Date, Counts>, NotifyError> {
+        let first = day.checked_sub((7 * (WEEKS_BEFORE + 1)).days()).unwrap_or(day);
+        let query = Query {
+            row_key_from: Some(day_key(first)),
+            row_key_before: Some(day_key(day)),
+            ..Query::partition(log::PARTITION)
+        };
+        let mut days = log::days(&self.state.all(&query).await?);
+        let counted = run.log.counted();
+        if let Some(today) = counted.day.filter(|today| (first..day).contains(today)) {
+            days.insert(today, counted.counts.clone());
+        }
+        Ok(days)
+    }
+
+    /// Sends one. Says whether it is done with: what a mail service refuses for good is not tried every minute.
+    async fn send_summary(&self, run: &mut Run<T>, route: &Route, summary: &Summary) -> bool {
+        let rendered = render_summary(summary, &self.render_settings());
+        for message in rendered.messages(&self.settings.mail.from.header(), &texts(&route.to)) {
+            match self.mailer.send(&message).await {
+                Ok(_) => run.record.mails += 1,
+                Err(error) => {
+                    tracing::error!(run = run.id, route = route.id, error = %error, "a summary was not sent");
+                    let passes = matches!(error, MailError::Busy { .. } | MailError::Unavailable { .. });
+                    run.failed("summary", &error.into());
+                    if passes {
+                        return false;
+                    }
+                }
+            }
+        }
+        tracing::info!(run = run.id, route = route.id, leads = summary.week.leads, "a summary was sent");
+        true
+    }
+}
+
+/// The rows of days that are so old that no summary asks for them.
+pub(super) fn old_days(now: Timestamp) -> Query {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    log::days_before(today.checked_sub(KEPT_DAYS.days()).unwrap_or(today))
+}
+
+/// The local day of the last time at which a summary was due.
+fn last_due(time: SummaryTime, now: Timestamp, zone: &TimeZone) -> Option<Date> {
+    let today = now.to_zoned(zone.clone()).date();
+    [Some(today), today.yesterday().ok()].into_iter().flatten().find(|day| {
+        let due = day.to_datetime(time.at).to_zoned(zone.clone()).map(|due| due.timestamp());
+        day.weekday() == time.weekday && due.is_ok_and(|due| due <= now && now.duration_since(due) < LATEST)
+    })
+}
+
+/// The summary of the seven days before a day.
+fn summary(route: &str, day: Date, days: &BTreeMap<Date, Counts>) -> Summary {
+    let back = |count: i64| day.checked_sub(count.days()).unwrap_or(day);
+    let week = |ago: i64| {
+        let mut sum = Counts::default();
+        days.range(back(7 * (ago + 1))..back(7 * ago)).for_each(|(_, counts)| sum.add(counts));
+        sum
+    };
+    let counted_since = days.keys().next().copied();
+    let before = (1..=WEEKS_BEFORE).rev().filter(|ago| counted_since.is_some_and(|first| first < back(7 * ago)));
+    let is_quiet = |day: &Date| {
+        counted_since.is_some_and(|first| first <= *day) && days.get(day).is_none_or(|counts| counts.leads == 0)
+    };
+    Summary {
+        id: format!("summary-{route}-{day}"),
+        last_day: back(1),
+        week: week(0),
+        before: before.map(week).collect(),
+        quiet_days: (1..=7).map(back).filter(is_quiet).count().try_into().unwrap_or(7),
+    }
+}
