@@ -242,6 +242,21 @@ async fn a_lead_is_acknowledged_only_where_the_queue_names_the_message_that_it_t
     }
 }
 
+#[tokio::test]
+async fn what_stands_in_place_of_an_error_code_is_passed_on_only_where_it_can_be_one() {
+    for (answer, expected) in [
+        (r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"hidden"}"#, "QueueDoesNotExist"),
+        (r#"{"__type":"AWS.SimpleQueueService.NonExistentQueue"}"#, "AWS.SimpleQueueService.NonExistentQueue"),
+        (r#"{"__type":"someone@contoso.com"}"#, "HTTP 400"),
+        (r#"{"code":"{\"MessageBody\":\"hidden\"}"}"#, "HTTP 400"),
+        ("{}", "HTTP 400"),
+    ] {
+        let queue = StubQueue::start(Sqs::Fails(answer)).await;
+        let body = QueuedBody::new(at(NOON), LEAD.as_bytes().to_vec());
+        assert_eq!(queue.queue.send(&body).await.unwrap_err().0, expected);
+    }
+}
+
 /// A queue that never answers.
 struct HangingQueue;
 
