@@ -19,6 +19,9 @@ use tokio::time::Instant;
 /// How much of an invocation's time is left for the answer that names the messages that failed.
 const FOR_THE_ANSWER: Duration = Duration::from_secs(2);
 
+/// How long each invocation works at least. Where Lambda ends it earlier, its messages go back to the queue.
+const LEAST_WORK: Duration = Duration::from_secs(5);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     exit_code(run().await)
@@ -43,12 +46,19 @@ async fn run() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
         let (telemetry, redelivery) = (&telemetry, &redelivery);
         async move {
-            let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-            let work = handle(redelivery, event.payload, Instant::now() + left.saturating_sub(FOR_THE_ANSWER));
+            let until = Instant::now() + time_for_work(event.context.deadline(), SystemTime::now());
+            let work = handle(redelivery, event.payload, until);
             Ok::<_, Infallible>(telemetry.invocation(&event.context.request_id, work).await)
         }
     }))
     .await
+}
+
+/// How long an invocation may work that Lambda ends at the deadline. Lambda's clock said when, and ours may be ahead of it: an
+/// invocation that began just now always works for a while.
+fn time_for_work(deadline: SystemTime, now: SystemTime) -> Duration {
+    let left = deadline.duration_since(now).unwrap_or_default();
+    left.saturating_sub(FOR_THE_ANSWER).max(LEAST_WORK)
 }
 
 /// Redelivers the messages side by side, until the time is over; says which of them SQS must deliver again. A message that
@@ -165,6 +175,16 @@ mod tests {
             .map(|received| QueuedBody::new(received.parse().unwrap(), body.to_vec()).to_json());
         let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str)), in_a_minute()).await;
         assert_eq!((response.batch_item_failures.len(), redelivery.leads.1.rows().len()), (0, 1));
+    }
+
+    #[test]
+    fn an_invocation_ends_before_its_deadline_and_works_for_a_while_though_the_clock_is_wrong() {
+        let now = SystemTime::now();
+        for (left, expected) in [(20, 18), (8, 6), (3, 5), (0, 5), (-86_400, 5)] {
+            let time = Duration::from_secs(i64::unsigned_abs(left));
+            let deadline = if left < 0 { now - time } else { now + time };
+            assert_eq!(time_for_work(deadline, now), Duration::from_secs(expected), "{left}");
+        }
     }
 
     fn in_a_minute() -> Instant {
