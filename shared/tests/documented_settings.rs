@@ -1,6 +1,5 @@
 //! docs/settings.md says of the settings what the code and the template say. `UPDATE_DOCS=1` writes it.
 
-
 use marketplace_leads::function::Function;
 use marketplace_leads::settings::{Fallback, Route, VARIABLES, Variable};
 use std::fs;
