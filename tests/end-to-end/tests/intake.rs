@@ -396,7 +396,7 @@ async fn each_kind_of_request_gets_its_answer_from_the_deployed_intake() {
     let (status, kind, _, retry, body) = post(lead(4).into()).await;
     assert_eq!((status, kind.as_str(), retry.as_str()), (503, "application/problem+json", "60"), "{body}");
     assert!(since.elapsed() < Duration::from_secs(6), "{:?}", since.elapsed());
-    let outcomes = ["stored", "duplicate", "quarantined", "unauthorized", "too large", "not found", "queued", "lost"];
+    let outcomes = ["stored", "duplicate", "quarantined", "unauthorized", "too large", "misdirected", "queued", "lost"];
     assert_logs_are_clean(
         &cloud,
         &outcomes.map(|outcome| format!(r#""outcome":"{outcome}""#)).each_ref().map(String::as_str),

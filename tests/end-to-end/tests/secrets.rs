@@ -299,7 +299,7 @@ async fn secrets_and_people_are_only_where_they_belong() {
         assert_eq!(search::line_with(&stored, secret), None, "{secret}");
     }
     let logs = &everything[1].1;
-    for said in ["stored", "duplicate", "quarantined", "unauthorized", "too large", "not found", "queued", "lost"] {
+    for said in ["stored", "duplicate", "quarantined", "unauthorized", "too large", "misdirected", "queued", "lost"] {
         assert!(logs.contains(&format!(r#""outcome":"{said}""#)), "intake did not say {said}");
     }
     // What a function says that cannot start is in the emulator's own log.

@@ -76,6 +76,10 @@ async fn every_answer_in_the_operations_guide_has_the_form_of_a_real_one() {
     for (mut sent, answered) in examples() {
         let command = sent["command"].as_str().unwrap().to_owned();
         let command = command.as_str();
+        // The route of the guide's example is not one of the local cloud's.
+        if command == "test" {
+            sent["route"] = "default".into();
+        }
         // The channel that owes something here has another id than the one in the guide.
         if sent["channel"].is_string() {
             sent["channel"] = channel.clone();

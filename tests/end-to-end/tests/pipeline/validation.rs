@@ -105,7 +105,8 @@ async fn a_deployment_that_runs_is_found_to_be_well_and_left_as_it_was() {
     println!("{}", answer.report());
     assert_eq!(answer.0["ok"], true, "{}", answer.report());
     for check in answer.0["checks"].as_array().unwrap() {
-        // The emulator does not sign mails. The warning about that is true, and it is the only one.
+        // The emulator does not sign mails, and the tests run the notifier by hand, so that the schedule is slower than the
+        // cadence. The warnings about that are true, and they are the only ones.
         if check["id"] == "mail" {
             answer.assert("mail", "warning", "not signed with DKIM");
             assert!(
@@ -113,6 +114,8 @@ async fn a_deployment_that_runs_is_found_to_be_well_and_left_as_it_was() {
                 "{}",
                 answer.report()
             );
+        } else if check["id"] == "settings" {
+            answer.assert("settings", "warning", "LEADS_CADENCE is more often than LEADS_INTERVAL_MINUTES");
         } else {
             assert_eq!(check["status"], "ok", "{}", answer.report());
         }
