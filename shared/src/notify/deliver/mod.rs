@@ -26,6 +26,7 @@ pub(super) use letters::{Route, letters};
 use pack::Parcel;
 use select::Selection;
 use send::Sent;
+pub(super) use send::is_about_recipient;
 use std::collections::VecDeque;
 
 /// The most channels that send at the same time.
