@@ -59,7 +59,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     pub(super) async fn deliver(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
         let now = self.now();
         let due = run.log.channels().filter(|channel| self.is_due(channel, now));
-        let (healthy, failing): (Vec<_>, Vec<_>) = due.partition(|channel| channel.attempts == 0);
+        let (healthy, mut failing): (Vec<_>, Vec<_>) = due.partition(|channel| channel.attempts == 0);
+        // Mail first, then those that have waited longest: where time is short, each has its turn in some run.
+        failing.sort_by_key(|channel| (!channel.target.destination.is_mail(), channel.next_attempt));
         // A mail waits for no other destination: a slow one holds up the round that it is in.
         let (mail, others): (Vec<_>, Vec<_>) =
             healthy.into_iter().partition(|channel| channel.target.destination.is_mail());

@@ -1,6 +1,7 @@
 //! Destinations beside mail.
 
 use super::*;
+use crate::address::DestinationName;
 use crate::destinations::{Post, PostError};
 use std::time::Duration;
 
@@ -24,7 +25,10 @@ fn answer(name: &str) -> Result<(), PostError> {
     match name {
         "message" => Err(PostError::Message { code }),
         "gone" => Err(PostError::Destination { code, cure: "make a new one" }),
-        "busy" => Err(PostError::Busy { code, retry_after: Some(Duration::from_secs(7_200)) }),
+        "busy" | "overloaded" => {
+            let may_be_accepted = name == "overloaded";
+            Err(PostError::Busy { code, retry_after: Some(Duration::from_secs(7_200)), may_be_accepted })
+        }
         "lost" => Err(PostError::Unavailable { code, may_be_accepted: true }),
         "unreached" => Err(PostError::Unavailable { code, may_be_accepted: false }),
         _ => Ok(()),
@@ -355,4 +359,38 @@ async fn leads_of_a_time_are_sent_again_to_one_destination_and_those_of_routes_t
         let error = world.execute(backfill).await.unwrap_err().to_string();
         assert!(error.contains("no parameter for the destination nowhere"), "{error}");
     }
+}
+
+/// Lets each request to a destination take so long.
+fn slow_posts(world: &World, each: SignedDuration, name: &'static str) {
+    let slow = world.clone();
+    world.poster.set_answer(Some(Box::new(move |_| {
+        slow.advance(each);
+        answer(name)
+    })));
+}
+
+#[tokio::test]
+async fn a_mail_that_failed_once_waits_for_no_destination_that_is_dead() {
+    let names: Vec<_> = (0..24).map(|number| format!("d{number}")).collect();
+    let destination = |name: &String| DestinationName::parse(name).unwrap();
+    // A route whose mails come last where channels are taken by their ids.
+    let id = (0..).map(|number| format!("r{number}")).find(|id| {
+        let mail = ChannelId::of(id, &DestinationName::mail());
+        names.iter().all(|name| ChannelId::of(id, &destination(name)) < mail)
+    });
+    let to: Vec<_> = names.iter().map(String::as_str).chain(["ops@contoso.example"]).collect();
+    let routes = json!([{"id": id, "to": to, "cadence": "immediately"}]);
+    let world = World::new().with("LEADS_ROUTES", &routes.to_string()).with("LEADS_INTERVAL_MINUTES", "1");
+    names.iter().for_each(|name| world.source.set(name, Some(WEBHOOK)));
+    world.run().await;
+    world.arrive(&["ann"]).await;
+    world.answers("unreached");
+    world.mailer.fail_next(1, &SendFault::busy());
+    world.run().await;
+    assert_eq!(world.mails_with("ann"), 0);
+    slow_posts(&world, SECOND * 5, "unreached");
+    world.advance(MINUTE * 2);
+    world.run().await;
+    assert_eq!(world.mails_with("ann"), 1, "the mail waits for destinations that do not answer");
 }
