@@ -394,3 +394,41 @@ async fn a_mail_that_failed_once_waits_for_no_destination_that_is_dead() {
     world.run().await;
     assert_eq!(world.mails_with("ann"), 1, "the mail waits for destinations that do not answer");
 }
+
+#[tokio::test]
+async fn a_destination_that_takes_long_to_accept_delays_no_mail_by_more_than_a_run_and_gets_everything() {
+    let world = world(WEBHOOK).with("LEADS_INTERVAL_MINUTES", "1");
+    world.run().await;
+    let names: Vec<_> = (0..60).map(|number| format!("lead{number}x")).collect();
+    world.arrive(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    slow_posts(&world, SECOND * 9, "accepted");
+    let mut runs = 0;
+    while world.event_ids().len() < 60 {
+        let began = world.now();
+        world.run().await;
+        let took = world.now().duration_since(began);
+        assert!(took <= MINUTE, "a run took {took:#}, and no mail goes out meanwhile");
+        world.advance(MINUTE);
+        runs += 1;
+        assert!(runs < 40, "{} events after {runs} runs", world.event_ids().len());
+    }
+    assert_eq!(world.owed().await, 0);
+}
+
+#[tokio::test]
+async fn destinations_that_take_long_to_accept_keep_no_other_one_from_its_turn() {
+    let names: Vec<_> = (0..20).map(|number| format!("d{number}")).collect();
+    let routes = json!([{"id": "all", "to": names, "cadence": "immediately"}]);
+    let world = World::new().with("LEADS_ROUTES", &routes.to_string()).with("LEADS_INTERVAL_MINUTES", "1");
+    let text = |name: &str| WEBHOOK.replace("crm.contoso", name);
+    names.iter().for_each(|name| world.source.set(name, Some(&text(name))));
+    world.run().await;
+    let leads: Vec<_> = (0..40).map(|number| format!("lead{number}x")).collect();
+    world.arrive(&leads.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    slow_posts(&world, SECOND * 9, "accepted");
+    world.runs(12, MINUTE).await;
+    for name in &names {
+        let has_any = world.poster.accepted().iter().any(|post| post.url.expose().contains(&format!("//{name}.")));
+        assert!(has_any, "{name} got nothing in twelve runs");
+    }
+}
