@@ -84,7 +84,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let gone: Vec<ChannelId> = run
             .log
             .channels()
-            .filter(|channel| !channel.owes() && !self.has_target(&channel.target))
+            .filter(|channel| !channel.owes() && !self.is_current(&channel.target))
             .map(|channel| channel.id.clone())
             .take(MAX_BATCH_OPERATIONS - 1)
             .collect();
