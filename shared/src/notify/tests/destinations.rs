@@ -432,3 +432,14 @@ async fn destinations_that_take_long_to_accept_keep_no_other_one_from_its_turn()
         assert!(has_any, "{name} got nothing in twelve runs");
     }
 }
+
+#[tokio::test]
+async fn a_message_to_a_destination_that_is_there_does_not_say_that_it_is_gone() {
+    for kind in [SLACK, TEAMS] {
+        let world = world(kind);
+        world.run().await;
+        world.arrive(&["ann"]).await;
+        world.run().await;
+        assert!(world.posted().contains("ann") && !world.posted().contains("You get it instead"), "{}", world.posted());
+    }
+}
