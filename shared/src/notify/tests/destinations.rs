@@ -443,3 +443,19 @@ async fn a_message_to_a_destination_that_is_there_does_not_say_that_it_is_gone()
         assert!(world.posted().contains("ann") && !world.posted().contains("You get it instead"), "{}", world.posted());
     }
 }
+
+#[tokio::test]
+async fn what_a_proxy_answered_with_503_may_be_a_repeat_and_says_so_when_it_is_sent_again() {
+    for (name, is_marked) in [("overloaded", true), ("busy", false)] {
+        let world = world(WEBHOOK);
+        world.run().await;
+        world.arrive(&["ann"]).await;
+        world.answers(name);
+        world.run().await;
+        world.answers("accepted");
+        world.advance(HOUR * 3);
+        world.run().await;
+        assert_eq!(world.event_ids().len(), 1);
+        assert_eq!(world.posted().contains(r#""maybe_repeated":true"#), is_marked, "{name}");
+    }
+}
