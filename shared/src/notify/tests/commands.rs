@@ -222,3 +222,26 @@ async fn what_one_channel_gave_up_is_named_and_put_back_however_much_others_gave
     world.run().await;
     assert_eq!(world.mails_with("Ada"), 1);
 }
+
+#[tokio::test]
+async fn a_recipient_whom_the_mail_service_refuses_keeps_no_backfill_from_the_others() {
+    let routes = json!([
+        {"id": "a", "to": ["left@contoso.example", "anna@contoso.example"]},
+        {"id": "b", "to": ["left@contoso.example"]},
+        {"id": "c", "to": ["carl@contoso.example"]},
+    ]);
+    let world = World::new().with("LEADS_ROUTES", &routes.to_string());
+    world.arrive(&["Ada"]).await;
+    world.mailer.set_fault(Some(Box::new(|mail| {
+        mail.to.contains(&"left@contoso.example".to_owned()).then(SendFault::destination)
+    })));
+    let error = world
+        .execute(json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04"}))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("mail of the route b: "), "{error}");
+    for who in ["anna", "carl"] {
+        assert!(world.texts_to(&format!("{who}@contoso.example")).contains("Ada"), "{who}");
+    }
+}
