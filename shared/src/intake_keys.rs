@@ -106,7 +106,7 @@ impl KeyDigest {
 pub enum Verdict {
     /// It is one of the keys.
     Opens,
-    /// It is none of them. They were read a minute ago, or later.
+    /// It is none of them. They were read a minute ago, or later; for a digest, after it was asked about.
     Refused,
     /// It is none that is known, and the keys cannot be read.
     Unknown,
@@ -156,14 +156,15 @@ impl KnownKeys {
     /// Whether a key opens intake. What has not the form of a key is refused in any case.
     pub async fn verdict(&self, key: &str) -> Verdict {
         match IntakeKeys::check(key) {
-            Ok(()) => self.decide(|keys| keys.open_for(key)).await,
+            Ok(()) => self.decide(|keys| keys.open_for(key), None).await,
             Err(_) => Verdict::Refused,
         }
     }
 
-    /// Whether the key of a digest opens intake.
+    /// Whether the key of a digest opens intake. It is refused by nothing but keys that were read after it was asked about,
+    /// since what is refused is dropped for ever: the key may have been added a moment ago.
     pub async fn verdict_of_digest(&self, digest: &KeyDigest) -> Verdict {
-        self.decide(|keys| keys.open_for_digest(digest)).await
+        self.decide(|keys| keys.open_for_digest(digest), Some(Instant::now())).await
     }
 
     /// Whether one more body may be kept of which nobody can tell whether its key opens: [`Self::UNVERIFIED_A_MINUTE`] in
@@ -179,12 +180,17 @@ impl KnownKeys {
         is_free
     }
 
-    async fn decide(&self, opens: impl Fn(&IntakeKeys) -> bool) -> Verdict {
+    /// Refuses by keys that were read since this time, or in the last minute where there is none.
+    async fn decide(&self, opens: impl Fn(&IntakeKeys) -> bool, since: Option<Instant>) -> Verdict {
         let Ok(known) = self.keys.current().await else { return Verdict::Unknown };
         if opens(&known.value) {
             return Verdict::Opens;
         }
-        match self.keys.newer_than(known.version).await {
+        let newer = match since {
+            Some(since) => self.keys.newer_than_read_since(known.version, since).await,
+            None => self.keys.newer_than(known.version).await,
+        };
+        match newer {
             Newer::Changed(newer) if opens(&newer.value) => Verdict::Opens,
             Newer::Changed(_) | Newer::Unchanged => Verdict::Refused,
             Newer::Unknown(_) => Verdict::Unknown,

@@ -4,6 +4,7 @@
 
 use crate::cue::{self, Cued};
 use crate::lead::{Day, to_millisecond};
+use crate::queued_body::QueuedBody;
 use crate::table::{Entity, MAX_BINARY_BYTES, Table, TableError, Value, part_name};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -40,17 +41,32 @@ pub struct Quarantined {
 impl Quarantined {
     /// A body with what is wrong with it, in words that hold nothing of it, and with the row under which it belongs.
     pub fn new(body: &[u8], reason: &(impl fmt::Display + ?Sized), received: Timestamp) -> Self {
-        Self::of_part(body, body.len(), reason, received)
+        Self::named(&Sha256::digest(body).into(), body, body.len(), reason, received)
     }
 
-    /// The same for a body of `size` bytes of which only the first ones are here.
-    pub fn of_part(body: &[u8], size: usize, reason: &(impl fmt::Display + ?Sized), received: Timestamp) -> Self {
-        let mut digest = Sha256::new_with_prefix(body);
-        if body.len() < size {
-            // What is missing may tell two bodies apart.
-            digest.update(size.to_string());
-        }
-        let digest = hex::encode(&digest.finalize()[..16]);
+    /// The same for a body that was queued, of which a part may be missing.
+    pub fn of_queued(queued: &QueuedBody, reason: &(impl fmt::Display + ?Sized)) -> Self {
+        let QueuedBody { received, body, size, digest, .. } = queued;
+        let digest = digest.unwrap_or_else(|| {
+            let mut digest = Sha256::new_with_prefix(body);
+            if body.len() < *size {
+                // A version before this one cut it, and did not write the digest of the whole body.
+                digest.update(size.to_string());
+            }
+            digest.finalize().into()
+        });
+        Self::named(&digest, body, *size, reason, *received)
+    }
+
+    /// A body of `size` bytes, of which the first ones are here, and the SHA-256 of all of them.
+    fn named(
+        digest: &[u8; 32],
+        body: &[u8],
+        size: usize,
+        reason: &(impl fmt::Display + ?Sized),
+        received: Timestamp,
+    ) -> Self {
+        let digest = hex::encode(&digest[..16]);
         let kept = &body[..body.len().min(MAX_KEPT_BYTES)];
         let mut reason = reason.to_string();
         if kept.len() < size {
@@ -108,22 +124,23 @@ pub async fn keep<T: Table>(
     received: Timestamp,
     random: u64,
 ) -> Result<(), TableError> {
-    keep_part(state, body, body.len(), reason, received, random).await
+    put(state, &Quarantined::new(body, reason, received), random).await
 }
 
-/// The same for a body of `size` bytes of which only the first ones are here.
+/// The same for a body that was queued, of which a part may be missing.
 ///
 /// # Errors
 /// Where the state table does not take it.
-pub async fn keep_part<T: Table>(
+pub async fn keep_queued<T: Table>(
     state: &T,
-    body: &[u8],
-    size: usize,
+    queued: &QueuedBody,
     reason: &(impl fmt::Display + Sync + ?Sized),
-    received: Timestamp,
     random: u64,
 ) -> Result<(), TableError> {
-    let quarantined = Quarantined::of_part(body, size, reason, received);
+    put(state, &Quarantined::of_queued(queued, reason), random).await
+}
+
+async fn put<T: Table>(state: &T, quarantined: &Quarantined, random: u64) -> Result<(), TableError> {
     cue::leave(state, &Cued::Quarantined { row_key: quarantined.row_key.clone() }, random).await?;
     match state.insert(&quarantined.to_entity()).await {
         Ok(()) | Err(TableError::Exists) => Ok(()),

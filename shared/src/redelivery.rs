@@ -8,6 +8,7 @@ use crate::quarantine;
 use crate::queued_body::{ForeignMessage, QueuedBody};
 use crate::table::{Keys, Table, TableError};
 use crate::telemetry::metric;
+use futures::future::join_all;
 use jiff::Timestamp;
 use metrics::{counter, histogram};
 use tokio::time::{Instant, timeout_at};
@@ -124,10 +125,37 @@ impl<T: Table> Redelivery<T> {
         })
     }
 
+    /// Handles messages, each with its id, side by side until a time; says of each whether it is done. Of messages with the
+    /// same body one follows on the other: where they are a request and its retry on either side of midnight, each would
+    /// otherwise look for the other one's row before it is written.
+    pub async fn redeliver_all(&self, messages: &[(&str, &str)], now: Timestamp, until: Instant) -> Vec<bool> {
+        let mut groups: Vec<(Vec<u8>, Vec<usize>)> = Vec::new();
+        for (place, (_, message)) in messages.iter().enumerate() {
+            let body =
+                QueuedBody::from_json(message).map_or_else(|_| message.as_bytes().to_vec(), |queued| queued.body);
+            match groups.iter_mut().find(|(known, _)| *known == body) {
+                Some((_, places)) => places.push(place),
+                None => groups.push((body, vec![place])),
+            }
+        }
+        let done = join_all(groups.into_iter().map(|(_, places)| async move {
+            let mut done = Vec::new();
+            for place in places {
+                let (id, message) = messages[place];
+                done.push((place, self.redeliver_until(id, message, now, until).await.is_ok()));
+            }
+            done
+        }));
+        let mut done = done.await.concat();
+        done.sort_unstable();
+        done.into_iter().map(|(_, is_done)| is_done).collect()
+    }
+
     async fn deliver(&self, message: &str, now: Timestamp) -> Result<Delivered, RedeliveryError> {
-        let QueuedBody { received, body, size, .. } = QueuedBody::from_json(message)?;
-        let reason = match Lead::from_body(&body, size) {
+        let queued = QueuedBody::from_json(message)?;
+        let reason = match Lead::from_body(&queued.body, queued.size) {
             Ok(lead) => {
+                let received = queued.received;
                 // The notifier reads the days around now: it would not see a row under the day on which the lead came.
                 let is_late = Day::of(received) != Day::of(now);
                 let announce = |keys: Keys| async move {
@@ -136,7 +164,7 @@ impl<T: Table> Redelivery<T> {
                     }
                     cue::leave(&self.state, &Cued::Lead(keys), (self.chance)()).await
                 };
-                match store(&self.leads, StoredLead::received(lead, received), now, announce).await? {
+                match store(&self.leads, StoredLead::received(lead, received), now, true, announce).await? {
                     Stored::New { row_key: id, is_same_request } => {
                         return Ok(Delivered::Stored { id, is_same_request });
                     }
@@ -146,7 +174,7 @@ impl<T: Table> Redelivery<T> {
             }
             Err(unreadable) => unreadable.message,
         };
-        quarantine::keep_part(&self.state, &body, size, &reason, received, (self.chance)()).await?;
+        quarantine::keep_queued(&self.state, &queued, &reason, (self.chance)()).await?;
         Ok(Delivered::Quarantined { reason })
     }
 }

@@ -11,6 +11,9 @@ const CODE: [&str; 3] = ["functions", "shared", "tests"];
 /// Where the checks of the templates are. Each of their public functions is a check.
 const PYTHON_CHECKS: &str = "tests/templates/checks";
 
+/// Where the tests of the operator's command are.
+const PYTHON_TESTS: &str = "tests/operator";
+
 /// What a sentence begins with that names tests.
 const START: &str = "Held by";
 
@@ -68,6 +71,12 @@ fn python_checks(text: &str) -> BTreeSet<String> {
     names.filter(|name| !name.starts_with('_')).map(str::to_owned).collect()
 }
 
+/// The names of the tests in a Python file.
+fn python_tests(text: &str) -> BTreeSet<String> {
+    let names = text.lines().filter_map(|line| line.trim_start().strip_prefix("def ")?.split('(').next());
+    names.filter(|name| name.starts_with("test_")).map(str::to_owned).collect()
+}
+
 /// The tests that a document names, in their order, or what cannot be read as a name.
 fn named(document: &str) -> Vec<Result<String, String>> {
     let text = document.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -120,6 +129,7 @@ fn every_test_that_a_document_names_exists() {
     let rust = CODE.iter().flat_map(|folder| files(&root.join(folder), "rs"));
     let mut tests: BTreeSet<_> = rust.flat_map(|path| rust_tests(&read(path))).collect();
     tests.extend(files(&root.join(PYTHON_CHECKS), "py").into_iter().flat_map(|path| python_checks(&read(path))));
+    tests.extend(files(&root.join(PYTHON_TESTS), "py").into_iter().flat_map(|path| python_tests(&read(path))));
     assert!(tests.len() > 300, "only {} tests were found", tests.len());
     let documents = documents();
     let problems: Vec<_> = documents.iter().flat_map(|(name, text)| problems(name, text, &tests)).collect();
@@ -139,6 +149,9 @@ fn tests_are_found_however_they_are_written() {
     assert_eq!(rust_tests(made).into_iter().collect::<Vec<_>>(), ["the_first_one", "the_last_one"]);
     let python = "def roles(view):\n    def inner():\n        pass\n\ndef _helper():\n    pass\n";
     assert_eq!(python_checks(python).into_iter().collect::<Vec<_>>(), ["roles"]);
+    let python =
+        "class Keys(CommandTest):\n    def test_one(self):\n        pass\n\n    def begin(self):\n        pass\n";
+    assert_eq!(python_tests(python).into_iter().collect::<Vec<_>>(), ["test_one"]);
 }
 
 #[test]

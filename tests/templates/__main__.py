@@ -1,4 +1,4 @@
-"""Checks the templates, their configuration and their guides.
+"""Checks the templates, their configuration, their guides, and what all documents link to and how they are spelt.
 
     python tests/templates [--root DIR] [--facts FILE]
 
@@ -21,7 +21,7 @@ from sources import WORKSPACE, Sources, printed_facts
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
-        prog="python tests/templates", description="Checks the templates and their guides."
+        prog="python tests/templates", description="Checks the templates and the documents."
     )
     parser.add_argument(
         "--root", type=Path, default=WORKSPACE, help="the copy of the tree to check; this one if not given"

@@ -11,6 +11,8 @@ The facts are the JSON that `facts.rs` beside this file prints:
 - `commands`: for each command of the notifier its fields; a name that ends in `?` may be left out."""
 
 import json
+import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,8 @@ class Sources:
     samconfig: str
     guide: str
     operations: str
+    # Every Markdown file, by its path from the root.
+    documents: dict
 
     @classmethod
     def read(cls, root: Path, facts: dict):
@@ -43,7 +47,17 @@ class Sources:
             samconfig=text("infra/aws/samconfig.toml"),
             guide=text("infra/README.md"),
             operations=text("docs/operations.md"),
+            documents={path: text(path) for path in sorted(_markdown_files(root))},
         )
+
+
+def _markdown_files(root):
+    """The Markdown files of a tree, but for what tools put there."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name == ".github" or not re.match(r"\.|target$|node_modules$", name)]
+        for file in files:
+            if file.endswith(".md"):
+                yield Path(folder, file).relative_to(root).as_posix()
 
 
 def printed_facts():

@@ -1,4 +1,4 @@
-//! The templates in `infra/`, checked by the Python tools that know them (see `checks/` beside this file). The tools are
+//! The templates in `infra/` and the documents, checked by the Python tools that know them (see `checks/` beside this file). The tools are
 //! installed once under `target/templates`, from a lock file with hashes.
 
 #![expect(clippy::unwrap_used, reason = "all of this crate is tests")]
@@ -87,6 +87,19 @@ fn every_mistake_seeded_into_a_template_is_caught_by_the_checks_that_the_table_n
     assert!(!is_full() || written == made, "{cure}\n{made}");
 }
 
+/// Copies a file, or a folder with everything in it.
+fn copy_all(from: &Path, to: &Path) {
+    if from.is_dir() {
+        for entry in fs::read_dir(from).unwrap() {
+            let name = entry.unwrap().file_name();
+            copy_all(&from.join(&name), &to.join(&name));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+}
+
 #[test]
 fn the_findings_of_a_copy_of_the_tree_are_printed_one_a_line() {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("template-copy");
@@ -99,14 +112,16 @@ fn the_findings_of_a_copy_of_the_tree_are_printed_one_a_line() {
         ("infra/aws/samconfig.toml", "cached = false", "cached = true"),
         ("infra/README.md", "OutputKey=='IntakeUrl'", "OutputKey=='IntakeAddress'"),
         ("docs/operations.md", "### `dry-run`", "### A dry run"),
+        ("docs/export.md", "# Export\n", "# Export, seperated, [as CSV](csv.md)\n"),
     ];
     let unchanged = Function::ALL.map(|function| format!("functions/{}/Cargo.toml", function.name()));
-    let unchanged = unchanged.iter().map(|path| (path.as_str(), "", ""));
-    for (path, right, wrong) in changes.into_iter().chain(unchanged) {
-        let file = copy.join(path);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let linked = ["README.md", "tests/fuzz/README.md", ".github", "docs", "infra"].map(str::to_owned);
+    for path in unchanged.iter().chain(&linked) {
+        copy_all(&workspace().join(path), &copy.join(path));
+    }
+    for (path, right, wrong) in changes {
         let text = fs::read_to_string(workspace().join(path)).unwrap();
-        fs::write(file, if right.is_empty() { text } else { text.replace(right, wrong) }).unwrap();
+        fs::write(copy.join(path), text.replace(right, wrong)).unwrap();
     }
     let output = checks("copy").arg("--root").arg(copy).output().unwrap();
     let expected = "\
@@ -116,6 +131,8 @@ fn the_findings_of_a_copy_of_the_tree_are_printed_one_a_line() {
         infra/aws/samconfig.toml: own: default.build: cached is not False, although a cached build would miss a change in \
         shared/\n\
         infra/README.md: own: IntakeAddress: the template has no such output\n\
-        docs/operations.md: own: there is no section for the notifier's command dry-run\n";
+        docs/operations.md: own: there is no section for the notifier's command dry-run\n\
+        documents: typos: docs/export.md:1:11: error: seperated should be separated\n\
+        documents: own: docs/export.md: csv.md: there is no such file\n";
     assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()), (expected, Some(1)));
 }

@@ -2,18 +2,42 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads>
 //!
-//! Of `lambda_http` only the event types and the runtime are used. Its own conversion builds a URL from what a stranger
-//! sent, and panics where that is not a valid one.
+//! Of `lambda_http` only the answer's type and the runtime are used. Its own conversion builds a URL from what a stranger
+//! sent, and panics where that is not a valid one. Its type of the event reads everything that a stranger sent, and fails
+//! where one header of it is none by the letter of HTTP, so that a lead would be turned away for what stands beside it.
 
-use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_http::http::{HeaderMap, HeaderName, HeaderValue};
 use marketplace_leads::function_url::{Answer, Body, Request};
+use serde::Deserialize;
+
+/// What intake reads of an event. It passes over everything else.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Event {
+    raw_path: Option<String>,
+    raw_query_string: Option<String>,
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: bool,
+    request_context: RequestContext,
+}
+
+#[derive(Deserialize)]
+struct RequestContext {
+    http: Http,
+}
+
+#[derive(Deserialize)]
+struct Http {
+    method: String,
+}
 
 /// The request as intake takes it.
-pub(crate) fn request(event: &ApiGatewayV2httpRequest) -> Request<'_> {
+pub(crate) fn request(event: &Event) -> Request<'_> {
     let body = event.body.as_deref().unwrap_or_default();
     Request {
-        method: event.request_context.http.method.as_str(),
+        method: &event.request_context.http.method,
         path: event.raw_path.as_deref().unwrap_or_default(),
         query: event.raw_query_string.as_deref().unwrap_or_default(),
         body: if event.is_base64_encoded { Body::Base64(body) } else { Body::Text(body) },
@@ -79,6 +103,28 @@ mod tests {
         let request = request(&event);
         assert_eq!((request.method, request.path, request.query), ("GET", "", ""));
         assert!(matches!(request.body, Body::Text("")));
+    }
+
+    #[test]
+    fn a_lead_is_read_whatever_stands_beside_it_in_the_event() {
+        for beside in [
+            r#""headers":{"x":"J\u00fcrgen \u007f \u0000 \n"}"#,
+            r#""headers":{"":"empty","x y":"space","\u00fc":"letter"}"#,
+            r#""headers":{"x":null}"#,
+            r#""headers":[]"#,
+            r#""cookies":null,"queryStringParameters":{"code":["a","b"]}"#,
+            r#""queryStringParameters":{"x":"\ud800"},"pathParameters":7"#,
+            r#""httpMethod":"A B","type":1,"identitySource":"x","stageVariables":[]"#,
+        ] {
+            let event = format!(
+                r#"{{"rawPath":"/leads","rawQueryString":"code=k","body":"lead",{beside},
+                "requestContext":{{"http":{{"method":"POST","sourceIp":1}},"timeEpoch":"now","authentication":[]}}}}"#
+            );
+            let event = serde_json::from_str(&event).unwrap_or_else(|error| panic!("{beside}: {error}"));
+            let request = request(&event);
+            assert_eq!((request.method, request.path, request.query), ("POST", "/leads", "code=k"), "{beside}");
+            assert!(matches!(request.body, Body::Text("lead")));
+        }
     }
 
     #[test]

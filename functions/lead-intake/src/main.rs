@@ -2,8 +2,8 @@
 
 mod function_url;
 
-use function_url::{request, response};
-use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use function_url::{Event, request, response};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use marketplace_leads::aws::{self, Queue};
 use marketplace_leads::clock::chance;
@@ -17,7 +17,8 @@ use marketplace_leads::table::azure::Account;
 use marketplace_leads::telemetry::{Telemetry, exit_code};
 use std::convert::Infallible;
 use std::process::ExitCode;
-use tokio::time::timeout;
+use std::sync::{Mutex, PoisonError};
+use tokio::time::{Instant, timeout};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -25,6 +26,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
+    let begun = Instant::now();
     let telemetry = Telemetry::start(Function::Intake)?;
     let settings = IntakeSettings::from_pairs(environment())?;
     for problem in &settings.problems {
@@ -57,16 +59,24 @@ async fn run() -> Result<(), Error> {
         chance: chance(),
         budget: settings.budget,
     };
-    lambda_runtime::run(service_fn(|event| handle(&telemetry, &intake, event))).await
+    // The first request has waited for the start, so its budget is that much shorter.
+    let waited = Mutex::new(begun.elapsed().min(start_limit(settings.budget)));
+    lambda_runtime::run(service_fn(|event| {
+        let waited = std::mem::take(&mut *waited.lock().unwrap_or_else(PoisonError::into_inner));
+        let arrived = Instant::now();
+        handle(&telemetry, &intake, event, arrived.checked_sub(waited).unwrap_or(arrived))
+    }))
+    .await
 }
 
 async fn handle<T: Table>(
     telemetry: &Telemetry,
     intake: &Intake<T>,
-    event: LambdaEvent<ApiGatewayV2httpRequest>,
+    event: LambdaEvent<Event>,
+    started: Instant,
 ) -> Result<ApiGatewayV2httpResponse, Infallible> {
     let request_id = &event.context.request_id;
     let request = request(&event.payload);
-    let answer = intake.answer(&request, request_id, jiff::Timestamp::now());
+    let answer = intake.answer_since(started, &request, request_id, jiff::Timestamp::now());
     Ok(response(telemetry.invocation(request_id, answer).await))
 }

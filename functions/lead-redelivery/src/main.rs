@@ -1,7 +1,6 @@
 //! `lead-redelivery`: on the SQS queue, stores the leads that intake could not.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
-use futures::future::join_all;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use marketplace_leads::aws;
 use marketplace_leads::clock::chance;
@@ -19,6 +18,9 @@ use tokio::time::Instant;
 
 /// How much of an invocation's time is left for the answer that names the messages that failed.
 const FOR_THE_ANSWER: Duration = Duration::from_secs(2);
+
+/// How long each invocation works at least. Where Lambda ends it earlier, its messages go back to the queue.
+const LEAST_WORK: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -44,31 +46,37 @@ async fn run() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
         let (telemetry, redelivery) = (&telemetry, &redelivery);
         async move {
-            let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-            let work = handle(redelivery, event.payload, Instant::now() + left.saturating_sub(FOR_THE_ANSWER));
+            let until = Instant::now() + time_for_work(event.context.deadline(), SystemTime::now());
+            let work = handle(redelivery, event.payload, until);
             Ok::<_, Infallible>(telemetry.invocation(&event.context.request_id, work).await)
         }
     }))
     .await
 }
 
+/// How long an invocation may work that Lambda ends at the deadline. Lambda's clock said when, and ours may be ahead of it: an
+/// invocation that began just now always works for a while.
+fn time_for_work(deadline: SystemTime, now: SystemTime) -> Duration {
+    let left = deadline.duration_since(now).unwrap_or_default();
+    left.saturating_sub(FOR_THE_ANSWER).max(LEAST_WORK)
+}
+
 /// Redelivers the messages side by side, until the time is over; says which of them SQS must deliver again. A message that
 /// is stopped in the middle can be delivered again like any other.
 async fn handle<T: Table>(redelivery: &Redelivery<T>, event: SqsEvent, until: Instant) -> SqsBatchResponse {
     let now = jiff::Timestamp::now();
-    let failed = join_all(event.records.iter().map(|message| async move {
-        let id = message.message_id.as_deref().unwrap_or_default();
-        let body = message.body.as_deref().unwrap_or_default();
-        redelivery.redeliver_until(id, body, now, until).await.is_err().then(|| id.to_owned())
-    }))
-    .await;
+    let messages: Vec<_> = event
+        .records
+        .iter()
+        .map(|message| (message.message_id.as_deref().unwrap_or_default(), message.body.as_deref().unwrap_or_default()))
+        .collect();
+    let done = redelivery.redeliver_all(&messages, now, until).await;
+    let failed = messages.into_iter().zip(done).filter(|(_, is_done)| !is_done).map(|((id, _), _)| id);
     let mut response = SqsBatchResponse::default();
     response.batch_item_failures = failed
-        .into_iter()
-        .flatten()
         .map(|id| {
             let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id;
+            failure.item_identifier = id.to_owned();
             failure
         })
         .collect();
@@ -114,6 +122,7 @@ mod tests {
             if entity.string("LeadSource") == Some(self.0) {
                 std::future::pending().await
             }
+            tokio::task::yield_now().await;
             self.1.insert(entity).await
         }
 
@@ -154,6 +163,28 @@ mod tests {
             serde_json::json!({"batchItemFailures": [{"itemIdentifier": "m3"}]})
         );
         assert_eq!(redelivery.leads.1.rows().len(), 9);
+    }
+
+    #[tokio::test]
+    async fn a_retry_on_the_other_side_of_midnight_in_the_same_batch_is_one_row() {
+        let (leads, state) = (SlowFor("", MemoryTable::new()), SlowFor("", MemoryTable::new()));
+        let keys = KnownKeys::new(no_secret("none is needed here"));
+        let redelivery = Redelivery { leads, state, keys, chance: chance() };
+        let body = br#"{"UserDetails":{"Email":"someone@contoso.com"},"LeadSource":"A"}"#;
+        let messages = ["2026-11-22T23:59:58Z", "2026-11-23T00:00:05Z"]
+            .map(|received| QueuedBody::new(received.parse().unwrap(), body.to_vec()).to_json());
+        let response = handle(&redelivery, event(&messages.each_ref().map(String::as_str)), in_a_minute()).await;
+        assert_eq!((response.batch_item_failures.len(), redelivery.leads.1.rows().len()), (0, 1));
+    }
+
+    #[test]
+    fn an_invocation_ends_before_its_deadline_and_works_for_a_while_though_the_clock_is_wrong() {
+        let now = SystemTime::now();
+        for (left, expected) in [(20, 18), (8, 6), (3, 5), (0, 5), (-86_400, 5)] {
+            let time = Duration::from_secs(i64::unsigned_abs(left));
+            let deadline = if left < 0 { now - time } else { now + time };
+            assert_eq!(time_for_work(deadline, now), Duration::from_secs(expected), "{left}");
+        }
     }
 
     fn in_a_minute() -> Instant {

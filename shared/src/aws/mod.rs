@@ -43,7 +43,7 @@ fn loader() -> ConfigLoader {
 /// messages are left out, because they repeat what was sent.
 pub fn error_code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
     match error {
-        SdkError::ServiceError(context) => match context.err().code() {
+        SdkError::ServiceError(context) => match context.err().code().filter(|code| is_code(code)) {
             Some(code) => code.to_owned(),
             None => format!("HTTP {}", context.raw().status().as_u16()),
         },
@@ -54,4 +54,9 @@ pub fn error_code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) ->
         SdkError::ResponseError(_) => "answer not understood".to_owned(),
         _ => "request not built".to_owned(),
     }
+}
+
+/// Whether a text can be an error code. Anything else in its place may be a secret or a person's data.
+fn is_code(text: &str) -> bool {
+    text.len() <= 64 && text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '.')
 }

@@ -64,7 +64,12 @@ impl BodyQueue for Queue {
     async fn send(&self, body: &QueuedBody) -> Result<(), QueueError> {
         let client = self.client.get_or_init(|| aws_sdk_sqs::Client::new(&self.config));
         let request = client.send_message().queue_url(self.url.as_str()).message_body(body.to_json());
-        request.send().await.map(drop).map_err(|error| QueueError(error_code(&error)))
+        let answer = request.send().await.map_err(|error| QueueError(error_code(&error)))?;
+        // SQS names each message that it took. An answer without a name may come from somebody in between.
+        match answer.message_id.as_deref() {
+            None | Some("") => Err(QueueError("answer not understood".to_owned())),
+            Some(_) => Ok(()),
+        }
     }
 }
 

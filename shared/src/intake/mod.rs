@@ -110,7 +110,17 @@ enum Failure {
 impl<T: Table, Q: BodyQueue> Intake<T, Q> {
     /// Handles a request that came at `now`, with one event in the logs. `request_id` is what a person can ask about.
     pub async fn answer(&self, request: &Request<'_>, request_id: &str, now: Timestamp) -> Answer {
-        let started = Instant::now();
+        self.answer_since(Instant::now(), request, request_id, now).await
+    }
+
+    /// The same for a request that has been waiting since `started`, out of whose budget that time is taken.
+    pub async fn answer_since(
+        &self,
+        started: Instant,
+        request: &Request<'_>,
+        request_id: &str,
+        now: Timestamp,
+    ) -> Answer {
         let outcome = self.handle(request, started, now).await;
         let answer = http::answer(&outcome, request_id);
         let latency = started.elapsed();
@@ -142,7 +152,7 @@ impl<T: Table, Q: BodyQueue> Intake<T, Q> {
             Ok(lead) => {
                 let lead = StoredLead::received(lead, now);
                 let id = lead.keys.row.clone();
-                match in_time(budget.table_until(), store(&self.leads, lead, now, |_| async { Ok(()) })).await {
+                match in_time(budget.table_until(), store(&self.leads, lead, now, false, |_| async { Ok(()) })).await {
                     Ok(Stored::New { row_key: id, is_same_request }) => return Outcome::Stored { id, is_same_request },
                     Ok(Stored::Retry { row_key: id }) => return Outcome::Duplicate { id },
                     Ok(Stored::Refused { reason }) => Quarantining::Refused { id, reason },

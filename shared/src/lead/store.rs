@@ -61,14 +61,15 @@ struct SameContent {
 /// more of them than windows in a day.
 ///
 /// Across midnight, the rows of the neighbouring day count as well. The day before is looked at in the first moments
-/// of a day. The day after is looked at only for a lead that comes from the queue, when `now` is later than its day: a
-/// retry of the sender may have been stored before it.
+/// of a day. The day after is looked at only for a lead that comes from the queue: a retry of the sender may have been stored
+/// before it. Whether that day has begun is not asked, since two clocks may differ.
 ///
 /// `announce` is called with the keys before each attempt to insert.
 pub(crate) async fn store<T, F>(
     leads: &T,
     mut lead: StoredLead,
     now: Timestamp,
+    is_queued: bool,
     announce: impl Fn(Keys) -> F + Send,
 ) -> Result<Stored, TableError>
 where
@@ -81,8 +82,7 @@ where
         |row: &&SameContent| row.received.is_some_and(|other| received.duration_since(other).abs() <= window);
     let day = Day::of(received);
     let before = Some(day.before()).filter(|_| received.duration_since(day.start()) < window);
-    let after =
-        Some(day.after()).filter(|after| after.start().duration_since(received) <= window && Day::of(now) > day);
+    let after = Some(day.after()).filter(|after| is_queued && after.start().duration_since(received) <= window);
     let mut beside = Vec::new();
     for neighbour in before.into_iter().chain(after) {
         beside.extend(with_same_content(leads, neighbour, &id).await?);

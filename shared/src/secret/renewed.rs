@@ -39,6 +39,8 @@ struct State<T> {
     current: Option<(Secret, Current<T>)>,
     /// When the last reading ended, and what went wrong.
     last: Option<(Instant, Option<String>)>,
+    /// When the last reading began.
+    begun: Option<Instant>,
 }
 
 /// What was made of the secret that was read last.
@@ -77,7 +79,7 @@ impl<T: Clone + Send + 'static> Renewed<T> {
         limit: Duration,
         make: impl Fn(&Secret) -> Result<T, String> + Send + Sync + 'static,
     ) -> Self {
-        let state = Mutex::new(State { current: None, last: None });
+        let state = Mutex::new(State { current: None, last: None, begun: None });
         Self(Arc::new(Inner { read, limit, make: Box::new(make), state, reading: tokio::sync::Mutex::default() }))
     }
 
@@ -86,7 +88,7 @@ impl<T: Clone + Send + 'static> Renewed<T> {
     /// # Errors
     /// Where it is malformed. It is read again when it is asked for.
     pub fn hold(&self, secret: Secret) -> Result<(), String> {
-        self.0.ended(Ok(secret)).map_or(Ok(()), Err)
+        self.0.ended(Instant::now(), Ok(secret)).map_or(Ok(()), Err)
     }
 
     /// What was made of the secret that was read last. Where none has been read, it is read now.
@@ -108,8 +110,17 @@ impl<T: Clone + Send + 'static> Renewed<T> {
     /// Whether there is another secret than the one of this version. It is read again where that was not done in the last
     /// minute. A caller that gives up waiting does not end the reading.
     pub async fn newer_than(&self, version: u64) -> Newer<T> {
+        self.newer(version, None).await
+    }
+
+    /// The same, but a reading that succeeded counts only where it began at this time or later.
+    pub async fn newer_than_read_since(&self, version: u64, since: Instant) -> Newer<T> {
+        self.newer(version, Some(since)).await
+    }
+
+    async fn newer(&self, version: u64, since: Option<Instant>) -> Newer<T> {
         let inner = self.0.clone();
-        let read = tokio::spawn(async move { inner.newer_than(version).await });
+        let read = tokio::spawn(async move { inner.newer_than(version, since).await });
         read.await.unwrap_or_else(|_| Newer::Unknown("the reading ended early".to_owned()))
     }
 }
@@ -123,29 +134,31 @@ impl<T> Renewed<T> {
 }
 
 impl<T: Clone> Inner<T> {
-    async fn newer_than(&self, version: u64) -> Newer<T> {
+    async fn newer_than(&self, version: u64, since: Option<Instant>) -> Newer<T> {
         let _one_at_a_time = self.reading.lock().await;
-        if let Some(known) = self.known(version) {
+        if let Some(known) = self.known(version, since) {
             return known;
         }
+        let begun = Instant::now();
         let read = timeout(self.limit, (self.read)()).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-        self.ended(read);
-        self.known(version).unwrap_or(Newer::Unchanged)
+        self.ended(begun, read);
+        self.known(version, since).unwrap_or(Newer::Unchanged)
     }
 
     /// What is known without another reading; `None` where the secret has to be read.
-    fn known(&self, version: u64) -> Option<Newer<T>> {
+    fn known(&self, version: u64, since: Option<Instant>) -> Option<Newer<T>> {
         let state = self.lock();
+        let is_late_enough = since.is_none_or(|since| state.begun.is_some_and(|begun| begun >= since));
         match (&state.current, &state.last) {
             (Some((_, current)), _) if current.version > version => Some(Newer::Changed(current.clone())),
-            (_, Some((at, None))) if at.elapsed() < PAUSE => Some(Newer::Unchanged),
+            (_, Some((at, None))) if at.elapsed() < PAUSE && is_late_enough => Some(Newer::Unchanged),
             (_, Some((at, Some(wrong)))) if at.elapsed() < PAUSE_AFTER_FAILURE => Some(Newer::Unknown(wrong.clone())),
             _ => None,
         }
     }
 
-    /// Notes how a reading ended; gives what went wrong.
-    fn ended(&self, read: Result<Secret, String>) -> Option<String> {
+    /// Notes how a reading ended that began at this time; gives what went wrong.
+    fn ended(&self, begun: Instant, read: Result<Secret, String>) -> Option<String> {
         let mut state = self.lock();
         let is_known = |secret: &Secret| state.current.as_ref().is_some_and(|(known, _)| known == secret);
         let made = match read {
@@ -169,7 +182,7 @@ impl<T: Clone> Inner<T> {
                 Some(wrong)
             }
         };
-        state.last = Some((Instant::now(), wrong.clone()));
+        (state.last, state.begun) = (Some((Instant::now(), wrong.clone())), Some(begun));
         wrong
     }
 }

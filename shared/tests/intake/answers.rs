@@ -4,16 +4,20 @@ use crate::stubs::{
     HangingTable, KEY, OTHER_KEY, Read, Sqs, StubQueue, at, counted, failing_table, held, intake, known_keys,
     post_bytes, post_text,
 };
-use futures::future::join_all;
+use futures::FutureExt as _;
+use futures::future::{join_all, pending};
 use jiff::Timestamp;
+use marketplace_leads::aws::{BodyQueue, QueueError};
 use marketplace_leads::cue::Cued;
 use marketplace_leads::function_url::{Body, Request};
-use marketplace_leads::intake::Intake;
-use marketplace_leads::intake_keys::IntakeKeys;
+use marketplace_leads::intake::{Intake, start_limit};
+use marketplace_leads::intake_keys::{IntakeKeys, KnownKeys};
+use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::redelivery::Redelivery;
-use marketplace_leads::secret::Secret;
+use marketplace_leads::secret::{ReadSecret, Secret};
 use marketplace_leads::table::memory::{FaultKind, MemoryTable};
 use marketplace_leads::table::{Table, TableError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LEAD: &str = r#"{"UserDetails":{"Email":"someone@contoso.com"},"LeadSource":"AzureMarketplace"}"#;
@@ -224,6 +228,56 @@ async fn where_neither_table_nor_queue_takes_it_the_sender_is_asked_to_come_agai
                 assert!(!answer.json.to_string().contains(cause), "{}", answer.json);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_lead_is_acknowledged_only_where_the_queue_names_the_message_that_it_took() {
+    for answer in ["", "{}", r#"{"MessageId":""}"#, r#"{"MD5OfMessageBody":"d41d8cd98f00b204e9800998ecf8427e"}"#] {
+        let queue = StubQueue::start(Sqs::Says(answer)).await;
+        let intake = intake(failing_table(unavailable()), failing_table(unavailable()), &queue);
+        for body in [LEAD, MALFORMED] {
+            assert_eq!(post_text(&intake, body, at(NOON)).await.status, 503, "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_stands_in_place_of_an_error_code_is_passed_on_only_where_it_can_be_one() {
+    for (answer, expected) in [
+        (r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"hidden"}"#, "QueueDoesNotExist"),
+        (r#"{"__type":"AWS.SimpleQueueService.NonExistentQueue"}"#, "AWS.SimpleQueueService.NonExistentQueue"),
+        (r#"{"__type":"someone@contoso.com"}"#, "HTTP 400"),
+        (r#"{"code":"{\"MessageBody\":\"hidden\"}"}"#, "HTTP 400"),
+        ("{}", "HTTP 400"),
+    ] {
+        let queue = StubQueue::start(Sqs::Fails(answer)).await;
+        let body = QueuedBody::new(at(NOON), LEAD.as_bytes().to_vec());
+        assert_eq!(queue.queue.send(&body).await.unwrap_err().0, expected);
+    }
+}
+
+/// A queue that never answers.
+struct HangingQueue;
+
+impl BodyQueue for HangingQueue {
+    async fn send(&self, _: &QueuedBody) -> Result<(), QueueError> {
+        pending().await
+    }
+}
+
+#[tokio::test]
+async fn the_first_answer_of_an_instance_comes_within_the_budget_too_though_its_start_took_long() {
+    let hanging: ReadSecret = Arc::new(|| pending().boxed());
+    let budget = Duration::from_secs(2);
+    for (keys, body) in [(known_keys(), LEAD), (known_keys(), MALFORMED), (KnownKeys::new(hanging), LEAD)] {
+        let (leads, state, queue, chance) = (HangingTable, HangingTable, HangingQueue, counted());
+        let intake = Intake { keys, leads, state, queue, chance, budget };
+        let (began, query) = (tokio::time::Instant::now(), format!("code={KEY}"));
+        let started = began - start_limit(budget);
+        let request = Request { method: "POST", path: "/leads", query: &query, body: Body::Text(body) };
+        assert_eq!(intake.answer_since(started, &request, "request-1", at(NOON)).await.status, 503);
+        assert!(started.elapsed() < budget, "{:?}", started.elapsed());
     }
 }
 

@@ -6,7 +6,7 @@ use crate::stubs::{
     KEY, OTHER_KEY, Read, Sqs, StubQueue, at, counted, failing_table, held, intake, known_keys, post_bytes, post_text,
 };
 use futures::FutureExt as _;
-use futures::future::pending;
+use futures::future::{join_all, pending};
 use marketplace_leads::cue::Cued;
 use marketplace_leads::function_url::{Body, Request};
 use marketplace_leads::intake::Intake;
@@ -19,7 +19,8 @@ use marketplace_leads::secret::{ReadSecret, Secret, no_secret};
 use marketplace_leads::table::memory::MemoryTable;
 use marketplace_leads::table::{Continuation, ETag, Entity, Keys, Operation, Page, Query, Table, TableError};
 use marketplace_leads::telemetry::metric;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const LEAD: &str = r#"{"UserDetails":{"Email":"someone@contoso.com"},"LeadSource":"AzureMarketplace"}"#;
@@ -84,6 +85,27 @@ async fn a_body_that_is_too_long_waits_on_the_queue_where_the_quarantine_is_clos
         assert!(quarantined[0].reason.contains("longer than"), "{}", quarantined[0].reason);
         assert_eq!(leads.calls(), 0, "no part of it is a lead");
     }
+}
+
+#[tokio::test]
+async fn two_bodies_that_differ_only_where_the_queue_cuts_them_are_two_in_quarantine_and_one_is_one() {
+    let queue = StubQueue::start(Sqs::Works).await;
+    let closed = intake(MemoryTable::new(), failing_table(unavailable()), &queue);
+    let one = lead_of(LONGEST);
+    let mut other = one.clone();
+    other[LONGEST - 3] = b'y';
+    for body in [&one, &other, &one] {
+        assert_eq!(post_bytes(&closed, body, at(NOON)).await.status, 413);
+    }
+    let (leads, state) = (MemoryTable::new(), MemoryTable::new());
+    let redelivery = Redelivery { leads: leads.clone(), state: state.clone(), keys: known_keys(), chance: counted() };
+    for message in &queue.messages() {
+        assert!(message.len() < 256 * 1024, "SQS would refuse {} bytes", message.len());
+        redelivery.redeliver("m1", message, at(NOON)).await.unwrap();
+    }
+    assert_eq!(held(&state).0.len(), 2);
+    post_bytes(&intake(leads, state.clone(), &queue), &one, at(NOON)).await;
+    assert_eq!(held(&state).0.len(), 2, "it is the same body, whichever way it came");
 }
 
 #[tokio::test]
@@ -156,6 +178,36 @@ async fn while_the_keys_cannot_be_read_a_lead_waits_on_the_queue_and_redelivery_
         assert_eq!(measured.value(metric::UNVERIFIED_DROPPED), 1.0);
         assert_eq!(measured.value(metric::LEADS_REDELIVERED), 2.0);
     }
+}
+
+#[tokio::test]
+async fn redelivery_drops_nothing_by_keys_that_it_read_before_and_reads_them_once_for_many_messages() {
+    let (table, queue) = (MemoryTable::new(), StubQueue::start(Sqs::Works).await);
+    let intake = without_keys(KnownKeys::new(no_secret("down")), table.clone(), &queue);
+    for key in [KEY, OTHER_KEY] {
+        assert_eq!(post_with_key(&intake, key).await.status, 202);
+    }
+    for number in 0..10 {
+        assert_eq!(post_with_key(&intake, &format!("stranger-0123456789-{number}")).await.status, 202);
+    }
+    let (messages, place, reads) =
+        (queue.messages(), Arc::new(Mutex::new(KEY.to_owned())), Arc::new(AtomicUsize::new(0)));
+    let (kept, counted_reads) = (place.clone(), reads.clone());
+    let keys = KnownKeys::new(Arc::new(move || {
+        counted_reads.fetch_add(1, Ordering::SeqCst);
+        let text = kept.lock().unwrap().clone();
+        async move { Ok(Secret::new(text)) }.boxed()
+    }));
+    let redelivery = Redelivery { leads: table.clone(), state: table, keys, chance: counted() };
+    let measured = Measured::default();
+    let _measuring = measured.start();
+    redelivery.redeliver("m1", &messages[0], at(NOON)).await.unwrap();
+    *place.lock().unwrap() = format!("{KEY},{OTHER_KEY}");
+    redelivery.redeliver("m2", &messages[1], at(NOON)).await.unwrap();
+    assert_eq!(measured.value(metric::UNVERIFIED_DROPPED), 0.0, "its key was added a moment ago");
+    assert_eq!((measured.value(metric::LEADS_REDELIVERED), reads.load(Ordering::SeqCst)), (2.0, 2));
+    join_all(messages[2..].iter().map(|message| redelivery.redeliver("m", message, at(NOON)))).await;
+    assert_eq!((measured.value(metric::UNVERIFIED_DROPPED), reads.load(Ordering::SeqCst)), (10.0, 3));
 }
 
 #[tokio::test]

@@ -132,6 +132,17 @@ async fn a_retry_is_the_same_body_within_the_window_at_any_time_of_day_and_beyon
 }
 
 #[tokio::test]
+async fn redelivery_finds_a_retry_after_midnight_though_its_own_clock_has_not_come_there() {
+    let queue = StubQueue::start(Sqs::Refuses).await;
+    for (body, _) in WINDOWS {
+        let leads = MemoryTable::new();
+        post(&leads, &queue, body, at("2026-11-23T00:00:05Z")).await;
+        redeliver(&leads, at("2026-11-22T23:59:58Z"), body, at("2026-11-22T23:59:59Z")).await;
+        assert_eq!(leads.rows().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn the_same_request_all_day_is_one_row_for_each_time_and_costs_three_requests() {
     let (leads, queue) = (MemoryTable::new().with_page_size(4), StubQueue::start(Sqs::Refuses).await);
     let mut ids = std::collections::BTreeSet::new();

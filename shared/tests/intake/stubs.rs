@@ -34,6 +34,10 @@ pub(crate) enum Sqs {
     Works,
     Refuses,
     Hangs,
+    /// It answers 200 with this, which names no message.
+    Says(&'static str),
+    /// It answers 400 with this.
+    Fails(&'static str),
 }
 
 /// A stub of SQS with what it has taken.
@@ -55,6 +59,8 @@ impl StubQueue {
                 }
                 Sqs::Refuses => (StatusCode::BAD_REQUEST, r#"{"__type":"AccessDenied","message":"no"}"#),
                 Sqs::Hangs => pending().await,
+                Sqs::Says(answer) => (StatusCode::OK, answer),
+                Sqs::Fails(answer) => (StatusCode::BAD_REQUEST, answer),
             }
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

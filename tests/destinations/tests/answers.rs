@@ -149,7 +149,7 @@ async fn request(stream: &mut TcpStream) -> std::io::Result<Option<(String, Stri
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-            let length = head.lines().filter_map(|line| line.split_once(": "));
+            let mut length = head.lines().filter_map(|line| line.split_once(": "));
             let length = length.rfind(|(name, _)| name.eq_ignore_ascii_case("content-length"));
             let length: usize = length.map_or(0, |(_, length)| length.parse().unwrap());
             if bytes.len() >= end + 4 + length {

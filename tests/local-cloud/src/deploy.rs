@@ -105,9 +105,14 @@ pub(crate) async fn deploy(
     }
 }
 
+/// An alarm's metric in place of the expressions over several metrics that the AWS emulator does not know.
+const ONE_METRIC: &str = "      Namespace: AWS/SQS\n      MetricName: ApproximateNumberOfMessagesVisible\n      \
+                          Period: 300\n      Statistic: Maximum\n";
+
 /// The template with each function's folder replaced by its zip in S3, as `sam package` does, and the functions' names.
 fn package(template: &str) -> (String, Vec<String>) {
     let mut functions = Vec::new();
+    let template = with_one_metric(template);
     let lines = template.lines().map(|line| match line.split_once("CodeUri: ../../functions/") {
         Some((indent, name)) => {
             functions.push(name.trim().to_owned());
@@ -117,6 +122,22 @@ fn package(template: &str) -> (String, Vec<String>) {
     });
     let packaged = lines.collect();
     (packaged, functions)
+}
+
+/// The template with [`ONE_METRIC`] in place of each alarm's list of metrics. No alarm rings here; the checks of the templates
+/// hold the alarms to what they must say.
+fn with_one_metric(template: &str) -> String {
+    let mut is_list = false;
+    let lines = template.lines().map(|line| {
+        let begins_list = line == "      Metrics:";
+        is_list = begins_list || is_list && (line.trim().is_empty() || line.starts_with("        "));
+        match (begins_list, is_list) {
+            (true, _) => ONE_METRIC.to_owned(),
+            (false, true) => String::new(),
+            (false, false) => format!("{line}\n"),
+        }
+    });
+    lines.collect()
 }
 
 async fn upload(aws: &Aws, packages: &Packages, functions: &[String]) -> Result<()> {
@@ -177,5 +198,12 @@ mod tests {
             "  A:\n      CodeUri: s3://functions/lead-intake.zip\n      Handler: bootstrap # ../../functions/\n";
         assert_eq!(packaged, expected);
         assert_eq!(functions, ["lead-intake"]);
+    }
+
+    #[test]
+    fn an_alarm_over_several_metrics_gets_one_and_keeps_the_rest() {
+        let template =
+            "  A:\n      AlarmName: a\n      Metrics:\n        - Id: m\n\n          Label: l\n      Threshold: 0\n";
+        assert_eq!(package(template).0, format!("  A:\n      AlarmName: a\n{ONE_METRIC}      Threshold: 0\n"));
     }
 }

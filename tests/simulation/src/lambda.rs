@@ -11,7 +11,6 @@ use crate::table::SimTable;
 use crate::world::World;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use futures::future::join_all;
 use futures::task::AtomicWaker;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::clock::Chance;
@@ -219,14 +218,12 @@ impl Invocation {
                 let (redelivery, now) = (Redelivery { leads, state, keys, chance }, clock.now() + skew);
                 let until = clock.instant(deadline - FOR_THE_ANSWER);
                 // As `functions/lead-redelivery` does with the messages that it is given.
-                let done = join_all(messages.iter().map(|message| {
-                    let redelivery = &redelivery;
-                    async move {
-                        let done = redelivery.redeliver_until(&message.id.to_string(), &message.body, now, until).await;
-                        done.is_ok().then(|| message.id.to_string())
-                    }
-                }));
-                Ok(done.await.into_iter().flatten().collect::<Vec<_>>().join(" "))
+                let ids: Vec<_> = messages.iter().map(|message| message.id.to_string()).collect();
+                let texts: Vec<_> =
+                    ids.iter().zip(&messages).map(|(id, message)| (id.as_str(), message.body.as_str())).collect();
+                let done = redelivery.redeliver_all(&texts, now, until).await;
+                let done = ids.into_iter().zip(done).filter(|(_, is_done)| *is_done).map(|(id, _)| id);
+                Ok(done.collect::<Vec<_>>().join(" "))
             }),
             Task::Intake { post, key } => {
                 let queue = SimQueue { service: world.queue.clone(), desk: desk.clone(), clock };

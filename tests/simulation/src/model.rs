@@ -369,9 +369,7 @@ impl Model {
             if lead.got & to != 0 && !is_own {
                 // A mail that was held up on its way can arrive behind the one that repeats it: of all copies that a
                 // person gets, one may be without the mark.
-                // Where an erasure could not be ended, the log has forgotten what is still in the table: a known fault.
-                let is_half_erased = lead.excuse == Some(ERASED);
-                if !says_repeat && lead.got_unmarked & to != 0 && !is_half_erased {
+                if !says_repeat && lead.got_unmarked & to != 0 {
                     return Err(Violation::new(
                         Promise::RepeatsMarked,
                         format!("lead {name} came again unmarked ({:?})", lead.kind),

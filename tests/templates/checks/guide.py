@@ -27,13 +27,15 @@ def guide(sources):
     """What is wrong with `infra/README.md`."""
     text = sources.guide
     template, arm = parsed(sources.aws), json.loads(sources.azure)
-    yield from _shell_faults(text, sources, template)
-    for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
-        if not (sources.root / "infra" / link).exists():
-            yield f"{link}: there is no such file"
+    yield from shell_faults(text, sources, template)
     for file in re.findall(r"--template-file (\S+)", text):
         if not (sources.root / file).is_file():
             yield f"{file}: there is no such template"
+    # What the bill counts. The dashboard shows every metric that the functions emit, by its dimensions.
+    shown = len(set(re.findall(r'\["MarketplaceLeads", (.*?)(?:, \{"|\])', sources.aws)))
+    alarms = sum(resource["Type"] == "AWS::CloudWatch::Alarm" for resource in template["Resources"].values())
+    if f"| {shown} metrics, {alarms} alarms" not in text:
+        yield f"the costs are not those of {shown} metrics and {alarms} alarms"
     for output in re.findall(r"properties\.outputs\.(\w+)", text):
         if output not in arm["outputs"]:
             yield f"{output}: the ARM template has no such output"
@@ -66,7 +68,7 @@ def commands(sources):
     """What is wrong with `docs/operations.md`."""
     text = sources.operations
     template = parsed(sources.aws)
-    yield from _shell_faults(text, sources, template)
+    yield from shell_faults(text, sources, template)
     for command in sources.facts["commands"]:
         if not re.search(rf"^### .*`{command}`", text, re.M):
             yield f"there is no section for the notifier's command {command}"
@@ -75,7 +77,7 @@ def commands(sources):
     for example in re.findall(r"^\$ notifier '([^']*)'\n\{\n  \"(\w+)", text, re.M):
         # One example shows what a command that does not exist is answered with.
         if example[1] != "errorMessage":
-            yield from _payload_faults("lead-notifier", example[0], sources)
+            yield from payload_faults("lead-notifier", example[0], sources)
     for output in re.findall(r"<([A-Z]\w+Url)>", text):
         if output not in template["Outputs"]:
             yield f"{output}: the template has no such output"
@@ -92,8 +94,8 @@ def _joined(text):
     return re.sub(r"\\\n\s*", "", text)
 
 
-def _shell_faults(text, sources, template):
-    """What is wrong with the shell blocks of a document."""
+def shell_faults(text, sources, template):
+    """What is wrong with the shell blocks of a document: commands that no shell can read, names that do not exist."""
     timeouts = {
         function_of(name): resource["Properties"]["Timeout"]
         for name, resource in template["Resources"].items()
@@ -122,10 +124,10 @@ def _shell_faults(text, sources, template):
             if "--cli-binary-format raw-in-base64-out" not in line:
                 yield f"the AWS CLI would take the payload for {invoked[1]} as Base64"
             for payload in re.findall(r"--payload '([^']*)'", line):
-                yield from _payload_faults(invoked[1], payload, sources)
+                yield from payload_faults(invoked[1], payload, sources)
 
 
-def _payload_faults(function, payload, sources):
+def payload_faults(function, payload, sources):
     """What is wrong with the event of an invocation by hand."""
     try:
         event = json.loads(payload)

@@ -4,6 +4,7 @@ from checks import (
     alarms,
     azure,
     dashboard,
+    documents,
     functions,
     guide,
     housekeeping,
@@ -58,6 +59,7 @@ def all_assertions(sources):
     yield from samconfig.samconfig(sources)
     yield from guide.guide(sources)
     yield from guide.commands(sources)
+    yield from documents.own(sources)
 
 
 # The checks of each file, in the order of the columns in docs/template-checks.md.
@@ -76,16 +78,18 @@ AZURE_CHECKS = {
 SAMCONFIG_CHECKS = {"own": samconfig.samconfig}
 GUIDE_CHECKS = {"own": guide.guide}
 OPERATIONS_CHECKS = {"own": guide.commands}
+DOCUMENT_CHECKS = {"typos": documents.spelling, "own": documents.own}
 CHECKS = {
     "infra/aws/template.yaml": AWS_CHECKS,
     "infra/azure/storage.json": AZURE_CHECKS,
     "infra/aws/samconfig.toml": SAMCONFIG_CHECKS,
     "infra/README.md": GUIDE_CHECKS,
     "docs/operations.md": OPERATIONS_CHECKS,
+    "documents": DOCUMENT_CHECKS,
 }
 
 # The same checks, the cheapest first: what a seeded mistake is tried with until one of them catches it.
-CHEAPEST_FIRST = ["own", "SDK models", "parliament", "checkov", "cfn-lint, raw", "cfn-lint, transformed"]
+CHEAPEST_FIRST = ["own", "typos", "SDK models", "parliament", "checkov", "cfn-lint, raw", "cfn-lint, transformed"]
 
 
 def findings(check, sources):

@@ -48,8 +48,8 @@ GUIDE = [
         "for name in intake redelivery notifier validation export; do",
         "for name in intake redelivery notifier export; do",
     ),
+    ("costs of fewer alarms than there are", " metrics, 25 alarms", " metrics, 24 alarms"),
     ("a block that no shell can read", "esac\n```", "```"),
-    ("a link to nowhere", "](../docs/operations.md)", "](../docs/operation.md)"),
 ]
 
 OPERATIONS = [
@@ -72,4 +72,27 @@ OPERATIONS = [
         "purge-queue --queue-url <NotifierDeadLetterQueueUrl>",
         "purge-queue --queue-url <DeadLetterQueueUrl>",
     ),
+]
+
+# What is wrong, the document, the text to replace, which must be there once, and its replacement.
+DOCUMENTS = [
+    ("a link to nowhere", "infra/README.md", "](../docs/operations.md)", "](../docs/operation.md)"),
+    ("a link to no heading", "docs/faq.md", "](operations.md#alarms)", "](operations.md#alarm)"),
+    ("a picture that is not there", "README.md", "](docs/images/pipeline.svg)", "](docs/images/pipes.svg)"),
+    ("a picture in HTML that is not there", "README.md", 'src="docs/images/digest.png"', 'src="docs/images/digests.png"'),
+    (
+        "a command in another document waits too shortly",
+        "README.md",
+        "--cli-read-timeout 150",
+        "--cli-read-timeout 60",
+    ),
+    (
+        "an event in another document that the notifier does not know",
+        "docs/faq.md",
+        """`notifier '{"command":"resume"}'`""",
+        """`notifier '{"command":"restart"}'`""",
+    ),
+    ("a translation lacks a section", "docs/zh-Hans/README.md", "## 许可", "许可"),
+    ("a translation has another command", "docs/zh-Hans/README.md", "cargo test --workspace", "cargo test"),
+    ("a misspelt word", "README.md", "each lead to the people", "each lead to the poeple"),
 ]

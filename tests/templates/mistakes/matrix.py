@@ -17,13 +17,14 @@ _PARTS = [
     ("`infra/aws/samconfig.toml`", "samconfig", registry.SAMCONFIG_CHECKS, samconfig.MISTAKES),
     ("`infra/README.md`", "guide", registry.GUIDE_CHECKS, guide.GUIDE),
     ("`docs/operations.md`", "operations", registry.OPERATIONS_CHECKS, guide.OPERATIONS),
+    ("The documents", "documents", registry.DOCUMENT_CHECKS, guide.DOCUMENTS),
     ("All of them beside other code", "facts", {"own": registry.all_assertions}, facts.MISTAKES),
 ]
 
 _INTRODUCTION = """\
 # What catches which mistake in the templates
 
-Each row is a mistake that the tests put into a copy of a template or a guide, or of what the code states about itself,
+Each row is a mistake that the tests put into a copy of a template or a document, or of what the code states about itself,
 one at a time. A × marks the checks that find something in that copy; they find nothing in the original. *own* are the
 checks in `tests/templates/checks/` that know this project.
 
@@ -46,13 +47,19 @@ def _seeded(sources, file, title, change):
         edit(changed)
         if changed == sources.facts:
             raise ValueError(f"{title}: changes nothing")
+    elif file == "documents":
+        path, *change = change
+        changed = sources.documents | {path: _edited(sources.documents[path], title, *change)}
     else:
-        old, new = change
-        text = getattr(sources, file)
-        if text.count(old) != 1:
-            raise ValueError(f"{title}: its text is there {text.count(old)} times")
-        changed = text.replace(old, new)
+        changed = _edited(getattr(sources, file), title, *change)
     return dataclasses.replace(sources, **{file: changed})
+
+
+def _edited(text, title, old, new):
+    """A text with one part of it replaced, which must be there once."""
+    if text.count(old) != 1:
+        raise ValueError(f"{title}: its text is there {text.count(old)} times")
+    return text.replace(old, new)
 
 
 # The processes that try the mistakes are forked, and find their work here: the checks cannot be sent to them.

@@ -53,12 +53,12 @@ impl Item {
         })
     }
 
-    /// A row that was deleted since it was recorded. `None` for what was erased: nobody is told of it.
+    /// A row that was deleted since it was recorded. `None` for what is erased: nobody is told of it.
     pub(crate) fn gone(entry: &Entry) -> Option<Self> {
         let keys = match entry {
             Entry::Lead(keys) => keys.clone(),
             Entry::Quarantined(row_key) => Keys::new(quarantine::PARTITION, row_key),
-            Entry::Erased => return None,
+            Entry::Erasing { .. } | Entry::Erased => return None,
         };
         let reason = "it was deleted after this digest was recorded".to_owned();
         Some(Self::Unreadable(UnreadableLead { keys, timestamp: None, reason, columns: Vec::new() }))

@@ -45,11 +45,11 @@ impl KnownRows {
 
 /// `None` for what was erased: nobody can find it again.
 fn key(entry: &Entry) -> Option<[u8; 16]> {
-    let (partition_key, row_key) = match entry {
+    let (partition_key, row_key) = match entry.found() {
         Entry::Lead(keys) => (keys.partition.as_str(), &keys.row),
         // No partition of a table has an empty key and such a row: Azure's own rows have a day.
         Entry::Quarantined(row_key) => ("\u{0}quarantine", row_key),
-        Entry::Erased => return None,
+        Entry::Erasing { .. } | Entry::Erased => return None,
     };
     let mut hash = Sha256::new();
     hash.update((partition_key.len() as u64).to_be_bytes());

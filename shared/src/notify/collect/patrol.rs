@@ -287,7 +287,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 return Ok(None);
             }
             let (rows, following) = log::page(&self.state, from, LOG_ROWS, next.as_ref()).await?;
-            let there = rows.iter().flat_map(|row| &row.entries).map(|entry| entry.json().to_string());
+            let there = rows.iter().flat_map(|row| &row.entries).map(|entry| entry.found().json().to_string());
             found.extend(there.filter(|entry| wanted.contains(entry)));
             next = following;
             if next.is_none() {

@@ -1,6 +1,10 @@
 //! Erasing one person: from the leads table, the log, the contact index and the quarantine.
 //!
 //! It works in pages. Where time runs out, the answer says where to go on, so that it ends on a table of any size.
+//!
+//! What is theirs is marked in the log before it is deleted, and the marks are taken away at the end: where an erasure breaks
+//! off, runs neither mail what is marked nor take it for something new; and what is written under the same keys after the end
+//! is new.
 
 use super::Person;
 use crate::lead::StoredLead;
@@ -32,6 +36,10 @@ const RENEWAL: SignedDuration = SignedDuration::from_secs(30);
 
 const LEADS: &str = "leads";
 const QUARANTINE: &str = "quarantine";
+const LOG: &str = "log";
+
+/// What is looked through, in this order.
+const PARTS: [&str; 3] = [LEADS, QUARANTINE, LOG];
 
 /// Whether a text is a place at which an erasure can go on.
 pub(super) fn is_place(text: &str) -> bool {
@@ -40,7 +48,7 @@ pub(super) fn is_place(text: &str) -> bool {
 
 fn place(text: &str) -> Option<(&'static str, Option<Continuation>)> {
     let (part, next) = text.split_once(':')?;
-    let part = [LEADS, QUARANTINE].into_iter().find(|known| *known == part)?;
+    let part = PARTS.into_iter().find(|known| *known == part)?;
     match next {
         "" => Some((part, None)),
         next => Some((part, Some(Continuation::parse(next)?))),
@@ -110,7 +118,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         erasure: &mut Erasure,
     ) -> Result<Option<String>, NotifyError> {
         let (first, mut next) = after.as_deref().and_then(place).unwrap_or((LEADS, None));
-        for part in [LEADS, QUARANTINE].into_iter().skip_while(|part| *part != first) {
+        for part in PARTS.into_iter().skip_while(|part| *part != first) {
             loop {
                 if !run.has_time(self.now(), TABLE_CALL * 6) {
                     let next = next.as_ref().map(Continuation::to_text).unwrap_or_default();
@@ -119,7 +127,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 self.renew(run, erasure).await?;
                 next = match part {
                     LEADS => self.erase_leads(person, next.take(), run, erasure).await?,
-                    _ => self.erase_bodies(person, next.take(), run, erasure).await?,
+                    QUARANTINE => self.erase_bodies(person, next.take(), run, erasure).await?,
+                    // Without `confirm` nothing was marked.
+                    _ if !erasure.is_to_delete => None,
+                    _ => self.end_marks(person, next.take(), run).await?,
                 };
                 if erasure.is_out_of_time {
                     let next = next.as_ref().map(Continuation::to_text).unwrap_or_default();
@@ -145,7 +156,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         Ok(())
     }
 
-    /// One page of the leads table: what is theirs is taken out of the log, then deleted, then forgotten.
+    /// One page of the leads table: what is theirs is marked in the log, then deleted, then forgotten.
     async fn erase_leads(
         &self,
         person: &Person,
@@ -159,7 +170,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let theirs: Vec<&Entity> = page.entities.iter().filter(|row| person.is_in_row(row)).collect();
         if erasure.is_to_delete && !theirs.is_empty() {
             let entry = |row: &&Entity| Entry::Lead(row.keys());
-            self.erase_from_log(run, &theirs.iter().map(entry).collect::<Vec<_>>()).await?;
+            self.mark_in_log(person, run, &theirs.iter().map(entry).collect::<Vec<_>>()).await?;
         }
         let mut contacts = BTreeSet::new();
         for row in theirs {
@@ -206,7 +217,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     return Ok(from);
                 }
                 self.renew(run, erasure).await?;
-                self.erase_from_log(run, &[Entry::Quarantined(row.row_key.clone())]).await?;
+                self.mark_in_log(person, run, &[Entry::Quarantined(row.row_key.clone())]).await?;
                 remove(&self.state, &row.keys()).await?;
             }
             *erasure.state.entry(quarantine::PARTITION).or_default() += 1;
@@ -228,26 +239,17 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         Ok(())
     }
 
-    /// Takes entries out of the log, and out of what was given up. What stands behind them keeps its place.
-    async fn erase_from_log(&self, run: &mut Run<T>, entries: &[Entry]) -> Result<(), NotifyError> {
+    /// Marks entries of the log as about to be erased, and deletes what was given up of them. What stands behind them keeps its
+    /// place.
+    async fn mark_in_log(&self, person: &Person, run: &mut Run<T>, entries: &[Entry]) -> Result<(), NotifyError> {
         let theirs: BTreeSet<_> = entries.iter().map(|entry| entry.json().to_string()).collect();
+        let mark = |entry: &Entry| {
+            let is_theirs = theirs.contains(&entry.json().to_string());
+            is_theirs.then(|| Entry::Erasing { entry: Box::new(entry.clone()), person: person.mark() })
+        };
         let mut next = None;
         loop {
-            let (rows, following) = log::page(&self.state, "", LOG_ROWS, next.as_ref()).await?;
-            let erased = |mut row: LogRow| {
-                let mut is_changed = false;
-                for entry in &mut row.entries {
-                    if theirs.contains(&entry.json().to_string()) {
-                        (*entry, is_changed) = (Entry::Erased, true);
-                    }
-                }
-                is_changed.then_some(row)
-            };
-            let rows: Vec<_> = rows.into_iter().filter_map(erased).collect();
-            for rows in rows.chunks(LOG_ROWS_A_BATCH) {
-                run.log.rewrite(rows).await?;
-            }
-            next = following;
+            next = self.change_log(run, next, mark).await?;
             if next.is_none() {
                 break;
             }
@@ -271,6 +273,46 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes what was marked for this person out of one page of the log, in this call or in one that broke off: all of it is
+    /// deleted.
+    async fn end_marks(
+        &self,
+        person: &Person,
+        from: Option<Continuation>,
+        run: &mut Run<T>,
+    ) -> Result<Option<Continuation>, NotifyError> {
+        let mark = person.mark();
+        let end = |entry: &Entry| match entry {
+            Entry::Erasing { person, .. } if *person == mark => Some(Entry::Erased),
+            _ => None,
+        };
+        self.change_log(run, from, end).await
+    }
+
+    /// Changes entries of one page of the log.
+    async fn change_log(
+        &self,
+        run: &mut Run<T>,
+        from: Option<Continuation>,
+        change: impl Fn(&Entry) -> Option<Entry>,
+    ) -> Result<Option<Continuation>, NotifyError> {
+        let (rows, next) = log::page(&self.state, "", LOG_ROWS, from.as_ref()).await?;
+        let changed = |mut row: LogRow| {
+            let mut is_changed = false;
+            for entry in &mut row.entries {
+                if let Some(other) = change(entry) {
+                    (*entry, is_changed) = (other, true);
+                }
+            }
+            is_changed.then_some(row)
+        };
+        let rows: Vec<_> = rows.into_iter().filter_map(changed).collect();
+        for rows in rows.chunks(LOG_ROWS_A_BATCH) {
+            run.log.rewrite(rows).await?;
+        }
+        Ok(next)
     }
 }
 

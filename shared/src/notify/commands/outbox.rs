@@ -35,14 +35,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 "attempts": channel.attempts,
                 "next_attempt": channel.next_attempt,
                 "reason": channel.reason,
-                "leads": leads.iter().map(Entry::json).collect::<Vec<_>>(),
+                "leads": leads.iter().map(|entry| entry.told().json()).collect::<Vec<_>>(),
             }));
         }
         let parked = self.parked_of_all(&run).await?;
         let parked = parked.iter().map(|parked| {
             json!({
                 "channel": parked.channel.as_str(),
-                "lead": parked.entry.json(),
+                "lead": parked.entry.told().json(),
                 "reason": parked.reason,
             })
         });
@@ -138,7 +138,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             ));
         };
         let leads = self.owed_entries(run, &channel, DISCARDED_NAMED).await?;
-        let leads: Vec<_> = leads.iter().map(Entry::json).collect();
+        let leads: Vec<_> = leads.iter().map(|entry| entry.told().json()).collect();
         let owed = channel.owed;
         let given_up = Channel {
             cursor: channel.tail.clone(),

@@ -2,12 +2,16 @@
 
 use crate::address::MailAddress;
 use crate::lead::StoredLead;
+use crate::notify::contacts;
 use crate::table::{Entity, Value};
 use std::borrow::Cow;
 use std::fmt;
 
 /// How often a text is unescaped: a JSON text can stand in a JSON text, as Microsoft's `CustomerInfo` does.
 const ESCAPES: usize = 4;
+
+/// How many hexadecimal digits of a person's key mark what is about to be erased: rows of the log grow little by it.
+const MARK: usize = 16;
 
 /// The address of the person to erase, in every form in which it may stand somewhere: as it was given, with its domain in
 /// ASCII, and with its domain in its own letters; each normalised as [`crate::lead::Lead::normalized_email`] is. `Debug`
@@ -77,6 +81,11 @@ impl Person {
     /// The forms of the address.
     pub(super) fn forms(&self) -> &[String] {
         &self.0
+    }
+
+    /// How the log marks what is about to be erased for this person.
+    pub(super) fn mark(&self) -> String {
+        self.0.first().map(|form| contacts::key(form).chars().take(MARK).collect()).unwrap_or_default()
     }
 
     /// Whether a row of the leads table is about this person, or names the address anywhere.

@@ -114,7 +114,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     async fn recent_or_read(&self, run: &Run<T>, at: &Position, entry: &Entry) -> Result<Option<Item>, NotifyError> {
         match run.recent.item(&at.row, at.index) {
-            Some(item) if *entry != Entry::Erased => Ok(Some(item.clone())),
+            Some(item) if *entry.told() != Entry::Erased => Ok(Some(item.clone())),
             _ => self.read_entry(entry).await,
         }
     }
@@ -125,7 +125,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             Entry::Quarantined(row_key) => {
                 self.state.get(&Keys::new(quarantine::PARTITION, row_key)).await.map(|row| Item::of_body(&row))
             }
-            Entry::Erased => return Ok(None),
+            Entry::Erasing { .. } | Entry::Erased => return Ok(None),
         };
         match row {
             Ok(item) => Ok(Some(item)),

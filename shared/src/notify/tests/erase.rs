@@ -155,3 +155,34 @@ async fn what_was_given_up_is_erased_too_and_nobody_is_told_of_it_when_it_is_put
     assert_eq!((mails.len(), world.mails_with("bob")), (1, 1));
     assert!(!mails[0].text.contains("row-ann"), "{}", mails[0].text);
 }
+
+#[tokio::test]
+async fn an_erasure_that_breaks_off_has_nothing_mailed_again_and_once_it_ended_the_same_keys_are_new() {
+    for (done, is_mailed_before) in (1..8).flat_map(|calls| [(calls, false), (calls, true)]) {
+        let world = world_with_ann().await;
+        if !is_mailed_before {
+            world.mailer.set_fault(Some(Box::new(|_| Some(SendFault::destination()))));
+        }
+        world.run().await;
+        world.mailer.set_fault(None);
+        let row = world.leads.rows().into_iter().find(|row| row.row_key == "by-address").unwrap();
+        let last = world.leads.calls() + done;
+        world.leads.set_fault(Some(Box::new(move |call| (call > last).then(unavailable))));
+        let _ = world.execute(erase_ann()).await;
+        world.leads.set_fault(None);
+        let mails = || world.mailer.accepted().into_iter().filter(|mail| mail.text.contains("by-address")).count();
+        let before = mails();
+        world.advance(MINUTE);
+        world.run().await;
+        world.advance(HOUR);
+        world.run().await;
+        assert_eq!(mails(), before, "broken off after {done} calls");
+        assert_eq!(world.execute(erase_ann()).await.unwrap()["complete"], true);
+        let log: String = world.state.rows().iter().filter_map(|row| row.text("Keys")).collect();
+        assert!(!log.contains("by-address") && !log.contains("erasing"), "{log}");
+        world.leads.put(Entity { timestamp: Some(world.now()), etag: None, ..row });
+        world.advance(MINUTE);
+        world.run().await;
+        assert_eq!(mails(), before + 1, "it came again, broken off after {done} calls");
+    }
+}

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 
 const OWED_BY: &str = "OwedBy_";
 
+const ERASING: &str = "erasing";
+const FOR: &str = "for";
+
 /// Something that was found, by its keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Entry {
@@ -15,21 +18,51 @@ pub(crate) enum Entry {
     Lead(Keys),
     /// A quarantined body: its row key.
     Quarantined(String),
+    /// What an erasure is about to delete: it is mailed to nobody, and found by nobody as something new, until the erasure
+    /// ends.
+    Erasing {
+        /// What it is: a row or a body.
+        entry: Box<Entry>,
+        /// Whose erasure it is: the beginning of the key that the contact index has for them.
+        person: String,
+    },
     /// What was erased: nothing is known of it any more.
     Erased,
 }
 
 impl Entry {
-    /// The entry as JSON: `["partition","row"]`, `["row"]`, or `null`.
+    /// The entry as JSON: `["partition","row"]`, `["row"]`, `{"erasing":…,"for":"…"}` around one of them, or `null`.
     pub(crate) fn json(&self) -> Json {
         match self {
             Self::Lead(Keys { partition, row }) => json!([partition, row]),
             Self::Quarantined(row_key) => json!([row_key]),
+            Self::Erasing { entry, person } => json!({ERASING: entry.json(), FOR: person}),
             Self::Erased => Json::Null,
         }
     }
 
+    /// What is found by these keys, even while it is being erased.
+    pub(crate) fn found(&self) -> &Self {
+        match self {
+            Self::Erasing { entry, .. } => entry,
+            found => found,
+        }
+    }
+
+    /// What may be told of it: nothing of what is being erased.
+    pub(crate) fn told(&self) -> &Self {
+        match self {
+            Self::Erasing { .. } => &Self::Erased,
+            told => told,
+        }
+    }
+
     pub(crate) fn from_json(json: &Json) -> Self {
+        if let (Some(entry), Some(person)) = (json.get(ERASING), json.get(FOR).and_then(Json::as_str)) {
+            let keys = entry.as_array().map(|_| Self::from_json(entry));
+            return keys
+                .map_or(Self::Erased, |entry| Self::Erasing { entry: Box::new(entry), person: person.to_owned() });
+        }
         let text = |at: usize| json.get(at).and_then(Json::as_str).map(str::to_owned);
         match (text(0), text(1)) {
             (Some(partition), Some(row)) => Self::Lead(Keys { partition, row }),

@@ -1,0 +1,111 @@
+"""The deployed functions: invoking them, starting them afresh, and reaching their URLs."""
+
+import datetime
+import json
+import os
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from .words import Problem
+
+# How long an answer may take, in seconds: the function's own limit in the template, and some more.
+LIMITS = {"NotifierFunction": 310, "ValidationFunction": 150}
+FUNCTIONS = ("IntakeFunction", "RedeliveryFunction", "NotifierFunction", "ValidationFunction", "ExportFunction")
+# The most bytes that Lambda takes in one request.
+MAX_PAYLOAD = 6 * 1024 * 1024
+PAUSE = 2.0
+# What functions say of an event that they cannot read.
+UNKNOWN = ("InvalidCommand", "InvalidRequest")
+
+
+class FunctionFailed(Problem):
+    """The function ran and said that it could not do it."""
+
+
+def invoke(session, output, event):
+    """The answer of a function, by the stack's output that names it. It is never invoked twice."""
+    payload = json.dumps(event).encode()
+    if len(payload) > MAX_PAYLOAD:
+        raise Problem(f"this is too large: {len(payload)} bytes, and Lambda takes {MAX_PAYLOAD}", "Give it in parts.")
+    name = session.stack.output(output)
+    with tempfile.TemporaryDirectory(prefix="leads-") as folder:
+        path = os.path.join(folder, "answer")
+        # The CLI 1 takes the function's name in no other way for this operation.
+        answer = session.aws.call(
+            "lambda",
+            "invoke",
+            options=["--function-name", name],
+            limit=LIMITS[output],
+            payload=payload,
+            answer_file=path,
+            once=True,
+        )
+        with open(path, "rb") as file:
+            body = file.read()
+    try:
+        value = json.loads(body)
+    except ValueError:
+        raise Problem(f"{name} answered with something else than JSON")
+    if answer.get("FunctionError"):
+        said = value if isinstance(value, dict) else {}
+        cure = "leads validate looks for the cause; leads logs shows what it logged."
+        if said.get("errorType") in UNKNOWN:
+            cure = "Correct what it names. If the stack is older than this command: leads update."
+        raise FunctionFailed(
+            f"{name} could not do it: {said.get('errorMessage', 'no reason is given')}", cure, said.get("errorType")
+        )
+    return value
+
+
+def restart(session):
+    """Makes every function start afresh, so that it reads its secrets again. Requests under way end first."""
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for output in FUNCTIONS:
+        which = {"FunctionName": session.stack.output(output)}
+        session.aws.call(
+            "lambda", "update-function-configuration", dict(which, Description=f"Secrets read again {now}")
+        )
+        until = time.monotonic() + 300
+        while session.aws.call("lambda", "get-function-configuration", which).get("LastUpdateStatus") == "InProgress":
+            if time.monotonic() > until:
+                raise Problem(
+                    f"{which['FunctionName']} has not started afresh within five minutes", "Run the command again."
+                )
+            time.sleep(PAUSE)
+
+
+def reach(url):
+    """Where a function URL is reached: itself, or its place in an AWS emulator on this machine."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    parts = urllib.parse.urlsplit(url)
+    if not endpoint or ".lambda-url." not in (parts.hostname or ""):
+        return url
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{endpoint.rstrip('/')}/_aws/lambda-url/{parts.hostname.split('.')[0]}{parts.path}{query}"
+
+
+def opener(url):
+    """What opens a URL: by the proxy of the environment, but not to this machine."""
+    is_here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_here else []))
+
+
+def post_lead(url, key, lead):
+    """POSTs a lead as Microsoft does, and gives status and answer. The key is in the URL alone, as Microsoft has it,
+    and in no error.
+    """
+    address = reach(f"{url}?code={urllib.parse.quote(key)}")
+    request = urllib.request.Request(address, json.dumps(lead).encode(), {"Content-Type": "application/json"})
+    try:
+        with opener(address).open(request, timeout=35) as answer:
+            return answer.status, json.loads(answer.read() or b"{}")
+    except urllib.error.HTTPError as error:
+        raise Problem(f"intake answered the lead with {error.code}", "Run leads validate: it says what is wrong.")
+    except (OSError, ValueError) as error:
+        raise Problem(
+            f"intake cannot be reached: {type(getattr(error, 'reason', error)).__name__}",
+            "See that this machine reaches the Internet; then run the command again.",
+        )

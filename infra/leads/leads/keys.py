@@ -1,0 +1,235 @@
+"""Rotating the intake key and the storage key, so that no lead is lost between the old one and the new one.
+
+Each rotation has two halves: first both keys are valid, then Partner Center is changed by hand, then the old one ends.
+What was begun is seen in SSM and in the answers, so that an interrupted rotation goes on with the same command.
+"""
+
+import secrets
+
+from . import functions, parameters, storage
+from .looking import queue_urls, surely, validated
+from .words import Problem, count
+
+UNKNOWN = "Begin with: leads rotate {0}"
+
+
+def intake_url(session, key):
+    return f"{session.stack.output('IntakeUrl')}?code={key}"
+
+
+def new_key():
+    return secrets.token_hex(24)
+
+
+def intake_keys(session):
+    """The parameter's name and the one or two keys in it."""
+    name = session.stack.parameters()["IntakeKeysParameter"]
+    text = parameters.read(session, name)
+    keys = [key.strip() for key in (text or "").split(",") if key.strip()]
+    if not 1 <= len(keys) <= 2:
+        raise Problem(
+            f"the parameter {name} holds {count(len(keys), 'key')} instead of one or two",
+            "Run leads setup, which puts a key there.",
+        )
+    return name, keys
+
+
+def rotate_intake(session):
+    if session.options.finish and session.options.undo:
+        raise Problem("--finish and --undo are the opposite of each other", "Say one of them.")
+    if session.options.finish:
+        return finish_intake(session)
+    name, keys = intake_keys(session)
+    if session.options.undo:
+        return undo_intake(session, name, keys)
+    is_new = len(keys) == 1
+    if is_new:
+        keys.append(new_key())
+        parameters.write(session, name, ",".join(keys))
+    address = intake_url(session, keys[1])
+    session.screen.result(
+        {"intake_url": address, "keys": 2},
+        [
+            (
+                "Both keys are valid now, the old one and the new one."
+                if is_new
+                else "A rotation is under way: both keys are valid."
+            ),
+            (
+                "Functions take the new one within a minute. Then put this address into Partner Center for every offer"
+                " with an HTTPS"
+            ),
+            "endpoint, and publish; it holds the key, so give it to nobody else:",
+            f"  {address}",
+            "When the test leads of all offers have come: leads rotate intake-key --finish",
+        ],
+    )
+    return 0
+
+
+def finish_intake(session):
+    """Ends the old key. What waits in the queue with it must be stored first: redelivery asks for a valid key again."""
+    name, keys = intake_keys(session)
+    if len(keys) == 1:
+        raise Problem("only one key is valid: there is no old one to end", UNKNOWN.format("intake-key"))
+    counts = surely(session, queue_urls(session))
+    if counts["LeadQueueUrl"]:
+        raise Problem(
+            f"{count(counts['LeadQueueUrl'], 'lead')} still in the queue, perhaps with the old key",
+            "Wait until leads status says that the queue is empty.",
+        )
+    dead = counts["LeadDeadLetterQueueUrl"]
+    if dead and not session.screen.confirm(
+        f"{count(dead, 'lead')} in the dead-letter queue. Those that came while nobody knew the keys are dropped if"
+        " they are sent back after the old key has ended. Go on?"
+    ):
+        session.screen.result({"keys": 2}, ["Nothing was changed: both keys stay valid."])
+        return 1
+    if not session.screen.confirm(
+        "Does every offer in Partner Center have the new address, and have their test leads come?"
+    ):
+        session.screen.result({"keys": 2}, ["Nothing was changed: both keys stay valid."])
+        return 1
+    parameters.write(session, name, keys[1])
+    session.screen.say("The functions start afresh, so that the old key ends at once …")
+    functions.restart(session)
+    session.screen.result(
+        {"keys": 1},
+        [
+            "Only the new key is valid now. If the alarm lead-intake-401 comes, an offer still has the old one:",
+            "leads rotate intake-key --undo makes the old one valid again.",
+        ],
+    )
+    return 0
+
+
+def undo_intake(session, name, keys):
+    """Makes the key of before valid again beside the present one, from SSM's own history of the parameter."""
+    if len(keys) == 2:
+        parameters.write(session, name, keys[0])
+        functions.restart(session)
+        session.screen.result({"keys": 1}, ["The rotation was taken back: only the old key is valid."])
+        return 0
+    versions = session.aws.call(
+        "ssm", "get-parameter-history", {"Name": name, "WithDecryption": True}, secret=True
+    ).get("Parameters", [])
+    for version in sorted(versions, key=lambda version: -version["Version"]):
+        before = [key.strip() for key in version["Value"].split(",") if key.strip() not in ("", keys[0])]
+        if before:
+            parameters.write(session, name, f"{before[0]},{keys[0]}")
+            functions.restart(session)
+            session.screen.result(
+                {"keys": 2},
+                [
+                    "Both keys are valid again, the old one and the new one. When every offer has the new address:",
+                    "leads rotate intake-key --finish",
+                ],
+            )
+            return 0
+    raise Problem("SSM knows no earlier key", "Begin anew: leads rotate intake-key")
+
+
+def rotate_storage(session):
+    """Changes the functions to the account's other key; --finish renews the one of before."""
+    if session.options.finish:
+        return finish_storage(session)
+    azure = session.answers.get("azure") or {}
+    name = session.stack.parameters()["StorageConnectionStringParameter"]
+    if not azure.get("group"):
+        return replace_storage(session, name)
+    before = parameters.read(session, name) or ""
+    rotation = session.answers.get("rotation") or {}
+    keys = storage.keys(azure["group"], azure["account"])
+    is_signed = bool(before) and storage.is_signature(before)
+    used = rotation.get("renew") or used_key(before, azure, keys, is_signed)
+    other = "key2" if used == "key1" else "key1"
+    whole = storage.connection_string(azure["account"], keys[other], storage.suffix())
+    # First what is to be renewed, so that an interruption here does not make the wrong key end.
+    session.answers.save(rotation={"renew": used}, azure=dict(azure, key=other))
+    parameters.write(
+        session, name, storage.with_signature(whole, azure.get("signature_days", 365)) if is_signed else whole
+    )
+    functions.restart(session)
+    session.screen.say(f"The functions use {other} now. Validation says:")
+    ok = validated(session, ["storage", "table", "round-trip"])
+    session.screen.result(
+        {"connection_string": whole, "in_use": other, "ok": ok},
+        [
+            (
+                "Put this connection string into Partner Center for every offer with an Azure table, validate and"
+                " publish; it opens the"
+            ),
+            "whole account, so give it to nobody else:",
+            f"  {whole}",
+            f"{used} stays valid. When the test leads of all offers have come: leads rotate storage-key --finish",
+        ],
+    )
+    return 0 if ok else 1
+
+
+def used_key(text, azure, keys, is_signed):
+    """Which of the account's keys the functions use. A signature does not say it; the answers do."""
+    if is_signed:
+        return azure.get("key", "key1")
+    value = storage.parse(text).get("AccountKey")
+    for name, key in keys.items():
+        if key == value:
+            return name
+    raise Problem(
+        "the functions use a key that is none of the account's two", "Run leads setup, which gives them a valid one."
+    )
+
+
+def replace_storage(session, name):
+    """Without `az`: takes the connection string with the other key from the operator."""
+    whole = storage.in_order(session.screen.secret("The connection string with the account's other key"))
+    before = parameters.read(session, name)
+    if before == whole:
+        raise Problem(
+            "this is the connection string that is in use already",
+            "Copy the one with the other key: Azure portal, Access keys.",
+        )
+    parameters.write(session, name, whole)
+    functions.restart(session)
+    ok = validated(session, ["storage", "table", "round-trip"])
+    if not ok and before:
+        parameters.write(session, name, before)
+        functions.restart(session)
+        raise Problem(
+            "it does not work, and the connection string of before is in place again", "See the report above."
+        )
+    session.screen.result(
+        {"ok": ok},
+        [
+            "The functions use the new key. Put the same connection string into Partner Center for every offer with an",
+            (
+                "Azure table, validate and publish. Only when their test leads have come, renew the old key in the"
+                " Azure portal."
+            ),
+        ],
+    )
+    return 0
+
+
+def finish_storage(session):
+    rotation, azure = session.answers.get("rotation") or {}, session.answers.get("azure") or {}
+    if not rotation.get("renew"):
+        raise Problem("no rotation of the storage key is under way", UNKNOWN.format("storage-key"))
+    old = rotation["renew"]
+    name = session.stack.parameters()["StorageConnectionStringParameter"]
+    text, keys = parameters.read(session, name) or "", storage.keys(azure["group"], azure["account"])
+    if not storage.is_signature(text) and used_key(text, azure, keys, False) == old:
+        raise Problem(f"the functions still use {old}", "Begin again: leads rotate storage-key")
+    if not session.screen.confirm(
+        f"{old} ends now, for good. Does every offer in Partner Center have the new connection string, and have their"
+        " test leads come?"
+    ):
+        session.screen.result({"renewed": None}, ["Nothing was changed: both keys stay valid."])
+        return 1
+    storage.renew(azure["group"], azure["account"], old)
+    session.answers.save(rotation=None)
+    ok = validated(session, ["storage", "round-trip"])
+    session.screen.result(
+        {"renewed": old, "ok": ok}, [f"{old} was renewed: what had the old one cannot open the account any more."]
+    )
+    return 0 if ok else 1

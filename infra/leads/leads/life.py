@@ -1,0 +1,163 @@
+"""Bringing a stack to another release, and removing it."""
+
+import os
+
+from . import functions, notifier, parameters, questions, release, routes, settings
+from .looking import is_gone, queue_urls, surely, validated
+from .words import Problem, count, listed
+
+
+def update(session):
+    """Another release with all settings as they are. What the new template no longer has is named."""
+    folder = session.options.release or session.answers.get("release")
+    if folder is None:
+        raise Problem("it is not known where the release is", "Say --release <folder>.")
+    found, account = release.Release(folder), session.check_account()
+    values, old = session.stack.parameters(), session.stack.declared()
+    declared = found.parameters()
+    gone = {
+        name: value
+        for name, value in values.items()
+        if name not in declared and value != old.get(name, {}).get("DefaultValue", "")
+    }
+    # Their place is taken by a parameter, into which they are moved.
+    gone.pop("Routes", None)
+    if gone:
+        session.screen.warn(
+            f"This release has no setting {listed(sorted(gone))} any more: its changelog says what takes the place"
+            " of it."
+        )
+    missing = [name for name, parameter in declared.items() if parameter.default is None and name not in values]
+    given = settings.pairs(session.options.set)
+    unknown = [name for name in given if name not in declared]
+    if unknown:
+        raise Problem(f"the release has no setting {listed(unknown)}")
+    if [name for name in missing if name not in given]:
+        raise Problem(f"this release needs a value for {listed(missing)}", f"Add --set {missing[0]}=<value>.")
+    questions.refuse(declared, given)
+    kept = {name: value for name, value in values.items() if name in declared and name not in given}
+    before = dict(kept)
+    questions.settle(session, declared, kept)
+    given.update({name: value for name, value in kept.items() if before[name] != value})
+    for name, value in kept.items():
+        default = declared[name].default
+        if value == old.get(name, {}).get("DefaultValue") and default not in (None, value):
+            session.screen.say(
+                f"{name} stays {value}, the default of before; that of this release is {default or 'empty'}."
+            )
+    given.update(routes.moved(session, values, declared))
+    session.screen.say("Uploading the functions …")
+    url = release.upload(session, found, account, given.get("Architecture") or values.get("Architecture", "x86_64"))
+    changed = settings.apply(session, given, url, declared)
+    if changed is None:
+        session.screen.result({"changed": False}, ["Nothing was changed."])
+        return 1
+    if session.answers.exists():
+        kept = {name: value for name, value in session.answers.get("parameters", {}).items() if name in declared}
+        session.answers.save(release=os.path.abspath(folder), parameters=dict(kept, **given))
+    if not changed:
+        session.screen.result({"changed": False}, ["The stack is at this release already."])
+        return 0
+    ok = validated(session)
+    session.screen.result(
+        {"changed": True, "ok": ok}, ["The stack is at the new release; queues, tables and the log are as they were."]
+    )
+    return 0 if ok else 1
+
+
+def last_run(session):
+    """Mails what is still to be mailed, as far as the notifier can."""
+    try:
+        session.screen.say("A last run: " + notifier.run_line(notifier.tell(session, "run")))
+        return True
+    except (functions.FunctionFailed, Problem) as problem:
+        session.screen.warn(f"The last run did not work: {problem.message}")
+        return False
+
+
+def remove(session):
+    """Removes the stack and what belongs to it in AWS. Queues with leads in them, the tables and SES's identities
+    stay.
+    """
+    screen, account = session.screen, session.check_account()
+    described = session.stack.required()
+    bucket = release.bucket_name(session.stack.name, account, session.region)
+    values = session.stack.parameters()
+    names = [
+        values[name]
+        for name in ("StorageConnectionStringParameter", "IntakeKeysParameter", "RoutesParameter")
+        if values.get(name)
+    ]
+    if values.get("DestinationsPrefix"):
+        names += parameters.below(session, values["DestinationsPrefix"])
+    screen.say(f"This removes from the account {account}, region {session.region}:")
+    for line in (
+        f"the stack {session.stack.name} with its functions, alarms and logs",
+        f"the parameters {listed(names)}",
+        f"the bucket {bucket}",
+        "its three queues, as far as they are empty",
+    ):
+        screen.say(f"  - {line}")
+    screen.say(
+        "The storage account with the leads stays. Partner Center must lead elsewhere already: what Microsoft sends"
+        " afterwards is lost."
+    )
+    if not screen.confirm("Remove all of this?"):
+        screen.result({"removed": False}, ["Nothing was removed."])
+        return 1
+    is_whole = described["StackStatus"] not in (
+        "ROLLBACK_COMPLETE",
+        "CREATE_FAILED",
+        "ROLLBACK_FAILED",
+        "DELETE_FAILED",
+    )
+    queues, counts = {}, {}
+    if is_whole:
+        if not last_run(session) and not screen.confirm(
+            "Remove it all the same? What is not mailed stays in the table."
+        ):
+            screen.result({"removed": False}, ["Nothing was removed."])
+            return 1
+        queues = queue_urls(session)
+    screen.say("Removing the stack; this takes some minutes …")
+    session.stack.delete()
+    if is_whole:
+        counts = surely(session, queues)
+    kept = []
+    for output, url in queues.items():
+        if counts[output]:
+            kept.append(url)
+        else:
+            delete_queue(session, url)
+    # Redelivery by hand needs the connection string as long as leads wait.
+    removed = [] if kept else parameters.remove(session, names[:10])
+    for at in range(10, 0 if kept else len(names), 10):
+        removed += parameters.remove(session, names[at : at + 10])
+    release.remove_bucket(session, bucket)
+    azure = session.answers.get("azure") or {}
+    if not kept:
+        session.answers.remove()
+    lines = [
+        (
+            f"Removed the stack {session.stack.name}, {count(len(removed), 'parameter')},"
+            f" {count(len(queues) - len(kept), 'queue')} and the bucket."
+        ),
+        "What stays:",
+    ]
+    lines += [f"  the queue {url}: {counts[output]} in it" for output, url in queues.items() if url in kept]
+    lines.append(
+        "  the storage account with the leads"
+        + (f": az group delete --name {azure['group']} removes it" if azure.get("group") else "")
+    )
+    lines.append("  SES's identities: aws sesv2 delete-email-identity, if nothing else sends with them")
+    screen.result({"removed": True, "kept_queues": kept, "removed_parameters": removed}, lines)
+    return 0
+
+
+def delete_queue(session, url):
+    """Deletes a queue that may be gone already."""
+    try:
+        session.aws.call("sqs", "delete-queue", {"QueueUrl": url})
+    except Problem as problem:
+        if not is_gone(problem):
+            raise

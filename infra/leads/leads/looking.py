@@ -1,0 +1,260 @@
+"""Commands that look: status, validation, comparing Partner Center's list, logs."""
+
+import concurrent.futures
+import datetime
+import re
+import sys
+import time
+
+from .functions import FunctionFailed, invoke
+from .notifier import run_line, tell
+from .words import Problem, count
+
+QUEUES = (
+    ("LeadQueueUrl", "waiting to be stored"),
+    ("LeadDeadLetterQueueUrl", "given up by redelivery"),
+    ("NotifierDeadLetterQueueUrl", "failed runs"),
+)
+NAMES = {
+    "intake": "IntakeFunction",
+    "redelivery": "RedeliveryFunction",
+    "notifier": "NotifierFunction",
+    "validation": "ValidationFunction",
+    "export": "ExportFunction",
+}
+POLL = 3.0
+SQS_PAUSE = 20.0
+
+
+def queue_urls(session):
+    return {output: session.stack.output(output) for output, _ in QUEUES}
+
+
+def is_gone(problem):
+    """Whether SQS says that there is no such queue; it has two names for that."""
+    return "NonExistentQueue" in str(problem.code) or problem.code == "QueueDoesNotExist"
+
+
+def queue_counts(session, urls=None):
+    """How many messages wait or are being tried, by the output that names the queue; None where there is no such
+    queue.
+    """
+    attributes = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
+    counts = {}
+    for output, url in (urls or queue_urls(session)).items():
+        try:
+            found = session.aws.call(
+                "sqs", "get-queue-attributes", {"QueueUrl": url, "AttributeNames": attributes}
+            ).get("Attributes", {})
+            counts[output] = sum(int(found.get(name, 0)) for name in attributes)
+        except Problem as problem:
+            if not is_gone(problem):
+                raise
+            counts[output] = None
+    return counts
+
+
+def surely(session, urls):
+    """The counts of queues for what must not be done while something is in them. SQS counts roughly, and is right within
+    a minute: the largest of several counts is taken.
+    """
+    session.screen.say("Counting what is in the queues; this takes a minute …")
+    counts = queue_counts(session, urls)
+    for _ in range(3):
+        time.sleep(SQS_PAUSE)
+        again = queue_counts(session, urls)
+        counts = {output: max(counts[output] or 0, again[output] or 0) for output in counts}
+    return counts
+
+
+def alarms(session):
+    """The stack's own alarms that are on. Another stack's names may begin with the same letters."""
+    which = {"StackName": session.stack.name}
+    resources = session.aws.call("cloudformation", "list-stack-resources", which).get("StackResourceSummaries", [])
+    own = {r.get("PhysicalResourceId") for r in resources if r["ResourceType"] == "AWS::CloudWatch::Alarm"}
+    request = {"AlarmNamePrefix": f"{session.stack.name}-", "StateValue": "ALARM"}
+    found = session.aws.call("cloudwatch", "describe-alarms", request).get("MetricAlarms", [])
+    return [
+        {
+            "name": alarm["AlarmName"],
+            "description": alarm.get("AlarmDescription", ""),
+            "since": str(alarm.get("StateUpdatedTimestamp", "")),
+        }
+        for alarm in found
+        if alarm["AlarmName"] in own
+    ]
+
+
+def schedule(session):
+    found = session.aws.call("scheduler", "get-schedule", {"Name": session.stack.output("ScheduleName")})
+    return {"state": found["State"], "expression": found["ScheduleExpression"]}
+
+
+def status(session):
+    """Everything at one look. A part that cannot be looked at does not hide the others."""
+    stack = session.stack.required()
+    parts = {
+        "alarms": alarms,
+        "schedule": schedule,
+        "queues": queue_counts,
+        "history": lambda s: tell(s, "history", last=1)["runs"],
+        "outbox": lambda s: tell(s, "outbox"),
+    }
+    found, failed = {}, {}
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        futures = {name: pool.submit(look, session) for name, look in parts.items()}
+        for name, future in futures.items():
+            try:
+                found[name] = future.result()
+            except Problem as problem:
+                failed[name] = problem.message
+    lines = [f"The stack {session.stack.name} in {session.region} is {stack['StackStatus']}."]
+    ok = not failed and not found.get("alarms") and stack["StackStatus"].endswith("E_COMPLETE")
+    if "alarms" in found:
+        lines.append("No alarm is on." if not found["alarms"] else f"{count(len(found['alarms']), 'alarm')} on:")
+        lines += [f"  {a['name']}: {a['description']} Since {a['since']}." for a in found["alarms"]]
+    if "schedule" in found:
+        runs = f"The notifier runs by {found['schedule']['expression']}."
+        is_on = found["schedule"]["state"] == "ENABLED"
+        ok = ok and is_on
+        lines.append(
+            runs
+            if is_on
+            else (
+                f"The schedule is switched off ({found['schedule']['state']}): leads settings set"
+                " ScheduleState=ENABLED."
+            )
+        )
+    if "history" in found:
+        lines.append(
+            "The last run: " + (run_line(found["history"][0]) if found["history"] else "none has done anything yet.")
+        )
+    if "outbox" in found:
+        outbox = found["outbox"]
+        owed = sum(channel["owed"] for channel in outbox["channels"])
+        ok = ok and not outbox["paused"] and not outbox["parked"]
+        lines += [f"{count(owed, 'lead')} still to be sent: leads outbox."] if owed else ["Nothing is owed to anybody."]
+        lines += [f"{count(len(outbox['parked']), 'lead')} given up: leads outbox."] if outbox["parked"] else []
+        lines += ["The notifier is paused: leads resume ends that."] if outbox["paused"] else []
+    if "queues" in found:
+        lines += [f"{found['queues'][output]} {what}." for output, what in QUEUES if found["queues"][output]] or [
+            "All queues are empty."
+        ]
+    lines += [f"Not looked at ({name}): {message}" for name, message in failed.items()]
+    value = dict(
+        found,
+        stack=session.stack.name,
+        region=session.region,
+        stack_status=stack["StackStatus"],
+        ok=ok,
+        not_looked_at=failed,
+    )
+    session.screen.result(value, lines)
+    return 0 if ok else 1
+
+
+def report(session, event):
+    """Runs validation, prints its report, and gives whether all is well."""
+    answer = invoke(session, "ValidationFunction", event)
+    session.screen.result(answer, answer["report"].splitlines())
+    return 0 if answer["ok"] else 1
+
+
+def validate(session):
+    options, event = session.options, {}
+    if options.check:
+        event["checks"] = options.check
+    for name in ("create", "leave", "send"):
+        if getattr(options, name):
+            event[name] = True
+    return report(session, event)
+
+
+def reconcile(session):
+    """Compares Partner Center's list with the table."""
+    path = session.options.file
+    try:
+        if path == "-":
+            data = sys.stdin.buffer.read()
+        else:
+            with open(path, "rb") as file:
+                data = file.read()
+    except OSError as error:
+        raise Problem(f"{path} cannot be read: {error.strerror}")
+    asked = {"csv": decode(data)}
+    if session.options.dates:
+        asked["dates"] = session.options.dates
+    if session.options.explain:
+        asked["explain"] = True
+    return report(session, {"checks": ["reconcile"], "reconcile": asked})
+
+
+def decode(data):
+    """A list's text: Partner Center writes UTF-8, spreadsheets also UTF-16 and the code page of Windows."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def moment(text, now):
+    """Milliseconds since 1970 of `30m`, `2h`, `1d` ago, a day or a time."""
+    ago = re.fullmatch(r"(\d+)([smhd])", text)
+    if ago:
+        seconds = int(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[ago[2]]
+        return int((now - seconds) * 1000)
+    try:
+        found = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise Problem(f"{text} is no time", "Say --since 2h, --since 2026-11-03 or --since 2026-11-03T14:00:00Z.")
+    return int((found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)).timestamp() * 1000)
+
+
+def identity(event):
+    """What makes a line of a log one of its own."""
+    return event.get("eventId") or (event.get("logStreamName"), event["timestamp"], event["message"])
+
+
+def logs(session):
+    """What a function logged, oldest first; with --follow also what it logs from now on."""
+    options, now = session.options, time.time()
+    group = f"/aws/lambda/{session.stack.output(NAMES[options.function])}"
+    begin, seen, events = moment(options.since, now), set(), []
+    while True:
+        request = {"logGroupName": group, "startTime": begin}
+        try:
+            page = session.aws.call("logs", "filter-log-events", request, limit=120).get("events", [])
+        except Problem as problem:
+            if problem.code != "ResourceNotFoundException":
+                raise
+            page = []
+        new = [event for event in page if identity(event) not in seen]
+        for event in sorted(new, key=lambda event: event["timestamp"]):
+            seen.add(identity(event))
+            events.append(event)
+            if not options.json:
+                session.screen.say(event["message"].rstrip("\n"))
+        if not options.follow:
+            break
+        # What comes late still comes: the last minute is read again, and what was printed is left out.
+        begin = max(begin, int((time.time() - 60) * 1000))
+        time.sleep(POLL)
+    if options.json:
+        session.screen.result({"events": [{"timestamp": e["timestamp"], "message": e["message"]} for e in events]})
+    elif not events:
+        session.screen.say(f"{options.function} logged nothing since {options.since}.")
+    return 0
+
+
+def validated(session, checks=None):
+    """Validation within another command: prints its report, and gives whether all is well."""
+    try:
+        answer = invoke(session, "ValidationFunction", {"checks": checks} if checks else {})
+    except FunctionFailed as failed:
+        session.screen.warn(failed.text())
+        return False
+    for line in answer["report"].splitlines():
+        session.screen.say(f"  {line}")
+    return answer["ok"]

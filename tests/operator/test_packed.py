@@ -1,0 +1,74 @@
+"""The packed command, run as operators run it: one file, programs in PATH, standard input."""
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+import zipfile
+
+from support import DEPLOYED, REPORT, CommandTest, function
+from test_changing import KEYS, PUT, parameter
+
+import make_release  # noqa: E402
+import pack  # noqa: E402
+from leads import release  # noqa: E402
+
+
+class Packed(CommandTest):
+    def run_packed(self, *arguments, rules=(), piped=""):
+        """Exit status, output and errors of the packed file; `aws` is the stub as a program."""
+        self.write("rules.json", json.dumps(list(rules) + DEPLOYED))
+        command = [sys.executable, os.path.join(self.folder, "leads"), *arguments]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, text=True, **pipes) as running:
+            out, err = running.communicate(piped, timeout=60)
+        return running.returncode, out, err
+
+    def test_the_packed_file_is_the_command_and_has_the_same_bytes_each_time(self):
+        pack.pack("leads")
+        pack.pack("again")
+        with open("leads", "rb") as first, open("again", "rb") as second:
+            data = first.read()
+            self.assertEqual(data, second.read())
+        self.assertTrue(data.startswith(b"#!/usr/bin/env python3\n"))
+        self.assertTrue(os.access("leads", os.X_OK))
+        self.assertEqual(self.run_packed("--help")[0], 0)
+        self.assertEqual(self.run_packed("unknown")[0], 2)
+        status, out, err = self.run_packed("--json", "validate", rules=[function("validation", REPORT)])
+        self.assertEqual((status, json.loads(out)), (0, REPORT), err)
+
+    def test_a_release_is_made_of_binaries_in_both_layouts_and_read_by_the_command(self):
+        for name in make_release.FUNCTIONS:
+            self.write(f"lambda/{name}/bootstrap", name)
+            self.write(f"cargo/{name}", name)
+        for output in ("first", "second"):
+            make_release.make(output, [("x86_64", "lambda"), ("arm64", "cargo")])
+        with open("first/SHA256SUMS", "rb") as first, open("second/SHA256SUMS", "rb") as second:
+            self.assertEqual(first.read(), second.read())
+        found = release.Release("first")
+        self.assertEqual(
+            (found.architectures(), found.functions), (["x86_64", "arm64"], sorted(make_release.FUNCTIONS))
+        )
+        with zipfile.ZipFile("first/lead-intake-arm64.zip") as archive:
+            (entry,) = archive.infolist()
+            self.assertEqual(
+                (entry.filename, entry.external_attr >> 16, archive.read(entry)), ("bootstrap", 0o755, b"lead-intake")
+            )
+        with self.assertRaises(SystemExit):
+            make_release.make("third", [("x86_64", "nowhere")])
+
+    def test_a_secret_is_in_no_process_list(self):
+        pack.pack("leads")
+        status, out, err = self.run_packed("rotate", "intake-key", rules=[parameter(KEYS, "f" * 48), PUT])
+        self.assertEqual(status, 0, err)
+        with open("calls.jsonl", encoding="utf-8") as file:
+            calls = [json.loads(line) for line in file]
+        written = next(call["request"]["Value"] for call in calls if call["operation"] == "ssm put-parameter")
+        self.assertTrue(all(mode == 0o600 for call in calls for mode in call["modes"]))
+        for key in written.split(","):
+            self.assertNotIn(key, json.dumps([call["arguments"] for call in calls]))
+
+
+if __name__ == "__main__":
+    unittest.main()
