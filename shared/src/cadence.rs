@@ -4,10 +4,13 @@
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::{AmbiguousOffset, TimeZone};
-use jiff::{Span, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 
 /// The longest cadence in minutes: a day.
 const MAX_MINUTES: u16 = 24 * 60;
+
+/// The seconds of a day.
+const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 /// The most days that are looked at for a day on which something may be sent: a week, and a day before and after it.
 const DAYS: i64 = 9;
@@ -172,6 +175,13 @@ impl Window {
         if to == Some(from) { Err(InvalidCadence) } else { Ok(Self { from, to, weekdays }) }
     }
 
+    /// How long it is by the clock on the wall.
+    fn length(&self) -> SignedDuration {
+        let seconds = |time: Time| i64::from(time.hour()) * 3_600 + i64::from(time.minute()) * 60;
+        let (from, to) = (seconds(self.from), self.to.map_or(DAY_SECONDS, seconds));
+        SignedDuration::from_secs(if to > from { to - from } else { to + DAY_SECONDS - from })
+    }
+
     /// The first instant, not before a time, that is in the window.
     fn next(&self, since: Timestamp, zone: &TimeZone) -> Timestamp {
         let open = days(since, zone).filter(|day| self.weekdays.has(day.weekday())).filter_map(|day| {
@@ -203,9 +213,16 @@ impl Timetable {
         Self { cadence, ..self.clone() }
     }
 
-    /// Whether it may be sent now. What was due in a window that is over waits for the next one.
-    pub fn is_due(&self, since: Timestamp, is_urgent: bool, now: Timestamp) -> bool {
-        self.due(since, is_urgent) <= now && self.window.is_none_or(|window| window.next(now, &self.zone) == now)
+    /// Whether it may be sent now, where that is asked once in an interval. What was due in a window that is over waits for the
+    /// next one. A window that is shorter than the interval may open and close between two times of asking: it counts until
+    /// an interval after it.
+    pub fn is_due(&self, since: Timestamp, is_urgent: bool, now: Timestamp, interval: SignedDuration) -> bool {
+        let due = self.due(since, is_urgent);
+        let is_open = |window: Window| {
+            let asked = if window.length() < interval { now.saturating_sub(interval).unwrap_or(now) } else { now };
+            window.next(asked.max(due), &self.zone) <= now
+        };
+        due <= now && self.window.is_none_or(is_open)
     }
 }
 
@@ -267,6 +284,8 @@ fn bit(day: Weekday) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
     fn timetable(cadence: &str, window: &str, zone: &str) -> Timetable {
         Timetable {
@@ -359,9 +378,12 @@ mod tests {
             let timetable = timetable(cadence, window, ZONE);
             let (since, due) = (at(since), at(due));
             assert_eq!(timetable.due(since, false), due, "{cadence}, {window}, since {since}");
-            assert!(timetable.is_due(since, false, due), "{cadence}, {window}: it is sent when it is due");
+            assert!(timetable.is_due(since, false, due, MINUTE), "{cadence}, {window}: it is sent when it is due");
             let before = Timestamp::from_second(due.as_second() - 1).unwrap();
-            assert!(before < since || !timetable.is_due(since, false, before), "{cadence}, {window}: not before");
+            assert!(
+                before < since || !timetable.is_due(since, false, before, MINUTE),
+                "{cadence}, {window}: not before"
+            );
         }
     }
 
@@ -377,9 +399,9 @@ mod tests {
     fn what_was_due_in_a_window_that_is_over_waits_for_the_next_one() {
         let timetable = timetable("immediately", "08:00-18:00", "UTC");
         let since = at("2026-11-03T17:59:00Z");
-        assert!(timetable.is_due(since, false, at("2026-11-03T17:59:30Z")));
-        assert!(!timetable.is_due(since, false, at("2026-11-03T18:00:00Z")));
-        assert!(timetable.is_due(since, false, at("2026-11-04T08:00:00Z")));
+        assert!(timetable.is_due(since, false, at("2026-11-03T17:59:30Z"), MINUTE));
+        assert!(!timetable.is_due(since, false, at("2026-11-03T18:00:00Z"), MINUTE));
+        assert!(timetable.is_due(since, false, at("2026-11-04T08:00:00Z"), MINUTE));
     }
 
     #[test]
@@ -401,7 +423,10 @@ mod tests {
                     due.duration_since(since) < jiff::SignedDuration::from_hours(24 * 15),
                     "{cadence}, {window}, {zone}: {since} is due at {due}"
                 );
-                assert!(timetable.is_due(since, false, due), "{cadence}, {window}, {zone}: {since} is due at {due}");
+                assert!(
+                    timetable.is_due(since, false, due, MINUTE),
+                    "{cadence}, {window}, {zone}: {since} is due at {due}"
+                );
                 last = due;
             }
         }

@@ -28,13 +28,15 @@ pub enum PostError {
         /// What to do about it.
         cure: &'static str,
     },
-    /// The destination takes no more for now. It has not accepted the message.
+    /// The destination takes no more for now.
     #[error("the destination is busy ({code})")]
     Busy {
         /// The status of the answer.
         code: String,
         /// How long the destination asks to wait, if it says so.
         retry_after: Option<Duration>,
+        /// Whether the message may have been accepted all the same.
+        may_be_accepted: bool,
     },
     /// The destination could not be reached, failed or did not answer in time.
     #[error("the destination is unavailable ({code})")]
@@ -57,9 +59,10 @@ pub(super) fn meaning(status: u16, retry_after: Option<&str>, now: Timestamp) ->
         401 | 403 | 407 => refused("it does not accept the signature, the header or the address: check its parameter"),
         404 | 410 => refused("its address is gone: make a new one and put it into its parameter"),
         405 | 451 => refused("its address takes no messages: check its parameter"),
-        408 | 425 | 429 => Err(PostError::Busy { code, retry_after: wait }),
+        408 | 425 | 429 => Err(PostError::Busy { code, retry_after: wait, may_be_accepted: false }),
         400..=499 => Err(PostError::Message { code }),
-        503 => Err(PostError::Busy { code, retry_after: wait }),
+        // Proxies answer so, too, where the connection to the destination broke after it had the message.
+        503 => Err(PostError::Busy { code, retry_after: wait, may_be_accepted: true }),
         _ => Err(PostError::Unavailable { code, may_be_accepted: true }),
     }
 }
@@ -100,6 +103,16 @@ mod tests {
                 _ => "unavailable",
             };
             assert_eq!(kind(status), expected, "{status}");
+        }
+        let may_be_accepted = |status| match meaning(status, None, now) {
+            Err(PostError::Busy { may_be_accepted, .. } | PostError::Unavailable { may_be_accepted, .. }) => {
+                may_be_accepted
+            }
+            _ => false,
+        };
+        for status in 100..=599 {
+            let expected = matches!(status, 100..=199 | 500..=599);
+            assert_eq!(may_be_accepted(status), expected, "{status}");
         }
         assert!(REFUSED_STATUSES.into_iter().all(|status| kind(status) == "message"));
     }

@@ -92,8 +92,9 @@ impl HttpPoster {
             may_be_accepted: false,
         })?;
         let waited = self.keep_pace(post, limit).await;
-        let waited =
-            waited.ok_or_else(|| PostError::Busy { code: "its turn is later".to_owned(), retry_after: None })?;
+        let its_turn_is_later =
+            || PostError::Busy { code: "its turn is later".to_owned(), retry_after: None, may_be_accepted: false };
+        let waited = waited.ok_or_else(its_turn_is_later)?;
         let mut request = client.post(url).timeout(limit.saturating_sub(waited));
         for (name, value) in &post.headers {
             request = request.header(name, value.expose());

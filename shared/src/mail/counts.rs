@@ -25,7 +25,9 @@ pub struct Tally {
 impl Tally {
     fn add(&mut self, name: &str, count: u64) {
         let name: String = name.trim().chars().take(MAX_NAME).collect();
-        if self.names.len() < MAX_NAMES || self.names.contains_key(&name) {
+        // The texts are a stranger's. A mail address is no name of these, and would be a person's that no erasure finds.
+        let may_be_kept = !name.contains(['@', '＠']);
+        if may_be_kept && (self.names.len() < MAX_NAMES || self.names.contains_key(&name)) {
             let number = self.names.entry(name).or_default();
             *number = number.saturating_add(count);
         } else {
@@ -161,6 +163,16 @@ mod tests {
         twice.add(&counts);
         assert_eq!(twice.offers.names.values().sum::<u64>() + twice.offers.others, 2_000);
         assert_eq!(serde_json::from_str::<Counts>(&text).unwrap(), counts);
+    }
+
+    #[test]
+    fn an_address_in_the_place_of_a_name_is_counted_and_not_kept() {
+        let mut counts = Counts::default();
+        let json = r#"{"UserDetails":{"Country":"ada@contoso.com"},"LeadSource":"x@y.example-z@y.example|o@y.example",
+            "ActionCode":"ada@contoso.com","OfferTitle":"for ada@contoso.com"}"#;
+        counts.add_lead(&lead(json));
+        assert!(!format!("{counts:?}").contains('@'), "{counts:?}");
+        assert_eq!((counts.leads, counts.countries.others, counts.offers.others), (1, 1, 1));
     }
 
     #[test]

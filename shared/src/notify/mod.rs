@@ -11,6 +11,7 @@ mod commands;
 mod contacts;
 mod deliver;
 mod log;
+mod notice;
 mod routes_parameter;
 mod routing;
 mod run;

@@ -38,12 +38,17 @@ impl<T, M> Notifier<T, M> {
             && self.route(&target.route).is_none_or(|route| route.to.is_empty() || !target.destination.is_mail())
     }
 
-    /// Whether a target is one of those that the settings have now.
+    /// Whether a target is one of those that the settings have now, or was one of them before its route was given an id.
     pub(super) fn has_target(&self, target: &Target) -> bool {
         match self.route(&target.route) {
-            Some(route) => route.targets().any(|known| known == *target),
+            Some(route) => route.targets().any(|known| known.destination == target.destination),
             None => *target == Target::mail(DEFAULT_ROUTE),
         }
+    }
+
+    /// Whether a target gets what comes from now on, if it is for it.
+    pub(super) fn is_current(&self, target: &Target) -> bool {
+        self.has_target(target) && self.route(&target.route).is_none_or(|route| route.id == target.route)
     }
 
     /// A route of the settings, by its stable id, or else the one that had this id before it was given one.

@@ -3,9 +3,8 @@
 use super::log::{self, day_key};
 use super::run::{Run, SEND, TABLE_CALL};
 use super::{Notifier, NotifyError};
-use crate::address::texts;
 use crate::cadence::SummaryTime;
-use crate::mail::{Counts, MailError, Mailer, Summary, render_summary};
+use crate::mail::{Counts, Mailer, Summary, render_summary};
 use crate::settings::Route;
 use crate::table::{Query, Table};
 use jiff::civil::Date;
@@ -37,8 +36,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 return Ok(());
             }
             let summary = summary(&route.id, day, &self.days(run, day).await?);
-            run.log.keep_lease(SEND).await?;
-            if self.send_summary(run, route, &summary).await {
+            let rendered = render_summary(&summary, &self.render_settings());
+            if self.send_notice(run, "summary", &rendered, &route.to).await? {
+                tracing::info!(run = run.id, route = route.id, leads = summary.week.leads, "a summary was sent");
                 run.log.note_summary(&route.id, day).await?;
             }
         }
@@ -65,26 +65,6 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             days.insert(today, counted.counts.clone());
         }
         Ok(days)
-    }
-
-    /// Sends one. Says whether it is done with: what a mail service refuses for good is not tried every minute.
-    async fn send_summary(&self, run: &mut Run<T>, route: &Route, summary: &Summary) -> bool {
-        let rendered = render_summary(summary, &self.render_settings());
-        for message in rendered.messages(&self.settings.mail.from.header(), &texts(&route.to)) {
-            match self.mailer.send(&message).await {
-                Ok(_) => run.record.mails += 1,
-                Err(error) => {
-                    tracing::error!(run = run.id, route = route.id, error = %error, "a summary was not sent");
-                    let passes = matches!(error, MailError::Busy { .. } | MailError::Unavailable { .. });
-                    run.failed("summary", &error.into());
-                    if passes {
-                        return false;
-                    }
-                }
-            }
-        }
-        tracing::info!(run = run.id, route = route.id, leads = summary.week.leads, "a summary was sent");
-        true
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Notifier;
 use super::log::{Channel, Target};
+use super::times::span;
 use crate::cadence::Timetable;
 use crate::lead::Lead;
 use crate::settings::UrgentAction;
@@ -52,11 +53,12 @@ impl<T, M> Notifier<T, M> {
         }
         let Some(oldest) = channel.oldest else { return true };
         let timetable = self.timetable(&channel.target);
+        let interval = span(self.settings.schedule.interval);
         if channel.grouped_until.is_some_and(|until| now < until) {
-            return timetable.at_most_every(GROUPED).is_due(oldest, false, now);
+            return timetable.at_most_every(GROUPED).is_due(oldest, false, now, interval);
         }
-        let is_urgent = channel.urgent_since().is_some_and(|since| timetable.is_due(since, true, now));
-        is_urgent || timetable.is_due(oldest, false, now)
+        let is_urgent = channel.urgent_since().is_some_and(|since| timetable.is_due(since, true, now, interval));
+        is_urgent || timetable.is_due(oldest, false, now, interval)
     }
 }
 

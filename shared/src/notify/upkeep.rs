@@ -6,9 +6,8 @@ use super::run::{Run, SEND, TABLE_CALL};
 use super::summary::old_days;
 use super::times::{earlier, later, span, whole_days};
 use super::{Notifier, NotifyError};
-use crate::address::texts;
 use crate::lead::Day;
-use crate::mail::{MailError, Mailer, Silence, render_silence};
+use crate::mail::{Mailer, Silence, render_silence};
 use crate::quarantine;
 use crate::table::{Keys, MAX_BATCH_OPERATIONS, Operation, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
@@ -49,18 +48,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let days = whole_days(limit);
         let silence = Silence { id: format!("silence-{}", run.id), days, last_lead: Some(newest) };
         let rendered = render_silence(&silence, &self.render_settings());
-        for message in rendered.messages(&self.settings.mail.from.header(), &texts(&self.settings.mail.to)) {
-            match self.mailer.send(&message).await {
-                Ok(_) => run.record.mails += 1,
-                Err(error) => {
-                    tracing::error!(run = run.id, error = %error, "the alert about the silence was not sent");
-                    let passes = matches!(error, MailError::Busy { .. } | MailError::Unavailable { .. });
-                    run.failed("upkeep", &error.into());
-                    if passes {
-                        return Ok(());
-                    }
-                }
-            }
+        let to = &self.settings.mail.to;
+        if !self.send_notice(run, "upkeep", &rendered, to).await? {
+            return Ok(());
         }
         tracing::warn!(run = run.id, days, "no lead has come for days: an alert was sent");
         run.log.maintain(|core| core.alerted_for = Some(newest), &[]).await
@@ -94,7 +84,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let gone: Vec<ChannelId> = run
             .log
             .channels()
-            .filter(|channel| !channel.owes() && !self.has_target(&channel.target))
+            .filter(|channel| !channel.owes() && !self.is_current(&channel.target))
             .map(|channel| channel.id.clone())
             .take(MAX_BATCH_OPERATIONS - 1)
             .collect();

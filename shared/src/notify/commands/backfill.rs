@@ -4,10 +4,10 @@ use super::Receivers;
 use crate::address::{DestinationName, texts};
 use crate::destinations::{Destination, Found};
 use crate::mail::{
-    Digest, MAX_MESSAGE_BYTES, MailError, Mailer, Occasion, Rendered, leads_that_fit, render, render_reduced,
+    Digest, MAX_MESSAGE_BYTES, MailError, Mailer, Message, Occasion, Rendered, leads_that_fit, render, render_reduced,
 };
 use crate::notify::collect::Item;
-use crate::notify::deliver::{Effect, Failure, Route, letters};
+use crate::notify::deliver::{Effect, Failure, Route, is_about_recipient, letters};
 use crate::notify::log::Target;
 use crate::notify::routing::DEFAULT_ROUTE;
 use crate::notify::run::{Run, SEND, TABLE_CALL};
@@ -27,8 +27,8 @@ struct Done {
     mails: usize,
     leads: usize,
     refused: usize,
-    /// The destinations beside mail that did not take their messages, each with what it answered.
-    failed: BTreeMap<DestinationName, String>,
+    /// The destinations that did not take their messages, and the routes whose mails were refused, each with the reason.
+    failed: BTreeMap<String, String>,
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -118,7 +118,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     continue;
                 }
                 Route::Blocked(failure) => {
-                    done.failed.insert(target.destination, failure.reason);
+                    done.failed.insert(target.destination.to_string(), failure.reason);
                     continue;
                 }
             }
@@ -131,7 +131,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 if !run.has_time(self.now(), SEND) {
                     return Err(NotifyError::Incomplete { digests: done.digests, leads: done.leads });
                 }
-                self.send_part(run, digest, &recipients, &mut left, done).await?;
+                match self.send_part(run, digest, &recipients, &mut left, done).await {
+                    // It is these recipients who are refused: the others get theirs.
+                    Err(NotifyError::Mail(error)) if is_about_recipient(&error) => {
+                        done.failed.insert(format!("mail of the route {}", target.route), error.to_string());
+                        left.clear();
+                    }
+                    sent => sent?,
+                }
             }
         }
         Ok(())
@@ -160,7 +167,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let settings = self.render_settings();
         let mut left: VecDeque<(&[Item], bool)> = VecDeque::from([(items, false)]);
         while let Some((items, is_reduced)) = left.pop_front()
-            && !done.failed.contains_key(name)
+            && !done.failed.contains_key(name.as_str())
         {
             let digest = self.with_history(run, items).await;
             let digest = Digest { id: run.ids.next(), occasion: occasion.clone(), ..digest };
@@ -184,7 +191,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     Some((Failure { effect: Effect::Message, .. }, _)) if !is_reduced => left.push_back((part, true)),
                     Some((Failure { effect: Effect::Message, .. }, _)) => done.refused += 1,
                     Some((failure, _)) => {
-                        done.failed.insert(name.clone(), failure.reason);
+                        done.failed.insert(name.to_string(), failure.reason);
                         break;
                     }
                 }
@@ -205,14 +212,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let fits = leads_that_fit(&digest.leads) == digest.leads.len();
         let rendered = fits.then(|| render(&digest, &settings)).filter(|mail| mail.size() <= MAX_MESSAGE_BYTES);
         let sent = match &rendered {
-            Some(rendered) => Some(self.send_to(rendered, recipients).await),
+            Some(rendered) => Some(self.send_to(run, rendered, recipients, done).await?),
             None => None,
         };
         match sent {
             Some(Ok(mails)) => done.sent(&digest, mails),
             Some(Err(MailError::Message { .. })) | None => match halves(digest, run.ids.next()) {
                 Ok((one, other)) => left.extend([other, one]),
-                Err(single) => match self.send_to(&render_reduced(&single, &settings), recipients).await {
+                Err(single) => match self.send_to(run, &render_reduced(&single, &settings), recipients, done).await? {
                     Ok(mails) => done.sent(&single, mails),
                     Err(MailError::Message { .. }) => done.refused += 1,
                     Err(error) => return Err(error.into()),
@@ -223,13 +230,36 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         Ok(())
     }
 
-    /// Sends a mail to all of its recipients. Gives how many mails that took.
-    async fn send_to(&self, rendered: &Rendered, recipients: &[String]) -> Result<usize, MailError> {
-        let messages = rendered.messages(&self.settings.mail.from.header(), recipients);
-        for message in &messages {
-            self.mailer.send(message).await?;
+    /// Sends a mail to all of its recipients: to each alone where the service refuses one of several. Gives how many mails that
+    /// took, or why there was none.
+    async fn send_to(
+        &self,
+        run: &Run<T>,
+        rendered: &Rendered,
+        recipients: &[String],
+        done: &Done,
+    ) -> Result<Result<usize, MailError>, NotifyError> {
+        let mut left: VecDeque<_> = rendered.messages(&self.settings.mail.from.header(), recipients).into();
+        let (mut mails, mut refusal) = (0, None);
+        while let Some(message) = left.pop_front() {
+            if !run.has_time(self.now(), SEND) {
+                return Err(NotifyError::Incomplete { digests: done.digests, leads: done.leads });
+            }
+            match self.mailer.send(&message).await {
+                Ok(_) => mails += 1,
+                Err(error) if is_about_recipient(&error) => {
+                    if message.to.len() > 1 {
+                        left.extend(message.to.iter().map(|to| Message { to: vec![to.clone()], ..message.clone() }));
+                    }
+                    refusal = Some(error);
+                }
+                Err(error) => return Ok(Err(error)),
+            }
         }
-        Ok(messages.len())
+        if mails > 0 && refusal.is_some() {
+            tracing::error!(accepted = mails, "recipients were left out: the mail service refuses them");
+        }
+        Ok(refusal.filter(|_| mails == 0).map_or(Ok(mails), Err))
     }
 }
 

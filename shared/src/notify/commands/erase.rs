@@ -9,12 +9,12 @@
 use super::Person;
 use crate::lead::StoredLead;
 use crate::mail::Mailer;
-use crate::notify::log::{self, Entry, LogRow};
+use crate::notify::log::{self, Entry, LogRow, Parked};
 use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::times::later;
 use crate::notify::{Notifier, NotifyError, contacts};
 use crate::quarantine::{self, Quarantined};
-use crate::table::{Continuation, Entity, Keys, Query, Table, TableError};
+use crate::table::{Continuation, Entity, Keys, MAX_BATCH_OPERATIONS, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -239,7 +239,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         Ok(())
     }
 
-    /// Marks entries of the log as about to be erased. What stands behind them keeps its place.
+    /// Marks entries of the log as about to be erased, and deletes what was given up of them. What stands behind them keeps its
+    /// place.
     async fn mark_in_log(&self, person: &Person, run: &mut Run<T>, entries: &[Entry]) -> Result<(), NotifyError> {
         let theirs: BTreeSet<_> = entries.iter().map(|entry| entry.json().to_string()).collect();
         let mark = |entry: &Entry| {
@@ -249,6 +250,25 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let mut next = None;
         loop {
             next = self.change_log(run, next, mark).await?;
+            if next.is_none() {
+                break;
+            }
+        }
+        self.erase_parked(run, &theirs).await
+    }
+
+    /// Deletes what was given up of these entries, so that `retry` tells nobody of it.
+    async fn erase_parked(&self, run: &mut Run<T>, theirs: &BTreeSet<String>) -> Result<(), NotifyError> {
+        let mut next = None;
+        loop {
+            let page = self.state.page(&log::parked_rows(), next.as_ref()).await?;
+            let parked = page.entities.iter().filter_map(Parked::from_entity);
+            let parked = parked.filter(|parked| theirs.contains(&parked.entry.json().to_string()));
+            let keys: Vec<_> = parked.map(|parked| parked.row_key()).collect();
+            for keys in keys.chunks(MAX_BATCH_OPERATIONS - 1) {
+                run.log.maintain(|_| {}, keys).await?;
+            }
+            next = page.next;
             if next.is_none() {
                 return Ok(());
             }

@@ -38,7 +38,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 "leads": leads.iter().map(|entry| entry.told().json()).collect::<Vec<_>>(),
             }));
         }
-        let parked = self.parked(PARKED_NAMED).await?;
+        let parked = self.parked_of_all(&run).await?;
         let parked = parked.iter().map(|parked| {
             json!({
                 "channel": parked.channel.as_str(),
@@ -90,8 +90,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             run.log.deliver(channels, &[], &None).await?;
         }
         let mut returned = 0;
-        let parked = self.parked(PARKED_NAMED).await?;
-        let parked: Vec<_> = parked.into_iter().filter(|parked| is_meant(wanted, &parked.channel)).collect();
+        let rows = wanted.map_or_else(log::parked_rows, log::parked_rows_of);
+        let parked = self.parked_in(rows, PARKED_NAMED).await?;
         for parked in parked.chunks(MAX_CUES) {
             if !run.has_time(self.now(), TABLE_CALL) {
                 break;
@@ -193,7 +193,25 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
     /// What was given up, as far as one page holds it.
     pub(in crate::notify) async fn parked(&self, most: u32) -> Result<Vec<Parked>, NotifyError> {
-        let query = Query { page_size: Some(most), ..log::parked_rows() };
+        self.parked_in(log::parked_rows(), most).await
+    }
+
+    /// What was given up, by channel: of each one some, however much others gave up.
+    async fn parked_of_all(&self, run: &Run<T>) -> Result<Vec<Parked>, NotifyError> {
+        let (mut parked, mut rows) = (Vec::new(), log::parked_rows());
+        while run.has_time(self.now(), TABLE_CALL) {
+            let left = usize::try_from(PARKED_NAMED).unwrap_or_default().saturating_sub(parked.len());
+            let found = self.parked_in(rows.clone(), left.max(NAMED).try_into().unwrap_or(PARKED_NAMED)).await?;
+            let Some(last) = found.last() else { break };
+            // What is left of this channel is not named.
+            rows.row_key_from = log::parked_rows_of(&last.channel).row_key_before;
+            parked.extend(found);
+        }
+        Ok(parked)
+    }
+
+    async fn parked_in(&self, rows: Query, most: u32) -> Result<Vec<Parked>, NotifyError> {
+        let query = Query { page_size: Some(most), ..rows };
         let rows = log::page_of(&self.state, &query).await?;
         Ok(rows.iter().filter_map(Parked::from_entity).collect())
     }

@@ -52,8 +52,8 @@ impl From<&PostError> for Failure {
         let effect = match error {
             PostError::Message { .. } => Effect::Message,
             PostError::Destination { .. } => Effect::Destination,
-            PostError::Busy { retry_after, .. } => {
-                Effect::Later { asked: *retry_after, may_be_accepted: false, is_quota: false }
+            PostError::Busy { retry_after, may_be_accepted, .. } => {
+                Effect::Later { asked: *retry_after, may_be_accepted: *may_be_accepted, is_quota: false }
             }
             PostError::Unavailable { may_be_accepted, .. } => {
                 Effect::Later { asked: None, may_be_accepted: *may_be_accepted, is_quota: false }

@@ -26,6 +26,7 @@ pub(super) use letters::{Route, letters};
 use pack::Parcel;
 use select::Selection;
 use send::Sent;
+pub(super) use send::is_about_recipient;
 use std::collections::VecDeque;
 
 /// The most channels that send at the same time.
@@ -33,6 +34,9 @@ const CHANNELS_AT_ONCE: usize = 4;
 
 /// How long a run spends at most on channels that failed the last time.
 const FAILING_SHARE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long a run sends at least to destinations that are no mailboxes, however long everything before them took: one round.
+const LEAST_SHARE: SignedDuration = SignedDuration::from_secs(5);
 
 /// The most leads that one channel gives up at a time: a batch has room for so many of each channel in a round.
 const MOST_EXPIRED: usize = MAX_CHANNELS / CHANNELS_AT_ONCE;
@@ -47,7 +51,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let (mail, others) = (ids(mail), ids(others));
         self.send_all(run, mail, Timestamp::MAX, true).await?;
         if !is_reading {
-            self.send_all(run, others, Timestamp::MAX, true).await?;
+            let until = self.others_until(run);
+            self.send_all(run, others, until, true).await?;
         }
         run.recent.clear();
         Ok(())
@@ -58,13 +63,20 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     pub(super) async fn deliver(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
         let now = self.now();
         let due = run.log.channels().filter(|channel| self.is_due(channel, now));
-        let (healthy, failing): (Vec<_>, Vec<_>) = due.partition(|channel| channel.attempts == 0);
+        let (healthy, mut failing): (Vec<_>, Vec<_>) = due.partition(|channel| channel.attempts == 0);
+        // Mail first, then those that have waited longest: where time is short, each has its turn in some run.
+        failing.sort_by_key(|channel| (!channel.target.destination.is_mail(), channel.next_attempt));
         // A mail waits for no other destination: a slow one holds up the round that it is in.
         let (mail, others): (Vec<_>, Vec<_>) =
             healthy.into_iter().partition(|channel| channel.target.destination.is_mail());
-        let (mail, others, failing) = (ids(mail), ids(others), ids(failing));
+        let (mail, mut others, failing) = (ids(mail), ids(others), ids(failing));
         self.send_all(run, mail, Timestamp::MAX, false).await?;
-        self.send_all(run, others, Timestamp::MAX, false).await?;
+        // Each run begins with others, so that those that are slow keep nobody from a turn.
+        let number = run.started.as_second() / span(self.settings.schedule.interval).as_secs().max(1);
+        let turn = usize::try_from(number).unwrap_or_default().wrapping_mul(CHANNELS_AT_ONCE) % others.len().max(1);
+        others.rotate_left(turn);
+        let until = self.others_until(run).max(later(self.now(), LEAST_SHARE));
+        self.send_all(run, others, until, false).await?;
         // The next run is to find the lease free.
         let share = FAILING_SHARE.min(span(self.settings.schedule.interval) / 2);
         self.send_all(run, failing, later(self.now(), share), false).await?;
@@ -72,6 +84,12 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         self.tell_operator(run, failed).await?;
         run.recent.clear();
         Ok(())
+    }
+
+    /// Until when destinations that are no mailboxes are sent to: the next run, and with it the next mail, waits for none that
+    /// takes long to accept what it is sent.
+    fn others_until(&self, run: &Run<T>) -> Timestamp {
+        later(run.started, span(self.settings.schedule.interval) / 2)
     }
 
     /// Lets channels send in rounds, four at a time, until they owe nothing, fail, or time is up.

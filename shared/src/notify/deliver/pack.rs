@@ -86,12 +86,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if let Route::Blocked(failure) = route {
             return Ok(Some(Parcel { channel, selection, leads: 0, id, cargo: Cargo::Blocked(failure), remaining: 0 }));
         }
-        let digest = Digest {
-            id: id.clone(),
-            occasion,
-            is_redirected: self.is_gone(&channel.target),
-            ..self.with_history(run, &items).await
-        };
+        let is_redirected = matches!(route, Route::Mail) && self.is_gone(&channel.target);
+        let digest = Digest { id: id.clone(), occasion, is_redirected, ..self.with_history(run, &items).await };
         if let Route::Elsewhere(destination) = route {
             let leads = digest.leads.len();
             let settings = self.render_settings();

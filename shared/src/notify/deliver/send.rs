@@ -120,7 +120,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
 
 /// Whether a refusal may be about the one recipient of a mail. The other codes are about the account, the sender or a
 /// setting, which anybody's mail meets.
-fn is_about_recipient(error: &MailError) -> bool {
+pub(in crate::notify) fn is_about_recipient(error: &MailError) -> bool {
     match error {
         MailError::Message { .. } => true,
         MailError::Destination { code, .. } => matches!(code.as_str(), "MessageRejected" | "BadRequestException"),

@@ -17,7 +17,7 @@ pub(crate) use history::{run_key_before, run_operation};
 pub(crate) use moving::LabelledRoutes;
 pub(crate) use open::set_paused;
 pub(crate) use queries::{
-    days, days_before, log_before, page, page_of, parked_rows, previous_digests, rows_with_prefix,
+    days, days_before, log_before, page, page_of, parked_rows, parked_rows_of, previous_digests, rows_with_prefix,
 };
 pub(crate) use rows::{
     Channel, Core, Counted, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, Told, Urgent,

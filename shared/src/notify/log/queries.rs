@@ -1,7 +1,7 @@
 //! The queries of the log's partition: each is a range of keys.
 
 use super::moving;
-use super::rows::{self, LogRow, PARTITION};
+use super::rows::{self, ChannelId, LogRow, PARTITION};
 use crate::mail::Counts;
 use crate::table::{Continuation, Entity, Query, Table, TableError};
 use jiff::civil::Date;
@@ -44,6 +44,11 @@ pub(crate) fn log_before(key: &str) -> Query {
 /// The query for what was given up.
 pub(crate) fn parked_rows() -> Query {
     rows_with_prefix(rows::PARKED)
+}
+
+/// The query for what one channel gave up.
+pub(crate) fn parked_rows_of(channel: &ChannelId) -> Query {
+    rows_with_prefix(&format!("{}{channel}-", rows::PARKED))
 }
 
 /// The rows that the version before this one wrote for digests.

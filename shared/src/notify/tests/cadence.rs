@@ -206,3 +206,19 @@ async fn a_mail_for_a_route_or_a_destination_that_is_gone_says_so() {
     world.run().await;
     assert!(world.texts_to("vm@contoso.example").contains("Joan"));
 }
+
+#[tokio::test]
+async fn a_window_between_two_runs_is_made_use_of_by_the_run_after_it() {
+    // Runs are at the full hour, and the window is never open then.
+    let routes = json!([{"id": "late", "to": ["late@contoso.example"], "window": "08:15-08:45"}]);
+    let world = World::new().with("LEADS_ROUTES", &routes.to_string());
+    world.run().await;
+    world.arrive(&["Ada"]).await;
+    while world.now() < "2026-11-04T09:00:00Z".parse().unwrap() {
+        world.run().await;
+        assert_eq!(world.mails_with("Ada"), 0, "{}", world.now());
+        world.advance(HOUR);
+    }
+    world.run().await;
+    assert_eq!(world.mails_with("Ada"), 1);
+}

@@ -202,3 +202,46 @@ async fn retry_and_discard_wait_for_no_run() {
     world.run().await;
     assert_eq!((world.mails_with("Grace"), world.mails_with("Joan")), (1, 1));
 }
+
+#[tokio::test]
+async fn what_one_channel_gave_up_is_named_and_put_back_however_much_others_gave_up() {
+    let world = world_with_an_outbox().await;
+    for number in 0..1_200 {
+        let row = Entity::new(PARTITION, format!("parked-0000000000000000-log-{number:013}-0"));
+        world.state.put(row.with("Keys", json!(["1:2F1:2F2026", format!("{number}")]).to_string()).with("Reason", ""));
+    }
+    let today = world.today();
+    let ada = world.state_keys("parked-").into_iter().find(|key| !key.contains("-0000000000000000-")).unwrap();
+    let channel = ada.split('-').nth(1).unwrap().to_owned();
+    let outbox = world.execute(json!({"command": "outbox"})).await.unwrap();
+    let named = outbox["parked"].as_array().unwrap();
+    assert!(named.iter().any(|parked| parked["lead"] == json!([today, "row-Ada"])), "{} are named", named.len());
+    let answer = world.execute(json!({"command": "retry", "channel": channel})).await.unwrap();
+    assert_eq!(answer["put_back"], 1);
+    world.advance(MINUTE);
+    world.run().await;
+    assert_eq!(world.mails_with("Ada"), 1);
+}
+
+#[tokio::test]
+async fn a_recipient_whom_the_mail_service_refuses_keeps_no_backfill_from_the_others() {
+    let routes = json!([
+        {"id": "a", "to": ["left@contoso.example", "anna@contoso.example"]},
+        {"id": "b", "to": ["left@contoso.example"]},
+        {"id": "c", "to": ["carl@contoso.example"]},
+    ]);
+    let world = World::new().with("LEADS_ROUTES", &routes.to_string());
+    world.arrive(&["Ada"]).await;
+    world.mailer.set_fault(Some(Box::new(|mail| {
+        mail.to.contains(&"left@contoso.example".to_owned()).then(SendFault::destination)
+    })));
+    let error = world
+        .execute(json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04"}))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("mail of the route b: "), "{error}");
+    for who in ["anna", "carl"] {
+        assert!(world.texts_to(&format!("{who}@contoso.example")).contains("Ada"), "{who}");
+    }
+}

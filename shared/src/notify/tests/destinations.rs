@@ -1,6 +1,7 @@
 //! Destinations beside mail.
 
 use super::*;
+use crate::address::DestinationName;
 use crate::destinations::{Post, PostError};
 use std::time::Duration;
 
@@ -24,7 +25,10 @@ fn answer(name: &str) -> Result<(), PostError> {
     match name {
         "message" => Err(PostError::Message { code }),
         "gone" => Err(PostError::Destination { code, cure: "make a new one" }),
-        "busy" => Err(PostError::Busy { code, retry_after: Some(Duration::from_secs(7_200)) }),
+        "busy" | "overloaded" => {
+            let may_be_accepted = name == "overloaded";
+            Err(PostError::Busy { code, retry_after: Some(Duration::from_secs(7_200)), may_be_accepted })
+        }
         "lost" => Err(PostError::Unavailable { code, may_be_accepted: true }),
         "unreached" => Err(PostError::Unavailable { code, may_be_accepted: false }),
         _ => Ok(()),
@@ -354,5 +358,104 @@ async fn leads_of_a_time_are_sent_again_to_one_destination_and_those_of_routes_t
         backfill["to"] = json!("nowhere");
         let error = world.execute(backfill).await.unwrap_err().to_string();
         assert!(error.contains("no parameter for the destination nowhere"), "{error}");
+    }
+}
+
+/// Lets each request to a destination take so long.
+fn slow_posts(world: &World, each: SignedDuration, name: &'static str) {
+    let slow = world.clone();
+    world.poster.set_answer(Some(Box::new(move |_| {
+        slow.advance(each);
+        answer(name)
+    })));
+}
+
+#[tokio::test]
+async fn a_mail_that_failed_once_waits_for_no_destination_that_is_dead() {
+    let names: Vec<_> = (0..24).map(|number| format!("d{number}")).collect();
+    let destination = |name: &String| DestinationName::parse(name).unwrap();
+    // A route whose mails come last where channels are taken by their ids.
+    let id = (0..).map(|number| format!("r{number}")).find(|id| {
+        let mail = ChannelId::of(id, &DestinationName::mail());
+        names.iter().all(|name| ChannelId::of(id, &destination(name)) < mail)
+    });
+    let to: Vec<_> = names.iter().map(String::as_str).chain(["ops@contoso.example"]).collect();
+    let routes = json!([{"id": id, "to": to, "cadence": "immediately"}]);
+    let world = World::new().with("LEADS_ROUTES", &routes.to_string()).with("LEADS_INTERVAL_MINUTES", "1");
+    names.iter().for_each(|name| world.source.set(name, Some(WEBHOOK)));
+    world.run().await;
+    world.arrive(&["ann"]).await;
+    world.answers("unreached");
+    world.mailer.fail_next(1, &SendFault::busy());
+    world.run().await;
+    assert_eq!(world.mails_with("ann"), 0);
+    slow_posts(&world, SECOND * 5, "unreached");
+    world.advance(MINUTE * 2);
+    world.run().await;
+    assert_eq!(world.mails_with("ann"), 1, "the mail waits for destinations that do not answer");
+}
+
+#[tokio::test]
+async fn a_destination_that_takes_long_to_accept_delays_no_mail_by_more_than_a_run_and_gets_everything() {
+    let world = world(WEBHOOK).with("LEADS_INTERVAL_MINUTES", "1");
+    world.run().await;
+    let names: Vec<_> = (0..60).map(|number| format!("lead{number}x")).collect();
+    world.arrive(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    slow_posts(&world, SECOND * 9, "accepted");
+    let mut runs = 0;
+    while world.event_ids().len() < 60 {
+        let began = world.now();
+        world.run().await;
+        let took = world.now().duration_since(began);
+        assert!(took <= MINUTE, "a run took {took:#}, and no mail goes out meanwhile");
+        world.advance(MINUTE);
+        runs += 1;
+        assert!(runs < 40, "{} events after {runs} runs", world.event_ids().len());
+    }
+    assert_eq!(world.owed().await, 0);
+}
+
+#[tokio::test]
+async fn destinations_that_take_long_to_accept_keep_no_other_one_from_its_turn() {
+    let names: Vec<_> = (0..20).map(|number| format!("d{number}")).collect();
+    let routes = json!([{"id": "all", "to": names, "cadence": "immediately"}]);
+    let world = World::new().with("LEADS_ROUTES", &routes.to_string()).with("LEADS_INTERVAL_MINUTES", "1");
+    let text = |name: &str| WEBHOOK.replace("crm.contoso", name);
+    names.iter().for_each(|name| world.source.set(name, Some(&text(name))));
+    world.run().await;
+    let leads: Vec<_> = (0..40).map(|number| format!("lead{number}x")).collect();
+    world.arrive(&leads.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    slow_posts(&world, SECOND * 9, "accepted");
+    world.runs(12, MINUTE).await;
+    for name in &names {
+        let has_any = world.poster.accepted().iter().any(|post| post.url.expose().contains(&format!("//{name}.")));
+        assert!(has_any, "{name} got nothing in twelve runs");
+    }
+}
+
+#[tokio::test]
+async fn a_message_to_a_destination_that_is_there_does_not_say_that_it_is_gone() {
+    for kind in [SLACK, TEAMS] {
+        let world = world(kind);
+        world.run().await;
+        world.arrive(&["ann"]).await;
+        world.run().await;
+        assert!(world.posted().contains("ann") && !world.posted().contains("You get it instead"), "{}", world.posted());
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_answered_with_503_may_be_a_repeat_and_says_so_when_it_is_sent_again() {
+    for (name, is_marked) in [("overloaded", true), ("busy", false)] {
+        let world = world(WEBHOOK);
+        world.run().await;
+        world.arrive(&["ann"]).await;
+        world.answers(name);
+        world.run().await;
+        world.answers("accepted");
+        world.advance(HOUR * 3);
+        world.run().await;
+        assert_eq!(world.event_ids().len(), 1);
+        assert_eq!(world.posted().contains(r#""maybe_repeated":true"#), is_marked, "{name}");
     }
 }

@@ -137,6 +137,26 @@ async fn an_erasure_that_a_table_fails_says_so_without_the_address_and_gives_the
 }
 
 #[tokio::test]
+async fn what_was_given_up_is_erased_too_and_nobody_is_told_of_it_when_it_is_put_back() {
+    let world = World::new();
+    world.run().await;
+    world.arrive(&["ann", "bob"]).await;
+    world.quarantine(b"{ann@fabrikam.example").await;
+    world.mailer.set_fault(Some(Box::new(|_| Some(SendFault::message()))));
+    world.run().await;
+    world.end_faults();
+    assert_eq!(world.state_keys("parked-").len(), 3);
+    world.execute(erase_ann()).await.unwrap();
+    assert_eq!(world.state_keys("parked-").len(), 1, "only bob's is kept");
+    assert_eq!(world.execute(json!({"command": "retry"})).await.unwrap()["put_back"], 1);
+    world.advance(MINUTE);
+    world.run().await;
+    let mails = world.mailer.accepted();
+    assert_eq!((mails.len(), world.mails_with("bob")), (1, 1));
+    assert!(!mails[0].text.contains("row-ann"), "{}", mails[0].text);
+}
+
+#[tokio::test]
 async fn an_erasure_that_breaks_off_has_nothing_mailed_again_and_once_it_ended_the_same_keys_are_new() {
     for (done, is_mailed_before) in (1..8).flat_map(|calls| [(calls, false), (calls, true)]) {
         let world = world_with_ann().await;

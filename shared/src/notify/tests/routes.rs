@@ -84,3 +84,23 @@ async fn what_was_given_up_for_a_route_that_is_gone_is_put_back_for_the_default_
     assert!(world.texts_to("sales@contoso.example").contains("Grace"));
     assert_eq!(world.state_keys("parked-").len(), 0);
 }
+
+#[tokio::test]
+async fn what_waits_for_a_destination_still_goes_there_after_its_route_was_given_an_id() {
+    let before = World::new().with("LEADS_ROUTES", r#"[{"name":"CRM","to":["crm"]}]"#);
+    before.source.set("crm", Some(r#"{"kind":"slack","url":"https://slack.contoso.example/x"}"#));
+    before.run().await;
+    before.arrive(&["Ada"]).await;
+    before.poster.set_answer(Some(Box::new(|_| {
+        Err(crate::destinations::PostError::Unavailable { code: "test".to_owned(), may_be_accepted: false })
+    })));
+    before.run().await;
+    before.poster.set_answer(None);
+    let world = before.with("LEADS_ROUTES", r#"[{"id":"crm","name":"CRM","to":["crm"]}]"#);
+    world.advance(HOUR);
+    world.run().await;
+    assert_eq!((world.poster.accepted().len(), world.mails_with("Ada"), world.owed().await), (1, 0, 0));
+    // The channel under the former id is not kept for ever.
+    world.runs(3, HOUR * 24).await;
+    assert_eq!(world.state_keys("channel-").len(), 0);
+}

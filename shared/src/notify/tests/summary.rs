@@ -152,3 +152,19 @@ fn a_route_for_a_summary_takes_nothing_that_is_about_single_leads() {
         assert_eq!(read.is_ok(), expected, "{route}: {read:?}");
     }
 }
+
+#[tokio::test]
+async fn a_recipient_whom_the_mail_service_refuses_keeps_no_summary_from_the_others() {
+    for fault in [SendFault::message(), SendFault::destination()] {
+        let routes =
+            json!([{"id": "weekly", "to": ["left@contoso.example", "boss@contoso.example"], "summary": "weekly"}]);
+        let world = World::new().with("LEADS_ROUTES", &routes.to_string());
+        world.mailer.set_fault(Some(Box::new(move |mail| {
+            mail.to.contains(&"left@contoso.example".to_owned()).then(|| fault.clone())
+        })));
+        world.arrive(&["One"]).await;
+        until(&world, "2026-11-09T12:00:00Z").await;
+        let mails = summaries(&world);
+        assert_eq!(mails.iter().map(|mail| mail.to.clone()).collect::<Vec<_>>(), [["boss@contoso.example"]]);
+    }
+}

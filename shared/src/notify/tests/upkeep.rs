@@ -100,3 +100,14 @@ async fn a_quarantined_body_is_kept_as_long_as_its_digest_waits() {
     world.runs(26, HOUR).await;
     assert_eq!(keys(&world.state, quarantine::PARTITION).len(), 0);
 }
+
+#[tokio::test]
+async fn a_recipient_whom_the_mail_service_refuses_keeps_no_word_of_silence_from_the_others() {
+    let to = "left@contoso.example; sales@contoso.example";
+    let world = World::new().with("LEADS_SILENCE_DAYS", "2").with("LEADS_MAIL_TO", to);
+    world.mailer.set_fault(Some(Box::new(|mail| {
+        mail.to.contains(&"left@contoso.example".to_owned()).then(SendFault::destination)
+    })));
+    world.runs(24 * 3, HOUR).await;
+    assert_eq!(world.subjects().len(), 1, "{:?}", world.subjects());
+}
