@@ -244,7 +244,7 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
         ("LEADS_SWEEP_HOURS", "off", "not a whole number"),
         ("LEADS_SILENCE_DAYS", "366", "is more than 365"),
         ("LEADS_CONTACT_WINDOW_DAYS", "0", "is less than 1"),
-        ("LEADS_RETENTION_DAYS", "1", "is less than 2"),
+        ("LEADS_RETENTION_DAYS", "29", "is less than 30"),
         ("LEADS_MAIL_LANGAUGE", "en", "is not a setting"),
     ] {
         let error = NotifierSettings::from_pairs(with(&[(name, value)])).unwrap_err();

@@ -302,6 +302,7 @@ variables! {
         functions: &[Notifier],
         default: Value("90"),
         meaning: "how long runs, the log of mailed leads and quarantined bodies are kept",
-        expected: WholeNumber { min: 2, max: 3_650 },
+        // The queues keep messages for 14 days and dead letters for 14 more: a lead that comes again is still known.
+        expected: WholeNumber { min: 30, max: 3_650 },
     }
 }

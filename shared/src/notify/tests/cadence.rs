@@ -74,7 +74,7 @@ async fn each_route_has_its_own_cadence_window_and_zone() {
 #[tokio::test]
 async fn what_waits_for_a_window_outlives_the_time_for_which_the_log_is_kept() {
     let routes = json!([{"id": "weekly", "to": ["boss@contoso.example"], "window": "08:00-09:00 on mon"}]);
-    let world = world_with("immediately").with("LEADS_ROUTES", &routes.to_string()).with("LEADS_RETENTION_DAYS", "2");
+    let world = world_with("immediately").with("LEADS_ROUTES", &routes.to_string()).keeping_days(2);
     world.run().await;
     world.arrive(&["Ada"]).await;
     for _ in 0..6 * 24 - 7 {

@@ -104,7 +104,7 @@ async fn a_backfill_sends_again_marked_and_leaves_the_watermark() {
 
 #[tokio::test]
 async fn history_tells_of_the_last_runs_and_forgets_after_the_retention() {
-    let world = World::new().with("LEADS_RETENTION_DAYS", "3");
+    let world = World::new().keeping_days(3);
     world.arrive(&["Ada"]).await;
     world.runs(24 * 6, HOUR).await;
     let answer = world.execute(json!({"command": "history", "last": 1000})).await.unwrap();

@@ -191,7 +191,7 @@ async fn a_destination_that_is_dead_for_a_week_delays_no_mail_by_a_run_and_gets_
 
 #[tokio::test]
 async fn the_operator_is_told_once_of_a_refusal_again_after_half_of_the_retention_and_then_leads_are_parked() {
-    let world = world(WEBHOOK).with("LEADS_RETENTION_DAYS", "10");
+    let world = world(WEBHOOK).keeping_days(10);
     world.run().await;
     world.arrive(&["ann"]).await;
     world.answers("gone");

@@ -29,6 +29,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 pub(super) const REPEAT: &str = "may be a repeat";
 pub(super) const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -49,6 +50,8 @@ pub(super) struct World {
     destinations: Destinations,
     pub(super) now: Arc<Mutex<Timestamp>>,
     settings: BTreeMap<String, String>,
+    /// A shorter time than settings allow, for which records are kept.
+    retention: Option<Duration>,
     runs: Arc<AtomicUsize>,
     chance: Arc<AtomicU64>,
     idle_runs: Arc<AtomicU64>,
@@ -67,6 +70,7 @@ impl World {
             poster,
             now: Arc::new(Mutex::new("2026-11-03T14:00:00Z".parse().unwrap())),
             settings: BTreeMap::new(),
+            retention: None,
             runs: Arc::default(),
             chance: Arc::default(),
             idle_runs: Arc::default(),
@@ -88,6 +92,11 @@ impl World {
     pub(super) fn with(mut self, name: &str, value: &str) -> Self {
         self.settings.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// The same world, in which records are kept for so many days, fewer than settings allow.
+    fn keeping_days(self, days: u64) -> Self {
+        Self { retention: Some(Duration::from_hours(24 * days)), ..self }
     }
 
     /// The same world with these tables in it.
@@ -118,12 +127,14 @@ impl World {
     pub(super) fn notifier_on<T: Table, M: Mailer>(&self, leads: T, state: T, mailer: M) -> Notifier<T, M> {
         let (now, chance) = (self.now.clone(), self.chance.clone());
         let (leads_table, state_table) = (self.leads.clone(), self.state.clone());
+        let mut settings = NotifierSettings::from_pairs(self.settings.clone()).unwrap();
+        settings.retention = self.retention.unwrap_or(settings.retention);
         Notifier {
             leads,
             state,
             mailer,
             destinations: self.destinations.clone(),
-            settings: NotifierSettings::from_pairs(self.settings.clone()).unwrap(),
+            settings,
             language: Language::find("en").unwrap(),
             clock: Arc::new(move || *now.lock().unwrap()),
             chance: Arc::new(move || chance.fetch_add(1, Ordering::Relaxed)),

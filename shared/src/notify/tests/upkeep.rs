@@ -17,7 +17,7 @@ async fn silence_is_said_once_and_again_only_after_a_lead() {
 #[tokio::test]
 async fn no_record_is_forgotten_while_a_read_can_still_find_its_leads() {
     // Patrols further apart than records are kept.
-    let world = World::new().with("LEADS_SWEEP_HOURS", "120").with("LEADS_RETENTION_DAYS", "2");
+    let world = World::new().with("LEADS_SWEEP_HOURS", "120").keeping_days(2);
     world.run().await;
     for day in 0..20 {
         world.arrive(&[format!("Lead{day}x").as_str()]).await;
@@ -83,7 +83,7 @@ async fn however_much_is_too_old_it_is_deleted_as_far_as_time_allows() {
 
 #[tokio::test]
 async fn a_quarantined_body_is_kept_as_long_as_its_digest_waits() {
-    let world = World::new().with("LEADS_RETENTION_DAYS", "2");
+    let world = World::new().keeping_days(2);
     world.run().await;
     world.quarantine(b"{Body").await;
     // Redelivery kept this one long after it came.
