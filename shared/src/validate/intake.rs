@@ -170,8 +170,8 @@ fn judge(
         Ok((401, ..)) => {
             findings.fail(
                 format!("intake does not take {which} (401)"),
-                "intake reads its keys when it starts: after changing the parameter, have it start anew (update any of its \
-                 settings), and give Partner Center the URL with the key that counts",
+                "see that the parameter holds the key, and that it was put there more than a minute ago: intake reads it again once \
+                 a minute at most; give Partner Center the URL with a key that it takes",
             );
             Row::Absent
         }
