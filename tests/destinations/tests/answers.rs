@@ -274,7 +274,9 @@ async fn each_answer_of_each_kind_loses_no_lead_and_delays_no_mail() {
         assert!(bodies.contains("ann@") && bodies.contains("bob@"), "{answer:?} {kind}");
         assert_eq!(world.mails_with("ann@"), 1);
         let maybe = if kind == "webhook" { "\"maybe_repeated\":true" } else { "may be a repeat" };
-        assert_eq!(bodies.contains(maybe), expected == "maybe accepted", "{answer:?} {kind}");
+        // A proxy answers 503, too, where it lost the destination's answer.
+        let may_be_accepted = expected == "maybe accepted" || matches!(answer, Answer::Status(503, _));
+        assert_eq!(bodies.contains(maybe), may_be_accepted, "{answer:?} {kind}");
     })
     .await;
 }
