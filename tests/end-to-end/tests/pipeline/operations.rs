@@ -108,6 +108,9 @@ async fn every_answer_in_the_operations_guide_has_the_form_of_a_real_one() {
     }
     assert_eq!(
         shown,
-        ["runn", "run", "dry-run", "backfill", "pause", "resume", "outbox", "retry", "discard", "history", "erase"]
+        [
+            "runn", "run", "dry-run", "backfill", "test", "pause", "resume", "outbox", "retry", "discard", "history",
+            "erase"
+        ]
     );
 }
