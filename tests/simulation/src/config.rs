@@ -69,6 +69,8 @@ pub enum LeadKind {
     Redelivered,
     /// A body that is no lead, received by us and put into quarantine now.
     Quarantined,
+    /// The same, put there by something that leaves no cue.
+    QuarantinedUncued,
     /// Sent to our intake.
     Https,
     /// Sent to our intake, without a person in it.
@@ -84,10 +86,20 @@ impl LeadKind {
     pub fn is_sent(self) -> bool {
         matches!(self, Self::Https | Self::HttpsWithheld | Self::HttpsHostile | Self::HttpsRecorded)
     }
+
+    /// Whether it is a body in quarantine.
+    pub fn is_quarantined(self) -> bool {
+        matches!(self, Self::Quarantined | Self::QuarantinedUncued)
+    }
+
+    /// Whether the patrol alone finds it.
+    pub fn is_for_patrol(self) -> bool {
+        matches!(self, Self::OddKey | Self::OldDay | Self::QuarantinedUncued)
+    }
 }
 
 /// Every kind but the plain one, which is in every world.
-const KINDS: [LeadKind; 18] = [
+const KINDS: [LeadKind; 19] = [
     LeadKind::SamePerson,
     LeadKind::Withheld,
     LeadKind::Test,
@@ -102,6 +114,7 @@ const KINDS: [LeadKind; 18] = [
     LeadKind::OldDay,
     LeadKind::Redelivered,
     LeadKind::Quarantined,
+    LeadKind::QuarantinedUncued,
     LeadKind::Https,
     LeadKind::HttpsWithheld,
     LeadKind::HttpsHostile,
@@ -219,7 +232,6 @@ impl Config {
             storms: (0..storms).map(|_| HOUR * tape.pick(&[24, 6, 48, 96, 240])).collect(),
             sweep_hours: tape.pick(&[24, 24, 24, 6, 0]),
             digest_size: tape.pick(&[100, 100, 1, 3, 20, 200]),
-            // Shorter than the queue keeps messages, a lead that comes again is no longer known.
             retention_days: tape.pick(&[90, 90, 30]),
             recipients: tape.pick(&[1, 2, 1, 3, 60]),
             routes: tape.pick(&[0, 0, 1, 2, 3]),
@@ -251,14 +263,14 @@ impl Config {
             exports: tape.pick(&[0, 0, 2]),
             key_rotations: tape.pick(&[0, 0, 3]),
             setting_changes: 0,
-            is_upgraded: tape.chance(0.05),
+            is_upgraded: tape.chance(0.08),
             is_hunting: false,
             calm_days: tape.pick(&[0, 0, 14, 100, 200, 300]),
         };
         if config.interval < HOUR / 2 {
             config.calm_days = config.calm_days.min(14);
         }
-        config.is_hunting = tape.chance(0.4) && !is_kind;
+        config.is_hunting = tape.chance(0.7) && !is_kind;
         if config.burst > 3 && tape.chance(0.2) {
             config.burst = 700;
         }
@@ -288,7 +300,11 @@ impl Config {
         config.ticks = (tape.pick(&[0.0, 0.0, 0.3]), tape.pick(&[0.0, 0.0, 0.1, 0.6]), tape.pick(&[0.0, 0.0, 0.3]));
         config.concurrency = tape.pick(&[1, 1, 1, 2, 3]);
         config.pauses = tape.pick(&[0, 0, 2]);
-        config.commands = tape.pick(&[0, 0, 4]);
+        config.commands = tape.pick(&[0, 0, 4, 12]);
+        if config.commands > 4 && !config.kinds.contains(&LeadKind::SamePerson) {
+            // Somebody is there to be erased.
+            config.kinds.push(LeadKind::SamePerson);
+        }
         config.route_changes = tape.pick(&[0, 0, 0, 2]);
         config.permanent = tape.pick(&[
             Permanent::Nothing,

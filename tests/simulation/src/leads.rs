@@ -85,8 +85,9 @@ pub fn draw(
     let offer = tape.below(4) as usize;
     let (offer_id, offer_title) = OFFERS[offer];
     let action = if kind == LeadKind::DoNotContact { "DNC" } else { tape.pick(&ACTIONS) };
-    let comes_again =
-        kind == LeadKind::SamePerson || kind == LeadKind::OddTime || kind == LeadKind::HugeText && form % 2 == 0;
+    // Long titles are of people who come again, whose rows in the contact index they would fill.
+    let is_of_the_same = kind == LeadKind::HugeText && (form % 2 == 0 || form / 10 == 1);
+    let comes_again = kind == LeadKind::SamePerson || kind == LeadKind::OddTime || is_of_the_same;
     let person = comes_again.then(|| tape.below(PEOPLE));
     let mut first = marker.clone();
     let mut last = "Doe".to_owned();
@@ -143,7 +144,8 @@ pub fn draw(
             // Each of these labels takes two bytes here and seven characters in a mail's header.
             email = format!("{}@{}example", "l".repeat(60), "ü.".repeat(tape.pick(&[1, 20, 60])));
         }
-        LeadKind::Unreadable | LeadKind::OddKey | LeadKind::OldDay | LeadKind::Redelivered | LeadKind::Quarantined => {}
+        LeadKind::Unreadable | LeadKind::OddKey | LeadKind::OldDay | LeadKind::Redelivered => {}
+        LeadKind::Quarantined | LeadKind::QuarantinedUncued => {}
         LeadKind::Https | LeadKind::HttpsWithheld | LeadKind::HttpsHostile | LeadKind::HttpsRecorded => {}
     }
     if is_poisoned {
@@ -174,8 +176,10 @@ pub fn draw(
         .with("LeadSource", source)
         .with("OfferDisplayName", title);
     let is_lead = kind == LeadKind::Redelivered;
-    let body = (is_lead || kind == LeadKind::Quarantined).then(|| {
-        let received = now - SignedDuration::from_hours(i64::from(1 + tape.below(24 * 10)));
+    let body = (is_lead || kind.is_quarantined()).then(|| {
+        let age = SignedDuration::from_hours(i64::from(1 + tape.below(24 * 10)));
+        // The patrol looks at bodies under the keys of its own days.
+        let received = if kind == LeadKind::QuarantinedUncued { now } else { now - age };
         let body = json!({"UserDetails": {"FirstName": marker, "LastName": "Doe", "Email": email},
             "LeadSource": format!("SPZA-{action}|{offer_id}"), "ActionCode": action, "OfferTitle": offer_title});
         (received, if is_lead { body.to_string() } else { format!("{marker} is no lead") })
@@ -185,7 +189,7 @@ pub fn draw(
         let row = Quarantined::new(body.as_bytes(), &unreadable.message, *received).row_key;
         Some(row[..NAME].to_owned())
     });
-    let is_readable = !matches!(kind, LeadKind::Unreadable | LeadKind::Quarantined);
+    let is_readable = kind != LeadKind::Unreadable && !kind.is_quarantined();
     NewLead {
         entity,
         kind,

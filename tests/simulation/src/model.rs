@@ -54,6 +54,8 @@ pub struct Lead {
     requested: Option<Timestamp>,
     /// How many mails with it each person got, and how many of them without a mark; only for what was sent to our intake.
     copies: BTreeMap<u32, (u32, u32)>,
+    /// Whether the version before this one sent it, so that it is mailed on demand alone.
+    was_sent: bool,
     /// Whether every mail with it must say that it may be a repeat.
     is_always_marked: bool,
     /// Since when it is in the table and can be seen, or was acknowledged.
@@ -138,6 +140,7 @@ impl Model {
             requests: 0,
             requested: None,
             copies: BTreeMap::new(),
+            was_sent: false,
             is_always_marked: false,
             since: None,
             must: people,
@@ -198,7 +201,7 @@ impl Model {
         let lead = &mut self.leads[number];
         lead.is_always_marked = true;
         if is_sure {
-            (lead.must, lead.may) = (0, 0);
+            (lead.must, lead.was_sent) = (0, true);
         }
     }
 
@@ -207,8 +210,7 @@ impl Model {
     pub fn rows(&self, is_quiet: bool) -> impl Iterator<Item = (usize, &[(String, String)], RangeInclusive<usize>)> {
         self.leads.iter().enumerate().filter_map(move |(number, lead)| {
             let is_on_its_way = !is_quiet && (lead.kind.is_sent() || lead.kind == LeadKind::Redelivered);
-            let is_row =
-                !is_on_its_way && !lead.keys.is_empty() && lead.kind != LeadKind::Quarantined && lead.since.is_some();
+            let is_row = !is_on_its_way && !lead.keys.is_empty() && !lead.kind.is_quarantined() && lead.since.is_some();
             let least = lead.requests.count_ones().max(1) as usize;
             match (lead.excuse, lead.erased_from) {
                 _ if !is_row => None,
@@ -276,9 +278,7 @@ impl Model {
             let people = lead.target.people(routing);
             lead.must &= people | lead.got;
             lead.again &= people;
-            if lead.may != 0 {
-                lead.may |= people;
-            }
+            lead.may |= people;
         }
     }
 
@@ -332,8 +332,9 @@ impl Model {
                     format!("lead {name} was erased before, and mailed"),
                 ));
             }
-            if to & !lead.may != 0 {
-                let who = (to & !lead.may).trailing_zeros();
+            let may = if lead.was_sent && !is_backfill { 0 } else { lead.may };
+            if to & !may != 0 {
+                let who = (to & !may).trailing_zeros();
                 return Err(Violation::new(
                     Promise::OnlyTheRightPeople,
                     format!("lead {name} went to person {who}, who should not have it"),
@@ -349,8 +350,8 @@ impl Model {
                 ));
             }
             let people = (0..128).filter(|person| to >> person & 1 == 1);
-            let is_sent = !lead.keys.is_empty()
-                && (lead.requests > 0 || lead.kind.is_sent() || lead.kind == LeadKind::Quarantined);
+            let is_sent =
+                !lead.keys.is_empty() && (lead.requests > 0 || lead.kind.is_sent() || lead.kind.is_quarantined());
             let mut most_unmarked = 0;
             if is_sent {
                 // Two rows of the same lead can be in the same mail.
@@ -398,7 +399,7 @@ impl Model {
     fn excuse_counted(&mut self) {
         for number in &self.open {
             let lead = &mut self.leads[*number];
-            if matches!(lead.kind, LeadKind::Quarantined | LeadKind::Unreadable) {
+            if lead.kind.is_quarantined() || lead.kind == LeadKind::Unreadable {
                 lead.excuse.get_or_insert(COUNTED);
             }
         }
@@ -410,7 +411,7 @@ impl Model {
         let is_missing = |number: &&usize| {
             let lead = &self.leads[**number];
             let waits = lead.waits(dead);
-            let is_for_patrol = matches!(lead.kind, LeadKind::OddKey | LeadKind::OldDay);
+            let is_for_patrol = lead.kind.is_for_patrol();
             waits
                 && !(is_soon && is_for_patrol)
                 && lead.excuse.is_none()

@@ -82,7 +82,8 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
         // Without a clock a run is too long where there is much to search, and every page takes seconds.
         Breakage::StoppedClock => is_hourly && config.old_days >= 90 && config.scan >= SignedDuration::from_secs(5),
         Breakage::BoundedByCountAlone => {
-            is_hourly && config.kinds == [LeadKind::HugeText] && config.burst == 80 && config.leads_a_day >= 20
+            let is_large = has(LeadKind::HugeText) && config.kinds.len() <= 2;
+            is_hourly && is_large && config.burst == 80 && config.leads_a_day >= 20
         }
         Breakage::PageReadAsAWhole => is_hourly && !config.is_kind && has(LeadKind::HalfPair),
         // What cues name is found by patrol at last: it must be missed before.

@@ -8,7 +8,8 @@ use crate::lambda::{Request, Task};
 use crate::leads::{self, NewLead};
 use crate::world::{Event, World};
 use jiff::{SignedDuration, Timestamp};
-use marketplace_leads::lead::Day;
+use marketplace_leads::lead::{Day, Lead};
+use marketplace_leads::quarantine::Quarantined;
 use marketplace_leads::queued_body::QueuedBody;
 use marketplace_leads::table::Entity;
 
@@ -267,6 +268,13 @@ impl World {
             _ => {}
         }
         if let Some((received, body)) = body {
+            if kind == LeadKind::QuarantinedUncued
+                && let Err(unreadable) = Lead::from_json(body.as_bytes())
+            {
+                let row = Quarantined::new(body.as_bytes(), &unreadable.message, received).to_entity();
+                self.state.put(row, now);
+                return self.model.since(number, now);
+            }
             // Intake put it onto the queue days ago.
             self.may_be_stored(number, body.as_bytes(), received);
             self.queue.put(QueuedBody::new(received, body.into_bytes()).to_json(), now);

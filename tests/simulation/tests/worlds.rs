@@ -10,7 +10,7 @@ use simulation::total::Total;
 use simulation::world::{Outcome, live, live_with};
 
 /// How many worlds are lived here; `cargo simulate --years 1000` lives thousands.
-const WORLDS: usize = 16;
+const WORLDS: usize = 10;
 
 fn world(seed: u64, breakage: Breakage) -> Outcome {
     live(Tapes::of(seed), breakage, false)
