@@ -51,9 +51,12 @@ fn runs_that_would_find_nothing_can_be_skipped_and_everybody_has_the_same() {
         let hours: i64 = config.storms.iter().map(|storm| storm.as_hours()).sum();
         config.is_kind && config.interval.as_mins() == 5 && config.burst == 1 && hours < 80 && config.calm_days == 0
     };
-    let seed = (0..100_000).find(is_by_the_minute).expect("there is such a world");
-    let [skipped, whole] = [true, false].map(|may_skip| live_with(Tapes::of(seed), Breakage::None, false, may_skip));
-    assert!(skipped.counts.skipped > skipped.counts.runs / 2, "seed {seed}: {:?}", skipped.counts);
+    let lived = |seed: u64, may_skip: bool| live_with(Tapes::of(seed), Breakage::None, false, may_skip);
+    let worlds = (0..100_000).filter(is_by_the_minute).map(|seed| (seed, lived(seed, true)));
+    // One in which most runs are skipped: else there is little to compare.
+    let is_mostly_skipped = |(_, skipped): &(u64, Outcome)| skipped.counts.skipped > skipped.counts.runs / 2;
+    let (seed, skipped) = worlds.take(12).find(is_mostly_skipped).expect("there is such a world");
+    let whole = lived(seed, false);
     assert_eq!(whole.counts.skipped, 0);
     assert_eq!((skipped.violation, skipped.summary), (whole.violation, whole.summary), "seed {seed}");
     assert_eq!(skipped.counts.mails, whole.counts.mails, "seed {seed}");
