@@ -76,7 +76,7 @@ OPERATIONS = [
 
 # What is wrong, the document, the text to replace, which must be there once, and its replacement.
 DOCUMENTS = [
-    ("a link to nowhere", "infra/README.md", "](../docs/operations.md)", "](../docs/operation.md)"),
+    ("a link to nowhere", "infra/README.md", "([operations](../docs/operations.md))", "([operations](../docs/operation.md))"),
     ("a link to no heading", "docs/faq.md", "](operations.md#alarms)", "](operations.md#alarm)"),
     ("a picture that is not there", "README.md", "](docs/images/pipeline.svg)", "](docs/images/pipes.svg)"),
     ("a picture in HTML that is not there", "README.md", 'src="docs/images/digest.png"', 'src="docs/images/digests.png"'),
