@@ -104,7 +104,7 @@ impl<T: Table> Log<T> {
     }
 
     /// Whether one more call ends before the deadline, however long it takes.
-    fn has_time(&self) -> bool {
+    pub(super) fn has_time(&self) -> bool {
         (self.clock)() <= times::earlier(self.deadline, TABLE_CALL + DEADLINE_MARGIN)
     }
 

@@ -11,28 +11,48 @@ use std::collections::BTreeMap;
 /// The most pages of the hot range that one run reads. Cues that do not fit wait for the next run.
 const MAX_HOT_PAGES: usize = 3;
 
+/// How often the hot range is read at most.
+const MAX_READINGS: usize = 5;
+
 impl<T: Table> Log<T> {
     /// Reads everything that a run must know of the state, with one range of keys: channels, collect, control, core and
     /// cues. Creates the state table where it is missing, since it is ours alone.
+    ///
+    /// A page shows one moment; several pages do not. What comes on a later page than `core` is guarded by its version, which
+    /// every batch needs. What came on an earlier page may be older than `core`, as if a run in between had sent nothing: then
+    /// the range is read again, until `core` is the one of the reading before.
     pub(crate) async fn open(table: &T, clock: &Clock, owner: String, deadline: Timestamp) -> Result<Self, TableError> {
-        let mut log = Self {
-            table: table.clone(),
-            clock: clock.clone(),
-            owner,
-            deadline,
-            core: Core::default(),
-            progress: Progress::default(),
-            last_log: String::new(),
-            is_paused: None,
-            channels: BTreeMap::new(),
-            counted: Counted::default(),
-            cues: Vec::new(),
-            previous: None,
-            flights: BTreeMap::new(),
-            writes: 0,
-            is_held: false,
-            is_uncertain: false,
-        };
+        let mut before = None;
+        for _ in 0..MAX_READINGS {
+            let mut log = Self {
+                table: table.clone(),
+                clock: clock.clone(),
+                owner: owner.clone(),
+                deadline,
+                core: Core::default(),
+                progress: Progress::default(),
+                last_log: String::new(),
+                is_paused: None,
+                channels: BTreeMap::new(),
+                counted: Counted::default(),
+                cues: Vec::new(),
+                previous: None,
+                flights: BTreeMap::new(),
+                writes: 0,
+                is_held: false,
+                is_uncertain: false,
+            };
+            let shows_one_moment = log.read_hot_range().await?;
+            if shows_one_moment || before.as_ref() == Some(&log.core.etag) {
+                return Ok(log);
+            }
+            before = Some(log.core.etag.take());
+        }
+        Err(unread("the state changed each time that it was read"))
+    }
+
+    /// Reads the hot range once. Says whether core and all that comes before it are of one page.
+    async fn read_hot_range(&mut self) -> Result<bool, TableError> {
         let hot = Query {
             row_key_from: Some("c".to_owned()),
             row_key_before: Some("d".to_owned()),
@@ -40,25 +60,32 @@ impl<T: Table> Log<T> {
         };
         let mut next = None;
         let mut pages = 0;
+        let mut pages_to_core = 0;
         loop {
-            let page = match table.page(&hot, next.as_ref()).await {
+            if !self.has_time() {
+                return Err(unread("no time was left to read the state"));
+            }
+            let page = match self.table.page(&hot, next.as_ref()).await {
                 Err(TableError::TableNotFound) => {
-                    create(table).await?;
+                    create(&self.table).await?;
                     break;
                 }
                 page => page?,
             };
             pages += usize::from(!page.entities.is_empty());
+            if page.entities.first().is_some_and(|row| row.row_key.as_str() <= rows::CORE) {
+                pages_to_core = pages;
+            }
             for row in page.entities {
-                log.read(row)?;
+                self.read(row)?;
             }
             next = page.next;
             // Cues sort behind everything else: with one of them read, the rest was read.
-            if next.is_none() || (pages >= MAX_HOT_PAGES && !log.cues.is_empty()) {
+            if next.is_none() || (pages >= MAX_HOT_PAGES && !self.cues.is_empty()) {
                 break;
             }
         }
-        Ok(log)
+        Ok(pages_to_core <= 1)
     }
 
     /// Takes in a row of the hot range. A damaged one is an error: half a row of ours would be a wrong state.
@@ -83,6 +110,10 @@ impl<T: Table> Log<T> {
         }
         Ok(())
     }
+}
+
+fn unread(reason: &str) -> TableError {
+    TableError::Unavailable { reason: reason.to_owned() }
 }
 
 async fn create<T: Table>(table: &T) -> Result<(), TableError> {

@@ -111,3 +111,73 @@ impl World {
         record.ok()
     }
 }
+
+/// A state table that lets another run do all its work between the first page of what a run reads of the state, and the
+/// second one.
+#[derive(Clone)]
+struct OvertakenBetweenPages {
+    service: MemoryTable,
+    world: World,
+    /// How many times more this happens.
+    times: Arc<AtomicUsize>,
+}
+
+impl Table for OvertakenBetweenPages {
+    async fn insert(&self, entity: &Entity) -> Result<(), TableError> {
+        self.service.insert(entity).await
+    }
+
+    async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
+        self.service.get(keys).await
+    }
+
+    async fn page(&self, query: &Query, from: Option<&Continuation>) -> Result<Page, TableError> {
+        let is_second = query.row_key_from.as_deref() == Some("c") && from.is_some();
+        let left = self.times.load(Ordering::Relaxed);
+        if is_second && left > 0 {
+            self.times.store(left - 1, Ordering::Relaxed);
+            self.world.run().await;
+        }
+        self.service.page(query, from).await
+    }
+
+    async fn submit(&self, partition_key: &str, operations: &[Operation]) -> Result<Vec<Option<ETag>>, TableError> {
+        self.service.submit(partition_key, operations).await
+    }
+
+    async fn delete(&self, keys: &Keys) -> Result<(), TableError> {
+        self.service.delete(keys).await
+    }
+
+    async fn create(&self) -> Result<(), TableError> {
+        self.service.create().await
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_reads_the_state_in_pages_while_another_one_mails_mails_nothing_again() {
+    for times in [1, 2, 100] {
+        let world = World::new();
+        world.run().await;
+        world.arrive(&["Ada"]).await;
+        world.mailer.fail_next(1, &SendFault::destination());
+        world.advance(HOUR);
+        world.run().await;
+        assert_eq!((world.owed().await, world.mails_with("Ada")), (1, 0), "the lead waits");
+        world.advance(HOUR);
+        let overtaken = |service: MemoryTable, times: usize| OvertakenBetweenPages {
+            service,
+            world: world.clone(),
+            times: Arc::new(AtomicUsize::new(times)),
+        };
+        let (leads, state) =
+            (overtaken(world.leads.clone(), 0), overtaken(world.state.clone().with_page_size(1), times));
+        // Whatever becomes of this run: the one that overtook it has mailed the lead.
+        let _ = world.notifier_on(leads, state, world.mailer.clone()).run("late", world.deadline()).await;
+        assert_eq!(world.mails_with("Ada"), 1);
+        world.arrive(&["Bob"]).await;
+        world.advance(HOUR);
+        world.run().await;
+        assert_eq!((world.mails_with("Ada"), world.mails_with("Bob"), world.owed().await), (1, 1, 0));
+    }
+}
