@@ -3,6 +3,7 @@
 mod counts;
 mod digest;
 mod error;
+mod frame;
 mod language;
 mod links;
 pub mod memory;

@@ -1,6 +1,7 @@
 //! The mail that tells the operator what a person has to do about a destination.
 
-use super::language::{Language, Phrases, fill};
+use super::frame::Frame;
+use super::language::{Phrases, fill};
 use super::render::{RenderSettings, Rendered, headers};
 use crate::display;
 use askama::Template;
@@ -40,7 +41,7 @@ pub fn render_trouble(trouble: &Trouble, settings: &RenderSettings) -> Rendered 
     let count = trouble.waiting.to_string();
     let facts = fill(&p.operator.facts, &[("route", &route), ("count", &count), ("reason", &reason)]);
     let html =
-        HtmlTrouble { language, p, start: language.sides().0, subject: &subject, why, facts: &facts }.to_string();
+        HtmlTrouble { f: Frame::new(language, &subject, &facts), p, subject: &subject, why, facts: &facts }.to_string();
     let text = format!("{subject}\n\n{why}\n\n{facts}\n\n{}\n\n{}\n", p.operator.commands, p.operator.once);
     Rendered { subject, html, text, csv: None, headers: headers(&trouble.id), reply_to: None }
 }
@@ -48,9 +49,8 @@ pub fn render_trouble(trouble: &Trouble, settings: &RenderSettings) -> Rendered 
 #[derive(Template)]
 #[template(path = "trouble.html")]
 struct HtmlTrouble<'a> {
-    language: &'static Language,
+    f: Frame<'a>,
     p: &'static Phrases,
-    start: &'static str,
     subject: &'a str,
     why: &'a str,
     facts: &'a str,

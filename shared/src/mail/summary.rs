@@ -1,6 +1,7 @@
 //! The weekly summary: how many leads came, for what, and how soon people had them.
 
 use super::counts::{Counts, Tally};
+use super::frame::Frame;
 use super::language::{Language, Phrases, Plural, fill};
 use super::render::{RenderSettings, Rendered, action_in_words, headers};
 use crate::display;
@@ -35,7 +36,7 @@ pub struct Summary {
 /// Writes the summary's mail.
 pub fn render_summary(summary: &Summary, settings: &RenderSettings) -> Rendered {
     let view = Writer { summary, language: settings.language, p: &settings.language.phrases }.view();
-    let html = HtmlSummary { v: &view }.to_string();
+    let html = HtmlSummary { f: Frame::new(settings.language, &view.title, &view.preheader), v: &view }.to_string();
     let text = TextSummary { v: &view }.to_string();
     Rendered { subject: view.title, html, text, csv: None, headers: headers(&summary.id), reply_to: None }
 }
@@ -43,6 +44,7 @@ pub fn render_summary(summary: &Summary, settings: &RenderSettings) -> Rendered 
 #[derive(Template)]
 #[template(path = "summary.html")]
 struct HtmlSummary<'a> {
+    f: Frame<'a>,
     v: &'a View,
 }
 
@@ -53,10 +55,6 @@ struct TextSummary<'a> {
 }
 
 struct View {
-    language: &'static Language,
-    start: &'static str,
-    end: &'static str,
-    direction: &'static str,
     title: String,
     heading: String,
     days: String,
@@ -96,7 +94,6 @@ impl Writer<'_> {
         let days = self.days(*last_day);
         let leads = self.counted(&p.leads, week.leads);
         let title = fill(&p.subject, &[("leads", &leads), ("days", &days)]);
-        let (start, end) = self.language.sides();
         let charts = [
             self.weeks(),
             self.chart(&p.offers, |counts| &counts.offers, |name| Cow::Borrowed(name)),
@@ -111,10 +108,6 @@ impl Writer<'_> {
         ];
         let also = self.also();
         View {
-            language: self.language,
-            direction: &self.p.direction,
-            start,
-            end,
             heading: leads,
             preheader: also.first().cloned().unwrap_or_else(|| days.clone()),
             title,

@@ -205,7 +205,7 @@ impl<'a> Writer<'a> {
                 None => Detail { entries: detail.entries.min(self.entries()) * 3 / 4, ..detail },
             };
             let view = view(detail);
-            let html = HtmlDigest { v: &view }.to_string();
+            let html = HtmlDigest::new(&view).to_string();
             if html.len() < MAX_HTML_BYTES || detail.entries == 0 {
                 return (html, view, detail);
             }
@@ -253,12 +253,9 @@ impl<'a> Writer<'a> {
             .take(4)
             .map(|lead| display::shorten(&lead.name, 40, 1).0)
             .collect();
-        let (start, end) = self.settings.language.sides();
         View {
             language: self.settings.language,
             p: self.phrases,
-            start,
-            end,
             title: subject.to_owned(),
             heading: self.heading(),
             flags: self.flags(),

@@ -77,12 +77,9 @@ impl Writer<'_> {
                 quarantined.len(),
             ),
         ];
-        let (start, end) = language.sides();
         View {
             language,
             p: self.phrases,
-            start,
-            end,
             title: subject.to_owned(),
             heading: heading.to_owned(),
             flags: self.flags(),

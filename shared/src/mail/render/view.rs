@@ -1,11 +1,13 @@
 //! The templates and what they lay out.
 
+use crate::mail::frame::Frame;
 use crate::mail::language::{Language, Phrases};
 use askama::Template;
 
 #[derive(Template)]
 #[template(path = "digest.html")]
 pub(super) struct HtmlDigest<'a> {
+    pub(super) f: Frame<'a>,
     pub(super) v: &'a View,
 }
 
@@ -15,14 +17,17 @@ pub(super) struct TextDigest<'a> {
     pub(super) v: &'a View,
 }
 
+impl<'a> HtmlDigest<'a> {
+    pub(super) fn new(v: &'a View) -> Self {
+        Self { f: Frame::new(v.language, &v.title, &v.preheader), v }
+    }
+}
+
 /// What the templates lay out. Its texts are harmless to look at; the template for HTML escapes them.
 pub(crate) struct View {
     pub(crate) language: &'static Language,
     /// The phrases of that language.
     pub(crate) p: &'static Phrases,
-    /// The sides on which lines start and end. Mail programs do not know CSS's `start` and `end`.
-    pub(crate) start: &'static str,
-    pub(crate) end: &'static str,
     pub(crate) title: String,
     pub(crate) heading: String,
     pub(crate) flags: String,
