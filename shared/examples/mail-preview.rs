@@ -6,7 +6,7 @@
 #[path = "../tests/mail/samples.rs"]
 mod samples;
 
-use marketplace_leads::mail::{Silence, render, render_reduced, render_silence, render_summary};
+use marketplace_leads::mail::{Silence, render, render_reduced, render_silence, render_summary, render_trouble};
 use std::path::Path;
 use std::time::Instant;
 use std::{fs, io};
@@ -19,6 +19,9 @@ fn main() -> io::Result<()> {
     mails.push(("summary", render_summary(&samples::summary(false), &samples::english())));
     mails.push(("summary-busy", render_summary(&samples::summary(true), &samples::english())));
     mails.push(("summary-chinese", render_summary(&samples::summary(false), &samples::settings("zh-Hans", "UTC"))));
+    for (name, trouble) in samples::troubles() {
+        mails.push((name, render_trouble(&trouble, &samples::english())));
+    }
     for (name, digest, settings) in samples::all() {
         mails.push((name, render(&digest, &settings)));
     }

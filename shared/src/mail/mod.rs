@@ -10,6 +10,7 @@ pub mod memory;
 mod message;
 mod operator;
 mod render;
+mod replies;
 pub mod ses;
 mod silence;
 mod summary;
@@ -26,6 +27,7 @@ pub use operator::{Trouble, render_trouble};
 pub use render::{
     DIGEST_HEADER, MAX_ENTRIES, MAX_HTML_BYTES, RenderSettings, Rendered, leads_that_fit, render, render_reduced,
 };
+pub use replies::{CrmSearch, Replies};
 pub use silence::{Silence, render_silence};
 pub use summary::{Summary, render_summary};
 

@@ -43,7 +43,7 @@ pub fn render_trouble(trouble: &Trouble, settings: &RenderSettings) -> Rendered 
     let html =
         HtmlTrouble { f: Frame::new(language, &subject, &facts), p, subject: &subject, why, facts: &facts }.to_string();
     let text = format!("{subject}\n\n{why}\n\n{facts}\n\n{}\n\n{}\n", p.operator.commands, p.operator.once);
-    Rendered { subject, html, text, csv: None, headers: headers(&trouble.id), reply_to: None }
+    Rendered { subject, html, text, csv: None, headers: headers(&trouble.id), reply_to: settings.reply_to() }
 }
 
 #[derive(Template)]

@@ -29,7 +29,7 @@ pub fn render_silence(silence: &Silence, settings: &RenderSettings) -> Rendered 
     };
     let html = HtmlSilence { f: Frame::new(language, &subject, &last), p, subject: &subject, last: &last }.to_string();
     let text = TextSilence { p, subject: &subject, last: &last }.to_string();
-    Rendered { subject, html, text, csv: None, headers: headers(&silence.id), reply_to: None }
+    Rendered { subject, html, text, csv: None, headers: headers(&silence.id), reply_to: settings.reply_to() }
 }
 
 #[derive(Template)]

@@ -1,7 +1,7 @@
 //! The templates and what they lay out.
 
 use crate::mail::frame::Frame;
-use crate::mail::language::{Language, Phrases};
+use crate::mail::language::{Language, Phrases, fill};
 use askama::Template;
 
 #[derive(Template)]
@@ -33,12 +33,39 @@ pub(crate) struct View {
     pub(crate) flags: String,
     /// What lists of mails show beside the subject.
     pub(crate) preheader: String,
+    /// Who gets the answers, where that is a customer.
+    pub(crate) replies: Option<String>,
     pub(crate) notices: Vec<String>,
     pub(crate) brief: bool,
+    pub(crate) overview: Option<OverviewView>,
     pub(crate) groups: Vec<GroupView>,
     pub(crate) more: Option<String>,
     pub(crate) sections: Vec<SectionView>,
     pub(crate) footer: Vec<String>,
+}
+
+impl View {
+    /// A text behind another one, in the brackets of the language.
+    pub(super) fn bracketed(&self, text: &str) -> String {
+        fill(&self.p.brackets, &[("text", text)])
+    }
+
+    /// A number behind what it counts.
+    pub(super) fn counted(&self, count: usize) -> String {
+        self.bracketed(&count.to_string())
+    }
+}
+
+/// How many leads there are for each offer and action.
+pub(crate) struct OverviewView {
+    pub(crate) heading: String,
+    pub(crate) offer: String,
+    pub(crate) columns: Vec<String>,
+    /// The offers, each with a number for each column.
+    pub(crate) rows: Vec<(String, Vec<String>)>,
+    /// The same for a text that has no columns.
+    pub(crate) lines: Vec<String>,
+    pub(crate) more: Option<String>,
 }
 
 pub(crate) struct GroupView {
@@ -61,6 +88,8 @@ pub(crate) struct LeadView {
     pub(crate) time: String,
     pub(crate) note: Vec<String>,
     pub(crate) tables: Vec<TableView>,
+    /// A link that searches the CRM for the customer.
+    pub(crate) crm: Option<String>,
     /// What the same person did before.
     pub(crate) earlier_actions: Option<String>,
     /// When the same request came at another time.
