@@ -1,6 +1,7 @@
 //! Mails as people get them: whole, and whatever a lead holds.
 
 mod bounds;
+mod contrast;
 mod harmless;
 mod languages;
 mod samples;

@@ -35,7 +35,7 @@ use jiff::tz::TimeZone;
 use leads::may_be_contacted;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use view::{HtmlDigest, TextDigest};
+use view::{HtmlDigest, SectionView, TextDigest};
 
 /// The HTML of a mail stays under this many bytes, because Gmail cuts longer ones off.
 pub const MAX_HTML_BYTES: usize = 100_000;
@@ -157,6 +157,11 @@ pub fn render(digest: &Digest, settings: &RenderSettings) -> Rendered {
 struct Group<'a> {
     offer: String,
     leads: Vec<&'a DigestLead>,
+}
+
+/// What lists of mails show of a mail that names nobody.
+fn why_of(sections: &[SectionView]) -> String {
+    sections.first().map(|section| section.why.clone()).unwrap_or_default()
 }
 
 struct Writer<'a> {
@@ -292,6 +297,7 @@ impl<'a> Writer<'a> {
             let file = self.file_name();
             footer_lines.insert(0, self.settings.language.counted_with(&footer.attached, all, &[("file", &file)]));
         }
+        let sections: Vec<_> = [self.unreadable(detail), self.quarantined(detail)].into_iter().flatten().collect();
         let preheader: Vec<_> = group_views
             .iter()
             .flat_map(|group| &group.leads)
@@ -304,14 +310,14 @@ impl<'a> Writer<'a> {
             title: subject.to_owned(),
             heading: self.heading(),
             flags: self.flags(),
-            preheader: preheader.join(comma),
+            preheader: if preheader.is_empty() { why_of(&sections) } else { preheader.join(comma) },
             replies,
             notices,
             brief: detail.brief,
             overview: self.overview(groups),
             groups: group_views,
             more: (hidden > 0).then(|| self.settings.language.counted(&lead_phrases.more, hidden)),
-            sections: [self.unreadable(detail), self.quarantined(detail)].into_iter().flatten().collect(),
+            sections,
             footer: footer_lines,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::detail::{Cut, Detail, KEYS};
 use super::view::{EntryView, SectionView, TextDigest, View};
-use super::{RenderSettings, Rendered, Writer, headers};
+use super::{RenderSettings, Rendered, Writer, headers, why_of};
 use crate::mail::digest::{Digest, DigestLead};
 use crate::table::Keys;
 
@@ -77,20 +77,21 @@ impl Writer<'_> {
                 quarantined.len(),
             ),
         ];
+        let sections: Vec<_> = sections.into_iter().flatten().collect();
         View {
             language,
             p: self.phrases,
             title: subject.to_owned(),
             heading: heading.to_owned(),
             flags: self.marks(),
-            preheader: self.marks(),
+            preheader: why_of(&sections),
             replies: None,
             notices: self.notices(),
             brief: detail.brief,
             overview: None,
             groups: Vec::new(),
             more: None,
-            sections: sections.into_iter().flatten().collect(),
+            sections,
             footer: self.footer().into_iter().chain([self.replies(self.settings.reply_to().as_deref())]).collect(),
         }
     }
