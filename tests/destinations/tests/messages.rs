@@ -131,12 +131,8 @@ fn text<'a>(fields: &'a serde_json::Map<String, Value>, name: &str) -> &'a str {
 }
 
 fn is_safe_link(url: &str) -> bool {
-    let (address, subject) = url.split_once("?subject=").unwrap_or((url, ""));
     let safe = |character: char| character.is_ascii_alphanumeric() || "-._~%@:+".contains(character);
-    let encoded = |character: char| character.is_ascii_alphanumeric() || "-._~%".contains(character);
-    (url.starts_with("mailto:") || url.starts_with("tel:"))
-        && address.chars().all(safe)
-        && subject.chars().all(encoded)
+    (url.starts_with("mailto:") || url.starts_with("tel:")) && url.chars().all(safe)
 }
 
 /// Whether a text for Slack holds none of the characters that Slack reads as its own.
