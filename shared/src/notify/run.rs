@@ -37,6 +37,8 @@ pub(crate) struct Run<T> {
     pub(crate) people: People,
     /// Whether something is left because time ran out.
     pub(crate) is_stopped: bool,
+    /// How many questions about recipients this run may still ask the mail service.
+    pub(crate) questions: usize,
     /// The channels whose destination failed, until the operator is told.
     pub(crate) failed_channels: Vec<(ChannelId, Effect)>,
 }
