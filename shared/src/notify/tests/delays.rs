@@ -32,6 +32,7 @@ async fn a_lead_that_waits_for_its_cadence_is_left_out_also_where_it_goes_along_
     let record = world.run().await;
     assert_eq!((record.mailed, record.delays.leads(), record.delays.percentile(50)), (2, 1, Some(7)));
     world.arrive(&["Eve"]).await;
+    assert_eq!(world.run().await.mailed, 0);
     world.advance(HOUR);
     let record = world.run().await;
     assert_eq!((record.mailed, record.delays.leads()), (1, 0));
