@@ -193,7 +193,7 @@ fn delays(findings: &mut Findings, runs: &[RunRecord]) {
         let leads = count(usize::try_from(delays.leads()).unwrap_or(usize::MAX), "lead");
         let [half, most] = [half, most].map(|seconds| span(Duration::from_secs(seconds)));
         findings.saw(format!(
-            "from row to mail at most {half} at p50 and {most} at p99, over the last {leads} to be sent at once"
+            "from row to mail: p50 {half}, p99 {most}, over {leads} to be sent at once"
         ));
     }
 }
