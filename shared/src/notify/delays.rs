@@ -13,11 +13,37 @@ const LONGEST: u64 = 7 * 24 * HOUR;
 /// How many leads took how long. Only leads count that were to go out at once: what waits for its route's cadence or window
 /// does so on purpose, and would hide how fast the rest is. Holds no person.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Form", into = "Form")]
 pub struct Delays(
     /// Numbers of leads by their delay in seconds. Up to two minutes it is rounded up to a second, up to an hour to a minute, above to
     /// an hour, so that a run's numbers stay few.
     BTreeMap<u64, u64>,
 );
+
+/// The form in which delays stand in the record of a run.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Form {
+    /// The delay in seconds that half of the leads did not exceed.
+    p50: Option<u64>,
+    /// The same for 99 of 100.
+    p99: Option<u64>,
+    /// Each delay in seconds with the number of its leads.
+    seconds: Vec<(u64, u64)>,
+}
+
+impl From<Delays> for Form {
+    fn from(delays: Delays) -> Self {
+        let (p50, p99) = (delays.percentile(50), delays.percentile(99));
+        Self { p50, p99, seconds: delays.0.into_iter().collect() }
+    }
+}
+
+impl From<Form> for Delays {
+    fn from(form: Form) -> Self {
+        Self(form.seconds.into_iter().collect())
+    }
+}
 
 impl Delays {
     /// Counts a lead.

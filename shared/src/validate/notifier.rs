@@ -192,9 +192,7 @@ fn delays(findings: &mut Findings, runs: &[RunRecord]) {
     if let (Some(half), Some(most)) = (delays.percentile(50), delays.percentile(99)) {
         let leads = count(usize::try_from(delays.leads()).unwrap_or(usize::MAX), "lead");
         let [half, most] = [half, most].map(|seconds| span(Duration::from_secs(seconds)));
-        findings.saw(format!(
-            "from row to mail: p50 {half}, p99 {most}, over {leads} to be sent at once"
-        ));
+        findings.saw(format!("from row to mail: p50 {half}, p99 {most}, over {leads} to be sent at once"));
     }
 }
 

@@ -14,7 +14,7 @@ async fn a_run_says_how_long_the_leads_took_that_were_to_go_out_at_once() {
     let percentiles = [1, 50, 99].map(|percent| record.delays.percentile(percent));
     assert_eq!((percentiles, record.delays.leads()), ([Some(10), Some(30), Some(30)], 3));
     let history = world.execute(json!({"command": "history", "last": 1})).await.unwrap();
-    assert_eq!(history["runs"][0]["delays"], json!({"10": 1, "30": 2}));
+    assert_eq!(history["runs"][0]["delays"], json!({"p50": 30, "p99": 30, "seconds": [[10, 1], [30, 2]]}));
     world.advance(HOUR);
     assert!(world.run().await.delays.is_empty());
 }
