@@ -203,7 +203,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             recent: Recent::default(),
             people: People::default(),
             is_stopped: false,
-            questions: deliver::MOST_QUESTIONS,
+            questions: deliver::Questions::default(),
             failed_channels: Vec::new(),
         })
     }

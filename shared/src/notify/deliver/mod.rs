@@ -25,7 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use letters::{Posted, with_jitter};
 pub(super) use letters::{Route, letters};
 use pack::Parcel;
-pub(super) use recipients::MOST_QUESTIONS;
+pub(super) use recipients::Questions;
 use select::Selection;
 use send::Sent;
 pub(super) use send::is_about_recipient;

@@ -50,7 +50,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// Tells the operator, once, of recipients to whom the mail service delivers nothing. What could not be told is told by the
     /// next run that sends something.
     pub(super) async fn tell_of_recipients(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
-        let Some(operator) = &self.settings.mail.operator else { return Ok(()) };
+        // A run that has nothing to do sends nothing either.
+        let Some(operator) = self.settings.mail.operator.as_ref().filter(|_| run.log.is_held()) else { return Ok(()) };
         let mut told = Vec::new();
         for (hash, address, routes) in self.untold(&run.log) {
             if !run.has_time(self.now(), SEND + TABLE_CALL) {

@@ -10,7 +10,6 @@ use crate::mail::{MAX_QUESTION, Mailer};
 use crate::notify::Notifier;
 use crate::notify::log::{Log, Suppression, Target};
 use crate::notify::run::{Run, SEND, TABLE_CALL};
-use crate::notify::times::later;
 use crate::table::Table;
 use jiff::SignedDuration;
 use std::collections::HashSet;
@@ -19,54 +18,78 @@ use std::collections::HashSet;
 const FRESH_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// The most questions of one run. SES answers about one a second; recipients who are not asked about get their mail, and are
-/// asked about before the next one.
-pub(in crate::notify) const MOST_QUESTIONS: usize = 10;
+/// asked about before a later one.
+const MOST_QUESTIONS: usize = 10;
 
-/// How long the questions for one digest take at most, so that they hold up no mail.
+/// How long the questions of one run take at most, so that they hold up no mail.
 const LONGEST_ASKING: SignedDuration = SignedDuration::from_secs(5);
 
 /// The longest that one question takes.
 const QUESTION: SignedDuration = SignedDuration::from_secs(MAX_QUESTION.as_secs().cast_signed());
 
+/// What a run may still ask the mail service about recipients.
+pub(in crate::notify) struct Questions {
+    left: usize,
+    time: SignedDuration,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self { left: MOST_QUESTIONS, time: LONGEST_ASKING }
+    }
+}
+
 /// Who gets a digest.
-pub(super) struct Recipients {
-    pub(super) to: Vec<String>,
+pub(in crate::notify) struct Recipients {
+    pub(in crate::notify) to: Vec<String>,
     /// Whether they get it in place of those of the route.
-    pub(super) is_redirected: bool,
+    pub(in crate::notify) is_redirected: bool,
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
-    /// Who gets what a target is owed. Where the mail service delivers to none of them, the default recipients do; where it
-    /// delivers to none of these either, it is sent to them nevertheless, since nobody else is left.
+    /// Who gets what a target is owed, once the mail service was asked about those who would.
     pub(super) async fn recipients(&self, run: &mut Run<T>, target: &Target) -> Recipients {
-        let (own, default) = (self.recipients_of(target), self.settings.mail.to.as_slice());
-        let is_gone = self.is_gone(target);
-        self.ask(run, target, own).await;
-        let to = reached(&run.log, own);
-        if !to.is_empty() {
-            return Recipients { to, is_redirected: is_gone };
+        self.ask(run, target, self.recipients_of(target)).await;
+        if self.known_recipients(&run.log, target).is_redirected {
+            self.ask(run, target, &self.settings.mail.to).await;
         }
-        self.ask(run, target, default).await;
-        let to = Some(reached(&run.log, default)).filter(|to| !to.is_empty());
-        Recipients { to: to.unwrap_or_else(|| texts(default)), is_redirected: is_gone || own != default }
+        self.known_recipients(&run.log, target)
     }
 
-    /// Asks the mail service about those of whom nothing is known, or nothing of the last day.
+    /// Who gets what a target is owed, as far as is known. Where the mail service delivers to none of its recipients, the default
+    /// ones get it; where it delivers to none of these either, it is sent to them nevertheless, since nobody else is left.
+    pub(in crate::notify) fn known_recipients(&self, log: &Log<T>, target: &Target) -> Recipients {
+        let (own, default) = (self.recipients_of(target), self.settings.mail.to.as_slice());
+        let to = reached(log, own);
+        if !to.is_empty() {
+            return Recipients { to, is_redirected: self.is_gone(target) };
+        }
+        let to = Some(reached(log, default)).filter(|to| !to.is_empty());
+        Recipients { to: to.unwrap_or_else(|| texts(default)), is_redirected: self.is_gone(target) || own != default }
+    }
+
+    /// Asks the mail service about those of whom nothing is known, or nothing of the last day: first about those who were asked
+    /// about the longest ago.
     async fn ask(&self, run: &mut Run<T>, target: &Target, to: &[MailAddress]) {
-        let until = later(self.now(), LONGEST_ASKING);
-        for address in to {
-            let (hash, now) = (recipient_hash(address.as_str()), self.now());
-            let known = run.log.suppressions().get(&hash).cloned();
-            let is_fresh =
-                known.as_ref().is_some_and(|known| now >= known.asked && now.duration_since(known.asked) < FRESH_FOR);
-            if is_fresh {
-                continue;
-            }
-            if run.questions == 0 || now > until || !run.has_time(now, QUESTION + SEND + TABLE_CALL * 3) {
+        let started = self.now();
+        let is_fresh = |known: &Suppression| started >= known.asked && started.duration_since(known.asked) < FRESH_FOR;
+        let known = |address: &MailAddress| {
+            let hash = recipient_hash(address.as_str());
+            (run.log.suppressions().get(&hash).cloned(), hash, address.as_str().to_owned())
+        };
+        let mut questions: Vec<_> = to.iter().map(known).collect();
+        questions.retain(|(known, ..)| !known.as_ref().is_some_and(is_fresh));
+        questions.sort_by_key(|(known, ..)| known.as_ref().map(|known| known.asked));
+        for (known, hash, address) in questions {
+            let now = self.now();
+            let may_ask = run.questions.left > 0 && run.questions.time > SignedDuration::ZERO;
+            if !may_ask || !run.has_time(now, QUESTION + SEND + TABLE_CALL * 3) {
                 return;
             }
-            run.questions -= 1;
-            match self.mailer.is_suppressed(address.as_str()).await {
+            let answer = self.mailer.is_suppressed(&address).await;
+            run.questions.left -= 1;
+            run.questions.time -= self.now().duration_since(now);
+            match answer {
                 Ok(is_suppressed) => {
                     let was = known.filter(|known| known.is_suppressed);
                     let is_told = is_suppressed && was.as_ref().is_some_and(|known| known.is_told);
@@ -82,8 +105,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 Err(error) => {
                     tracing::warn!(run = run.id, error = %error, "the mail service did not say whether it drops mails to a recipient");
                     // It is not waited for again in this run.
-                    run.questions = 0;
-                    return;
+                    run.questions.left = 0;
                 }
             }
         }

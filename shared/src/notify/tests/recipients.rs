@@ -62,6 +62,9 @@ async fn what_only_suppressed_recipients_were_to_get_goes_to_the_default_recipie
     assert_eq!(recipients_of(&world, "Ada").await, [SALES]);
     assert!(world.texts_to(SALES).contains("to which the mail service delivers nothing"));
     assert_eq!(told(&world).len(), 2, "each recipient is named");
+    world.arrive(&["Dan"]).await;
+    let dry = world.execute(json!({"command": "dry-run"})).await.unwrap();
+    assert_eq!(dry["digests"][0]["recipients"], json!([SALES]), "a dry run says so, too");
     // Where the default recipients are on the list as well, nobody else is left.
     world.mailer.set_suppressed(&["ann@contoso.example", "bob@contoso.example", SALES]);
     world.advance(DAY);
@@ -128,6 +131,38 @@ async fn many_recipients_are_asked_about_over_several_runs_and_all_of_them_get_t
 }
 
 #[tokio::test]
+async fn a_mail_service_that_answers_slowly_holds_a_mail_up_for_some_seconds_alone() {
+    let to: Vec<_> = (0..8).map(|number| format!("r{number}@contoso.example")).collect();
+    let to: Vec<_> = to.iter().map(String::as_str).collect();
+    for (milliseconds, questions) in [(100, 8), (1_500, 4), (3_000, 1)] {
+        let world = world(&to).await;
+        world.advance(HOUR);
+        world.arrive(&["Ada"]).await;
+        let each = SignedDuration::from_millis(milliseconds);
+        let record = world.run_slowly(SignedDuration::from_millis(1), each, world.deadline()).unwrap();
+        assert_eq!((record.mails, record.owed), (1, 0), "{milliseconds} ms");
+        let asked = world.mailer.questions() + usize::from(milliseconds > 2_000);
+        assert_eq!(asked, questions, "{milliseconds} ms: what takes too long is given up");
+        let took = SignedDuration::from_millis(record.duration_ms);
+        assert!(took - each < SECOND * 7, "{milliseconds} ms: {took:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_backfill_goes_to_those_who_are_reached_or_to_whom_it_names() {
+    let world = world(&["ann@contoso.example", "bob@contoso.example"]).await;
+    world.mailer.set_suppressed(&["bob@contoso.example"]);
+    assert_eq!(recipients_of(&world, "Ada").await, ["ann@contoso.example"]);
+    let mut backfill = json!({"command": "backfill", "since": "2026-11-03", "until": "2026-11-04"});
+    world.mailer.set_suppressed(&[]);
+    world.execute(backfill.clone()).await.unwrap();
+    assert_eq!(world.mailer.accepted().last().unwrap().to, ["ann@contoso.example"], "as far as is known");
+    backfill["to"] = json!("bob@contoso.example");
+    world.execute(backfill).await.unwrap();
+    assert_eq!(world.mailer.accepted().last().unwrap().to, ["bob@contoso.example"]);
+}
+
+#[tokio::test]
 async fn an_operator_who_could_not_be_told_of_a_recipient_is_told_with_the_next_mail() {
     let world = world(&["ann@contoso.example", "bob@contoso.example"]).await;
     world.mailer.set_suppressed(&["bob@contoso.example"]);
@@ -135,6 +170,10 @@ async fn an_operator_who_could_not_be_told_of_a_recipient_is_told_with_the_next_
     world.mailer.set_fault(Some(Box::new(move |mail| to_operator(mail).then(SendFault::unavailable))));
     recipients_of(&world, "Ada").await;
     assert_eq!(told(&world).len(), 0);
+    let sends = world.mailer.calls();
+    world.advance(MINUTE);
+    world.run().await;
+    assert_eq!(world.mailer.calls(), sends, "an idle run tries nothing");
     world.mailer.set_fault(None);
     recipients_of(&world, "Eve").await;
     recipients_of(&world, "Fay").await;
