@@ -6,9 +6,10 @@ use crate::desk::{Call, Kind, Service, Verdict};
 use crate::lambda::Task;
 use crate::world::{Event, World};
 use jiff::SignedDuration;
+use marketplace_leads::mail::MAX_SEND;
 
-/// How long one send may take: five attempts of ten seconds, and the pauses between them (`aws.rs`, `mail/ses.rs`).
-const MAIL_CALL: SignedDuration = SignedDuration::from_secs(65);
+/// How long one send may take: the client gives up then.
+const MAIL_CALL: SignedDuration = SignedDuration::from_secs(MAX_SEND.as_secs().cast_signed());
 
 /// How long the queue may take.
 const QUEUE_CALL: SignedDuration = SignedDuration::from_secs(30);

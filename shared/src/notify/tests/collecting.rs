@@ -194,9 +194,11 @@ async fn a_window_that_no_run_can_read_to_its_end_is_read_in_parts_and_nothing_c
     assert!(runs > 2, "one run sufficed");
     world.advance(HOUR);
     world.run().await;
-    let all: String = world.mailer.accepted().iter().map(csv).collect();
+    let files: Vec<_> = world.mailer.accepted().iter().map(csv).collect();
+    let mut found = occurrences(files.iter().map(String::as_str), "row-Lead");
+    found.append(&mut occurrences(files.iter().map(String::as_str), "row-New"));
     for name in (0..3_000).map(|number| format!("Lead{number:04}x")).chain((0..runs).map(|run| format!("New{run}x"))) {
-        assert_eq!(all.matches(&format!("row-{name}")).count(), 1, "{name}");
+        assert_eq!(found.get(&format!("row-{name}")), Some(&1), "{name}");
     }
 }
 
@@ -357,8 +359,10 @@ async fn however_many_cues_there_are_following_them_ends_with_the_runs_time() {
         world.advance(MINUTE * 2);
     }
     assert_eq!(world.state_keys("cue-").len(), 0);
+    let mails = world.mailer.accepted();
+    let found = occurrences(mails.iter().map(|mail| mail.text.as_str()), "Body");
     for number in 0..900 {
-        assert_eq!(world.mails_with(&format!("Body{number:03}x")), 1, "{number}");
+        assert_eq!(found.get(&format!("Body{number:03}x")), Some(&1), "{number}");
     }
 }
 
