@@ -181,8 +181,10 @@ impl World {
             if request.task == Task::Resume {
                 self.paused_from = None;
             }
-            if let Task::Erase { person, after: None } = request.task {
-                self.model.erasing(person);
+            if let Task::Erase { person, after: None } = request.task
+                && !self.model.erasing(person, &request.id)
+            {
+                continue;
             }
             if let Task::Intake { post, .. } = &request.task {
                 let (post, received) = (post.clone(), self.clock.now() + self.config.our_skew);

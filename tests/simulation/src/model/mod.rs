@@ -28,8 +28,8 @@ pub struct Model {
     open: BTreeSet<usize>,
     /// How mails name what is no lead.
     names: Vec<(String, usize)>,
-    /// The people whose erasure is under way.
-    under_erasure: BTreeSet<u32>,
+    /// The people whose erasure is under way, each with the command by which it is.
+    under_erasure: BTreeMap<u32, String>,
     /// The destinations whose parameters are gone, or were.
     gone: People,
     /// Who gets what they should have.
@@ -172,7 +172,7 @@ impl Model {
     pub fn is_of(&mut self, number: usize, person: u32) {
         let lead = &mut self.leads[number];
         lead.person = Some(person);
-        if self.under_erasure.contains(&person) {
+        if self.under_erasure.contains_key(&person) {
             lead.excuse = Some(ERASED);
         }
     }
@@ -184,13 +184,17 @@ impl Model {
         }
     }
 
-    /// A person's erasure begins: nobody can be asked to mail what there is of theirs.
-    pub fn erasing(&mut self, person: u32) {
-        self.under_erasure.insert(person);
+    /// A person's erasure begins, or is tried again: nobody can be asked to mail what there is of theirs. `false` where
+    /// another command erases the person already: an operator waits for it.
+    pub fn erasing(&mut self, person: u32, command: &str) -> bool {
+        if self.under_erasure.entry(person).or_insert_with(|| command.to_owned()) != command {
+            return false;
+        }
         for lead in self.leads.iter_mut().filter(|lead| lead.person == Some(person)) {
             lead.excuse = Some(ERASED);
             lead.is_to_be_erased = lead.since.is_some();
         }
+        true
     }
 
     /// A person is erased: no invocation from this one on may mail what there was when that began.
