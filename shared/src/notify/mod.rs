@@ -9,6 +9,7 @@
 mod collect;
 mod commands;
 mod contacts;
+mod delays;
 mod deliver;
 mod log;
 mod notice;
@@ -26,6 +27,7 @@ mod upkeep;
 pub(crate) use collect::window_query;
 pub use commands::{Command, CommandError, Receivers, Recipients};
 pub use contacts::PARTITION as CONTACTS_PARTITION;
+pub use delays::Delays;
 pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
 pub use routes_parameter::{RoutesError, RoutesParameter, read_routes};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
@@ -201,6 +203,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             recent: Recent::default(),
             people: People::default(),
             is_stopped: false,
+            questions: deliver::Questions::default(),
             failed_channels: Vec::new(),
         })
     }

@@ -3,7 +3,7 @@
 use super::NotifyError;
 use super::collect::Item;
 use super::contacts::People;
-use super::deliver::Effect;
+use super::deliver::{Effect, Questions};
 use super::log::{ChannelId, DigestIds, Log, LogRow, RunRecord};
 use super::times::earlier;
 use crate::mail::MAX_SEND;
@@ -37,6 +37,8 @@ pub(crate) struct Run<T> {
     pub(crate) people: People,
     /// Whether something is left because time ran out.
     pub(crate) is_stopped: bool,
+    /// What this run may still ask the mail service about recipients.
+    pub(crate) questions: Questions,
     /// The channels whose destination failed, until the operator is told.
     pub(crate) failed_channels: Vec<(ChannelId, Effect)>,
 }

@@ -6,6 +6,7 @@ mod failure;
 mod letters;
 mod operator;
 mod pack;
+mod recipients;
 mod select;
 mod send;
 
@@ -24,6 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use letters::{Posted, with_jitter};
 pub(super) use letters::{Route, letters};
 use pack::Parcel;
+pub(super) use recipients::Questions;
 use select::Selection;
 use send::Sent;
 pub(super) use send::is_about_recipient;
@@ -82,6 +84,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         self.send_all(run, failing, later(self.now(), share), false).await?;
         let failed = std::mem::take(&mut run.failed_channels);
         self.tell_operator(run, failed).await?;
+        self.tell_of_recipients(run).await?;
         run.recent.clear();
         Ok(())
     }
@@ -198,6 +201,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     digests += usize::from(sent.mails > 0);
                     mailed += leads;
                     count_delays(&mut counts, &selection.items, now);
+                    self.measure(run, &channel.target, &selection, now);
                     again.extend(channel.owes().then(|| channel.id.clone()));
                 }
                 Some(failure) => {
@@ -232,6 +236,19 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         run.record.mailed += mailed;
         run.record.parked += parked.len();
         Ok(again)
+    }
+
+    /// Measures how long the leads of an accepted mail took that were to go out at once.
+    fn measure(&self, run: &mut Run<T>, target: &Target, selection: &Selection, now: Timestamp) {
+        for ((at, _), item) in selection.entries.iter().zip(&selection.items) {
+            let Some(stored) = item.as_ref().and_then(Item::lead).filter(|stored| !stored.lead.is_test()) else {
+                continue;
+            };
+            let (Some(written), Some(recorded)) = (stored.timestamp, at.time()) else { continue };
+            if self.goes_at_once(&stored.lead, target, recorded) {
+                run.record.delays.add(now.duration_since(written));
+            }
+        }
     }
 
     /// Notes how far the messages to a destination that is no mailbox came. Says whether the channel may go on at once.

@@ -2,8 +2,8 @@
 
 use super::failure::Failure;
 use super::letters::{Letter, Route, letters};
+use super::recipients::Recipients;
 use super::select::Selection;
-use crate::address::texts;
 use crate::destinations::Destination;
 use crate::mail::{
     Digest, DigestLead, MAX_MESSAGE_BYTES, MAX_RECIPIENTS, Mailer, Message, Occasion, Rendered, leads_that_fit, render,
@@ -86,7 +86,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if let Route::Blocked(failure) = route {
             return Ok(Some(Parcel { channel, selection, leads: 0, id, cargo: Cargo::Blocked(failure), remaining: 0 }));
         }
-        let is_redirected = matches!(route, Route::Mail) && self.is_gone(&channel.target);
+        let recipients = match route {
+            Route::Mail => self.recipients(run, &channel.target).await,
+            Route::Elsewhere(_) | Route::Blocked(_) => Recipients { to: Vec::new(), is_redirected: false },
+        };
+        let Recipients { to: mut recipients, is_redirected } = recipients;
         let digest = Digest { id: id.clone(), occasion, is_redirected, ..self.with_history(run, &items).await };
         if let Route::Elsewhere(destination) = route {
             let leads = digest.leads.len();
@@ -97,7 +101,6 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         let (rendered, leads) = self.fit(digest, &channel, &mut selection);
         let done: &[String] = channel.flight.as_ref().map_or(&[], |flight| &flight.done);
-        let mut recipients = texts(self.recipients_of(&channel.target));
         recipients.retain(|to| !done.contains(&recipient_hash(to)));
         let first = &recipients[..recipients.len().min(MAX_RECIPIENTS)];
         let message = rendered.messages(&self.settings.mail.from.header(), first).into_iter().next();

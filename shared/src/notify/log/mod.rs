@@ -20,8 +20,8 @@ pub(crate) use queries::{
     days, days_before, log_before, page, page_of, parked_rows, parked_rows_of, previous_digests, rows_with_prefix,
 };
 pub(crate) use rows::{
-    Channel, Core, Counted, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, Told, Urgent,
-    day_key, log_key,
+    Channel, Core, Counted, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Suppression, Suppressions,
+    Target, Told, Urgent, day_key, log_key,
 };
 pub use rows::{ChannelId, PARTITION, Position};
 
@@ -56,6 +56,9 @@ pub(crate) struct Log<T> {
     is_paused: Option<bool>,
     channels: BTreeMap<ChannelId, Channel>,
     counted: Counted,
+    suppressions: Suppressions,
+    /// Whether something was noted of them that is not written yet.
+    has_new_suppressions: bool,
     cues: Vec<Cue>,
     /// The checkpoint of the version before this one, as long as it was not moved over.
     previous: Option<Entity>,
@@ -148,6 +151,24 @@ impl<T: Table> Log<T> {
     /// What was counted lately.
     pub(crate) fn counted(&self) -> &Counted {
         &self.counted
+    }
+
+    /// What the mail service said of recipients.
+    pub(crate) fn suppressions(&self) -> &Suppressions {
+        &self.suppressions
+    }
+
+    /// Notes what the mail service said of a recipient. It is written with what is noted next of a delivery.
+    pub(crate) fn note_suppression(&mut self, hash: String, answer: Suppression) {
+        self.suppressions.note(hash, answer);
+        self.has_new_suppressions = true;
+    }
+
+    /// Notes that the operator was told of a recipient.
+    pub(crate) async fn note_told_of_recipients(&mut self, hashes: &[String]) -> Result<(), NotifyError> {
+        hashes.iter().for_each(|hash| self.suppressions.note_told(hash));
+        self.has_new_suppressions = true;
+        self.deliver(Vec::new(), &[], &None).await
     }
 
     /// The channels that ever owed something.
@@ -244,9 +265,13 @@ impl<T: Table> Log<T> {
         let mut operations: Vec<_> =
             channels.iter().map(|channel| Operation::InsertOrReplace(channel.to_entity())).collect();
         operations.extend(parked.iter().map(|parked| Operation::InsertOrReplace(parked.to_entity())));
+        if self.has_new_suppressions {
+            operations.push(Operation::InsertOrReplace(self.suppressions.to_entity()));
+        }
         let counted = self.counting(brought, &mut operations);
         self.commit(operations, true).await?;
         self.counted = counted;
+        self.has_new_suppressions = false;
         self.put(channels);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What a run reads of the state before it does anything.
 
-use super::rows::{self, Channel, Core, Counted, PARTITION, Progress};
+use super::rows::{self, Channel, Core, Counted, PARTITION, Progress, Suppressions};
 use super::{Log, moving};
 use crate::clock::Clock;
 use crate::cue::Cue;
@@ -39,6 +39,8 @@ impl<T: Table> Log<T> {
                 is_paused: None,
                 channels: BTreeMap::new(),
                 counted: Counted::default(),
+                suppressions: Suppressions::default(),
+                has_new_suppressions: false,
                 cues: Vec::new(),
                 previous: None,
                 flights: BTreeMap::new(),
@@ -103,6 +105,7 @@ impl<T: Table> Log<T> {
                 self.progress = Progress::from_entity(row);
                 self.last_log = row.string("LastLog").unwrap_or_default().to_owned();
             }
+            rows::CHECKED => self.suppressions = Suppressions::from_entity(row),
             rows::COUNTS => self.counted = Counted::from_entity(row),
             rows::CONTROL => self.is_paused = row.boolean("Paused"),
             moving::CHECKPOINT => self.previous = moving::unmoved(row),
