@@ -14,6 +14,7 @@ mod moving;
 mod patrol;
 mod routes;
 mod slow;
+mod starving;
 mod summary;
 mod upkeep;
 
