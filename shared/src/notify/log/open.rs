@@ -96,10 +96,15 @@ impl<T: Table> Log<T> {
         Ok(pages_to_core <= 1)
     }
 
+    /// A number that is another one in each run: with what it begins, where not everything may have its turn.
+    pub(crate) fn turn(&self) -> u64 {
+        Sha256::digest(&self.owner).iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
     /// Each run begins with other cues, so that those whose rows do not come keep no other one from its turn. Where not all
     /// of them were read, more are read from that place on. What cannot be read there waits.
     async fn turn_cues(&mut self, is_whole: bool) {
-        let first = cue::row_key_from(u64::from_be_bytes(first_bytes(&Sha256::digest(&self.owner))));
+        let first = cue::row_key_from(self.turn());
         let mut turned = Vec::new();
         if !is_whole {
             let query = Query {
@@ -151,10 +156,6 @@ impl<T: Table> Log<T> {
         }
         Ok(())
     }
-}
-
-fn first_bytes(bytes: &[u8]) -> [u8; 8] {
-    std::array::from_fn(|at| bytes.get(at).copied().unwrap_or_default())
 }
 
 fn unread(reason: &str) -> TableError {
