@@ -40,7 +40,7 @@ use crate::table::{Table, TableError};
 use contacts::People;
 use jiff::{SignedDuration, Timestamp};
 use log::{DigestIds, Log};
-use run::{Recent, Run};
+use run::{Recent, Run, Unreadable};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use times::{earlier, later, span, whole_days};
@@ -201,6 +201,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             requests_before,
             ids: DigestIds::new(id, started),
             recent: Recent::default(),
+            has_read: false,
+            unreadable: Unreadable::default(),
             people: People::default(),
             is_stopped: false,
             questions: deliver::Questions::default(),

@@ -16,6 +16,7 @@ mod patrol;
 mod recipients;
 mod routes;
 mod slow;
+mod starving;
 mod summary;
 mod upkeep;
 
