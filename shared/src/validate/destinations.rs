@@ -1,10 +1,10 @@
 //! The check `destinations`: whether each destination beside mail is there and well formed, and whether it takes an event.
 
 use super::findings::{Findings, count};
-use super::test_lead::test_row;
+use super::test_lead::test_digest;
 use crate::address::DestinationName;
 use crate::destinations::{Destination, Destinations, Found, Kind, MAX_POST, PostError};
-use crate::mail::{Digest, DigestLead, Language, Occasion, RenderSettings};
+use crate::mail::{Language, RenderSettings};
 use crate::settings::ValidationSettings;
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -74,15 +74,7 @@ async fn send_test(
     destination: &Destination,
     now: Timestamp,
 ) -> Result<(), PostError> {
-    let stored = test_row(now);
-    let digest = Digest {
-        id: format!("validation-{}", stored.keys.row),
-        occasion: Occasion::New,
-        is_redirected: false,
-        leads: vec![DigestLead { stored, history: Vec::new() }],
-        unreadable: Vec::new(),
-        quarantined: Vec::new(),
-    };
+    let digest = test_digest(now);
     let language = settings.mail.language.or_else(|| Language::find("en"));
     let time_zone = settings.mail.time_zone.clone().unwrap_or(TimeZone::UTC);
     let not_written = || PostError::Unavailable { code: "no message".to_owned(), may_be_accepted: false };

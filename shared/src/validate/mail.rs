@@ -1,11 +1,11 @@
 //! The check `mail`: whether SES would send the digests, and to everyone.
 
 use super::findings::{Findings, count};
-use super::test_lead::test_row;
+use super::test_lead::test_digest;
 use crate::address::{MailAddress, Sender, texts};
 use crate::aws::SdkConfig;
 use crate::mail::ses::{Account, Identity, SesAccount, SesError, SesMailer};
-use crate::mail::{Digest, DigestLead, Mailer as _, Occasion, RenderSettings, render};
+use crate::mail::{Mailer as _, RenderSettings, render};
 use crate::settings::ValidationSettings;
 use jiff::Timestamp;
 
@@ -253,15 +253,7 @@ async fn send_test(
         findings.fail("no test digest without language and time zone", "see `settings`");
         return;
     };
-    let stored = test_row(now);
-    let digest = Digest {
-        id: format!("validation-{}", stored.keys.row),
-        occasion: Occasion::New,
-        is_redirected: false,
-        leads: vec![DigestLead { stored, history: Vec::new() }],
-        unreadable: Vec::new(),
-        quarantined: Vec::new(),
-    };
+    let digest = test_digest(now);
     let render_settings = RenderSettings { language, time_zone, contact_window_days: 1 };
     let mailer = SesMailer::new(aws, settings.mail.configuration_set.clone().flatten());
     let rendered = render(&digest, &render_settings);

@@ -1,6 +1,7 @@
 //! Test leads in Microsoft's form, marked so that no mail and no export ever holds them.
 
 use crate::lead::{Customer, Day, Lead, Origin, StoredLead, VALIDATION_DESCRIPTION};
+use crate::mail::{Digest, DigestLead, Occasion};
 use crate::table::Keys;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use std::sync::{Mutex, PoisonError};
@@ -49,6 +50,19 @@ pub(super) fn test_row(now: Timestamp) -> StoredLead {
         received: None,
         same_request: None,
         origin: Origin::Table,
+    }
+}
+
+/// A digest with such a row, for every way that a digest can go.
+pub(super) fn test_digest(now: Timestamp) -> Digest {
+    let stored = test_row(now);
+    Digest {
+        id: format!("validation-{}", stored.keys.row),
+        occasion: Occasion::New,
+        is_redirected: false,
+        leads: vec![DigestLead { stored, history: Vec::new() }],
+        unreadable: Vec::new(),
+        quarantined: Vec::new(),
     }
 }
 

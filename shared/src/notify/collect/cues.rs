@@ -16,26 +16,35 @@ use std::collections::BTreeSet;
 /// How long a cue waits for its row.
 const CUE_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
-/// The longest that some old cues are looked up in the log: new rows are not to wait for them.
+/// Following cues takes so much of a run's time at most, one in so many: new rows are not to wait for them.
+const CUES_SHARE: i32 = 3;
+
+/// The longest that some old cues are looked up in the log.
 const OLD_CUES_SHARE: SignedDuration = SignedDuration::from_secs(30);
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
     /// Fetches the rows that cues name. Says whether all of them were followed.
     pub(super) async fn follow_cues(&self, run: &mut Run<T>, reading: &mut Reading) -> Result<bool, NotifyError> {
         let mut is_whole = true;
+        let share_ends = later(self.now(), self.now().duration_until(run.latest(TABLE_CALL)) / CUES_SHARE);
+        let mut unreadable = BTreeSet::new();
         for cues in run.log.cues().to_vec().chunks(MAX_CUES) {
             let now = self.now();
-            if !run.has_time(now, TABLE_CALL * 4) {
+            if now > share_ends || !run.has_time(now, TABLE_CALL * 4) {
                 return Ok(false);
             }
+            let cues: Vec<_> = cues.iter().filter(|cue| !unreadable.contains(partition(cue))).collect();
             let reads: Vec<_> = cues.iter().map(|cue| self.cued(cue)).collect();
             let rows: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
             let mut found = Vec::new();
-            for (cue, row) in cues.iter().zip(rows) {
+            for (cue, row) in cues.into_iter().zip(rows) {
                 let is_young = cue.left.is_some_and(|left| now < left.saturating_add(CUE_LIFE).unwrap_or(now));
                 match row {
-                    // The cue stays; what it names keeps nothing else from being read.
-                    Err(error) => run.failed("cues", &error),
+                    // The cue stays. What it names keeps nothing else from being read, and others of its partition wait too.
+                    Err(error) => {
+                        run.failed("cues", &error);
+                        unreadable.insert(partition(cue).to_owned());
+                    }
                     Ok(None) if is_young => {}
                     Ok(item) => found.push((cue, item)),
                 }
@@ -124,6 +133,15 @@ struct Found {
 fn recorded_from(cue: &Cue, written: Option<Timestamp>) -> String {
     let left = cue.left.unwrap_or(Timestamp::MIN);
     log_key(earlier(written.map_or(left, |written| written.min(left)), CLOCK_MARGIN))
+}
+
+/// The partition of the row that a cue names.
+fn partition(cue: &Cue) -> &str {
+    match &cue.cued {
+        Some(Cued::Lead(keys)) => &keys.partition,
+        Some(Cued::Quarantined { .. }) => quarantine::PARTITION,
+        None => "",
+    }
 }
 
 fn is_older(cue: &Cue, written: Option<Timestamp>, known_from: &str) -> bool {

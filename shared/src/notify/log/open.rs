@@ -4,12 +4,16 @@ use super::rows::{self, Channel, Core, Counted, PARTITION, Progress};
 use super::{Log, moving};
 use crate::clock::Clock;
 use crate::cue::Cue;
+use crate::notify::times::later;
 use crate::table::{Entity, Operation, Query, Table, TableError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
-/// The most pages of the hot range that one run reads. Cues that do not fit wait for the next run.
-const MAX_HOT_PAGES: usize = 3;
+/// The most cues that one run reads, and some more of a page. Those that do not fit wait for the next run.
+const MOST_CUES: usize = 2_000;
+
+/// How long a run reads cues at most: a page may be short, and take its time.
+const CUES_TIME: SignedDuration = SignedDuration::from_secs(30);
 
 /// How often the hot range is read at most.
 const MAX_READINGS: usize = 5;
@@ -58,6 +62,7 @@ impl<T: Table> Log<T> {
             row_key_before: Some("d".to_owned()),
             ..Query::partition(PARTITION)
         };
+        let until = later((self.clock)(), CUES_TIME);
         let mut next = None;
         let mut pages = 0;
         let mut pages_to_core = 0;
@@ -81,7 +86,8 @@ impl<T: Table> Log<T> {
             }
             next = page.next;
             // Cues sort behind everything else: with one of them read, the rest was read.
-            if next.is_none() || (pages >= MAX_HOT_PAGES && !self.cues.is_empty()) {
+            let is_enough = self.cues.len() >= MOST_CUES || (self.clock)() > until;
+            if next.is_none() || (is_enough && !self.cues.is_empty()) {
                 break;
             }
         }

@@ -194,9 +194,11 @@ async fn a_window_that_no_run_can_read_to_its_end_is_read_in_parts_and_nothing_c
     assert!(runs > 2, "one run sufficed");
     world.advance(HOUR);
     world.run().await;
-    let all: String = world.mailer.accepted().iter().map(csv).collect();
+    let files: Vec<_> = world.mailer.accepted().iter().map(csv).collect();
+    let mut found = occurrences(files.iter().map(String::as_str), "row-Lead");
+    found.append(&mut occurrences(files.iter().map(String::as_str), "row-New"));
     for name in (0..3_000).map(|number| format!("Lead{number:04}x")).chain((0..runs).map(|run| format!("New{run}x"))) {
-        assert_eq!(all.matches(&format!("row-{name}")).count(), 1, "{name}");
+        assert_eq!(found.get(&format!("row-{name}")), Some(&1), "{name}");
     }
 }
 
@@ -349,12 +351,49 @@ async fn however_many_cues_there_are_following_them_ends_with_the_runs_time() {
     for number in 0..900 {
         world.quarantine(format!("Body{number:03}x").as_bytes()).await;
     }
+    world.arrive(&["Ada"]).await;
+    world.run_slowly(SECOND * 10, SECOND * 5, world.deadline());
+    assert_eq!(world.mails_with("Ada"), 1, "a new lead waits for no cue");
     for _ in 0..40 {
         world.run_slowly(SECOND * 10, SECOND * 5, world.deadline());
         world.advance(MINUTE * 2);
     }
     assert_eq!(world.state_keys("cue-").len(), 0);
+    let mails = world.mailer.accepted();
+    let found = occurrences(mails.iter().map(|mail| mail.text.as_str()), "Body");
     for number in 0..900 {
-        assert_eq!(world.mails_with(&format!("Body{number:03}x")), 1, "{number}");
+        assert_eq!(found.get(&format!("Body{number:03}x")), Some(&1), "{number}");
     }
+}
+
+#[tokio::test]
+async fn one_run_follows_hundreds_of_cues_however_short_the_pages_are() {
+    let world = World::new();
+    world.runs(2, MINUTE).await;
+    for number in 0..600 {
+        world.quarantine(format!("Body{number:03}x").as_bytes()).await;
+    }
+    let state = world.state.clone().with_page_size(20);
+    let notifier = world.notifier_on(world.leads.clone(), state, world.mailer.clone());
+    notifier.run("short pages", world.deadline()).await.unwrap();
+    assert_eq!(world.state_keys("cue-").len(), 0);
+}
+
+#[tokio::test]
+async fn a_partition_that_cannot_be_read_keeps_no_cue_of_another_one_waiting() {
+    let world = World::new();
+    world.runs(2, MINUTE).await;
+    let day = "10:2F1:2F2026";
+    for number in 0..400 {
+        let cued = crate::cue::Cued::Lead(Keys::new(day, format!("row-{number}")));
+        crate::cue::leave(&world.state, &cued, number).await.unwrap();
+    }
+    world.arrive_under(day, "Ada", BACKUP).await;
+    world.quarantine(b"Readable").await;
+    let before = world.leads.calls();
+    world.leads.set_fault(Some(Box::new(move |call| (call >= before).then(unavailable))));
+    let _ = world.run().await;
+    let asked = world.leads.calls() - before;
+    assert!(asked < 100, "{asked} requests to a partition that answers none of them");
+    assert_eq!(world.mails_with("Readable"), 1);
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::lead::Lead;
 use crate::notify::collect::Item;
+use std::borrow::Cow;
 
 /// Writes so many leads of today, named with a prefix.
 fn put_many(world: &World, prefix: &str, count: usize) {
@@ -14,16 +15,10 @@ fn put_many(world: &World, prefix: &str, count: usize) {
 /// How many of these leads are in no mail and in no attached file.
 fn missing(world: &World, prefix: &str, count: usize) -> usize {
     let mails = world.mailer.accepted();
-    let is_in = |mail: &Message, name: &str| {
-        mail.text.contains(name)
-            || mail.attachments.iter().any(|file| String::from_utf8_lossy(&file.content).contains(name))
-    };
-    (0..count)
-        .filter(|number| {
-            let name = format!("{prefix}{number:03}x");
-            !mails.iter().any(|mail| is_in(mail, &name))
-        })
-        .count()
+    let files = mails.iter().flat_map(|mail| &mail.attachments).map(|file| String::from_utf8_lossy(&file.content));
+    let texts: Vec<_> = mails.iter().map(|mail| Cow::from(&mail.text)).chain(files).collect();
+    let found = occurrences(texts.iter().map(Cow::as_ref), prefix);
+    (0..count).filter(|number| !found.contains_key(&format!("{prefix}{number:03}x"))).count()
 }
 
 #[tokio::test]

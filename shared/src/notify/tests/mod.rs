@@ -268,6 +268,21 @@ fn csv(mail: &Message) -> String {
     String::from_utf8(mail.attachments[0].content.clone()).unwrap()
 }
 
+/// How often each name that begins so, goes on with digits and ends with an `x` is in the texts.
+fn occurrences<'a>(texts: impl IntoIterator<Item = &'a str>, prefix: &str) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for text in texts {
+        for (at, _) in text.match_indices(prefix) {
+            let digits = text[at + prefix.len()..].bytes().take_while(u8::is_ascii_digit).count();
+            let end = at + prefix.len() + digits;
+            if digits > 0 && text[end..].starts_with('x') {
+                *counts.entry(text[at..=end].to_owned()).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
 fn keys(table: &MemoryTable, partition_key: &str) -> Vec<String> {
     let rows = table.rows().into_iter().filter(|row| row.partition_key == partition_key);
     rows.map(|row| row.row_key).collect()
