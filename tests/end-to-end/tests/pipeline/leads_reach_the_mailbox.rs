@@ -22,7 +22,7 @@ async fn a_lead_is_received_in_four_places(cloud: &LocalCloud) {
     assert_eq!(run.function_error, None, "{}", run.payload);
 
     let lead: Value = serde_json::from_str(lead).unwrap();
-    let name = lead["UserDetails"]["FirstName"].as_str().unwrap();
+    let address = lead["UserDetails"]["Email"].as_str().unwrap();
     let received = receivers.messages().await.unwrap();
     let [webhook, teams, slack] = ["webhook", "teams", "slack"].map(|kind| {
         let mut of_kind = received.iter().filter(|message| message.kind == kind);
@@ -32,10 +32,10 @@ async fn a_lead_is_received_in_four_places(cloud: &LocalCloud) {
     });
     assert_eq!((webhook.verified, webhook.id.is_some()), (Some(true), true), "the library verified the signature");
     assert_eq!(webhook.body["type"], "lead.created");
-    assert_eq!(webhook.body["data"]["lead"]["customer"]["first_name"], name);
+    assert_eq!(webhook.body["data"]["lead"]["customer"]["email"], address);
     let card = &teams.body["attachments"][0]["content"];
-    assert!(card["type"] == "AdaptiveCard" && card["body"].to_string().contains(name), "{card}");
-    assert!(slack.body["blocks"].to_string().contains(name), "{}", slack.body);
+    assert!(card["type"] == "AdaptiveCard" && card["body"].to_string().contains(address), "{card}");
+    assert!(slack.body["blocks"].to_string().contains(address), "{}", slack.body);
 
     let http = reqwest::Client::new();
     let get = async |path: &str| http.get(format!("{}{path}", receivers.address())).send().await.unwrap();
@@ -45,7 +45,7 @@ async fn a_lead_is_received_in_four_places(cloud: &LocalCloud) {
     assert!(page.text().await.unwrap().contains("page.mjs"));
     assert!(get("adaptivecards.js").await.text().await.unwrap().contains("AdaptiveCard"));
     let mails: Value = get("mails").await.json().await.unwrap();
-    assert!(mails["emails"][0]["body"]["html"].as_str().unwrap().contains(name), "the page shows the mail, too");
+    assert!(mails["emails"][0]["body"]["html"].as_str().unwrap().contains(address), "the page shows the mail, too");
 
     let forged = http.post(format!("{}webhook", receivers.address())).body(webhook.body.to_string());
     let forged = forged.header("webhook-id", "lead_1").header("webhook-signature", "v1,AAAA");
