@@ -24,18 +24,13 @@ _OTHER_NAMES = {"CodeUri", "DefaultEndpointsProtocol", "InProgress", "ScheduleEx
 
 
 def guide(sources):
-    """What is wrong with `infra/README.md`."""
+    """What is wrong with `infra/by-hand.md`."""
     text = sources.guide
     template, arm = parsed(sources.aws), json.loads(sources.azure)
     yield from shell_faults(text, sources, template)
     for file in re.findall(r"--template-file (\S+)", text):
         if not (sources.root / file).is_file():
             yield f"{file}: there is no such template"
-    # What the bill counts. The dashboard shows every metric that the functions emit, by its dimensions.
-    shown = len(set(re.findall(r'\["MarketplaceLeads", (.*?)(?:, \{"|\])', sources.aws)))
-    alarms = sum(resource["Type"] == "AWS::CloudWatch::Alarm" for resource in template["Resources"].values())
-    if f"| {shown} metrics, {alarms} alarms" not in text:
-        yield f"the costs are not those of {shown} metrics and {alarms} alarms"
     for output in re.findall(r"properties\.outputs\.(\w+)", text):
         if output not in arm["outputs"]:
             yield f"{output}: the ARM template has no such output"
@@ -62,6 +57,17 @@ def guide(sources):
     for names, body in re.findall(r"for name in ([^;]+); do(.*?)done", text, re.S):
         if "lead-$name" in body and {f"lead-{name}" for name in names.split()} != set(sources.facts["functions"]):
             yield f"the functions that start afresh are {names}"
+
+
+def costs(sources):
+    """What is wrong with `docs/costs.md`: the metrics and alarms of the bill. The dashboard shows every metric that the
+    functions emit, by its dimensions."""
+    shown = len(set(re.findall(r'\["MarketplaceLeads", (.*?)(?:, \{"|\])', sources.aws)))
+    resources = parsed(sources.aws)["Resources"].values()
+    alarms = sum(resource["Type"] == "AWS::CloudWatch::Alarm" for resource in resources)
+    text = sources.documents.get("docs/costs.md")
+    if text is not None and f"| {shown} metrics, {alarms} alarms" not in text:
+        yield f"docs/costs.md: the costs are not those of {shown} metrics and {alarms} alarms"
 
 
 def commands(sources):

@@ -48,7 +48,6 @@ GUIDE = [
         "for name in intake redelivery notifier validation export; do",
         "for name in intake redelivery notifier export; do",
     ),
-    ("costs of fewer alarms than there are", " metrics, 25 alarms", " metrics, 24 alarms"),
     ("a block that no shell can read", "esac\n```", "```"),
 ]
 
@@ -88,11 +87,19 @@ DOCUMENTS = [
     ),
     (
         "an event in another document that the notifier does not know",
-        "docs/faq.md",
-        """`notifier '{"command":"resume"}'`""",
-        """`notifier '{"command":"restart"}'`""",
+        "docs/from-power-automate.md",
+        """'{"command":"dry-run"}'""",
+        """'{"command":"dry"}'""",
     ),
     ("a translation lacks a section", "docs/zh-Hans/README.md", "## 许可", "许可"),
     ("a translation has another command", "docs/zh-Hans/README.md", "cargo test --workspace", "cargo test"),
+    ("the translated guide has another command", "docs/zh-Hans/guide.md", "--finish\n```", "--undo\n```"),
+    (
+        "the translated guide names another test",
+        "docs/zh-Hans/guide.md",
+        "`test_nothing_is_removed_without_a_yes`",
+        "`test_nothing_is_removed_without_a_no`",
+    ),
+    ("costs of fewer alarms than there are", "docs/costs.md", " metrics, 25 alarms", " metrics, 24 alarms"),
     ("a misspelt word", "README.md", "each lead to the people", "each lead to the poeple"),
 ]

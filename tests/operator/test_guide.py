@@ -1,0 +1,172 @@
+"""The guide in both languages: what it shows of `leads setup` is what the command prints, and every block of it runs in
+every POSIX shell that is there, with command lines that `leads` takes.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+import test_setup_and_life as life
+from support import HERE, CommandTest, function
+from test_changing import KEYS, PUT, STORAGE, missing, parameter
+
+from leads import arguments, words  # noqa: E402
+
+ROOT = os.path.dirname(os.path.dirname(HERE))
+GUIDES = ("infra/README.md", "docs/zh-Hans/guide.md")
+# Documents whose blocks and inline commands are looked at beside the guides'.
+OTHERS = ("README.md", "docs/zh-Hans/README.md", "docs/faq.md", "docs/settings.md", "docs/from-power-automate.md")
+KEY = "the-intake-key"
+ACCOUNT_KEY = "the/account/key+"
+REPORT = """\
+ok       settings                0 ms  1 recipient; mails in en, times in Europe/Berlin; 1 intake key of 48
+                                         characters; a run every 60 seconds, reading 10 minutes back
+ok       connection-string      21 ms  contosoleads.table.core.windows.net in Azure's public cloud; Partner
+                                         Center takes it
+ok       mail                   36 ms  49996 of 50000 mails left today; the configuration set exists; the sender
+                                         is verified; 1 recipient, none suppressed
+ …
+
+11 of 11 checks are ok"""
+# What is asked, in order, and what a person types.
+TYPED = ["leads@contoso.com", "sales@contoso.com", "Europe/Berlin", "", "", "", "contosoleads", "", "", "both", "y"]
+
+
+def text_of(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        return file.read()
+
+
+def blocks(text, language):
+    for indent, body in re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.M | re.S):
+        yield re.sub(f"^{indent}", "", body, flags=re.M)
+
+
+class Transcript(life.ReleaseTest):
+    def test_the_guide_shows_what_setup_asks_and_says(self):
+        screen, typed = [], iter(TYPED)
+
+        def read(_, prompt):
+            answer = next(typed)
+            screen.append(f"{prompt}{answer}".rstrip())
+            return answer
+
+        def say(_, line=""):
+            screen.append(line)
+
+        def result(_, value, lines=()):
+            screen.extend(lines)
+
+        for name, replaced in (("_read", read), ("say", say), ("warn", say), ("result", result)):
+            patch = life.mock.patch.object(words.Screen, name, replaced)
+            patch.start()
+            self.addCleanup(patch.stop)
+        azure = [
+            {"call": "account show", "answer": {"name": "Contoso"}},
+            {"call": "group create"},
+            {"call": "deployment group create"},
+            {"call": "cloud show", "answer": {"suffixes": {"storageEndpoint": "core.windows.net"}}},
+            {"call": "storage account keys list", "answer": [{"keyName": "key1", "value": ACCOUNT_KEY}]},
+        ]
+        secrets = [dict(missing(KEYS), times=1), parameter(KEYS, KEY), missing(STORAGE), PUT]
+        report = {"ok": True, "summary": "all is well", "checks": [], "report": REPORT}
+        rules = [function("validation", report), *azure, *secrets, *self.setup_rules(stored=False)]
+        outcome = self.run_command("setup", "--release", "release", rules=rules, typed="")
+        self.assertEqual((outcome.status, list(typed)), (0, []), outcome.err)
+        shown = "\n".join(line.rstrip() for line in "\n".join(screen).split("\n"))
+        for path in GUIDES:
+            (found,) = blocks(text_of(path), "text")
+            # The template of this test has two functions, and the release five.
+            self.assertEqual(found.rstrip("\n"), shown.replace("2 functions", "5 functions"), path)
+
+
+class Blocks(CommandTest):
+    def test_every_block_of_the_guides_runs_in_every_shell_with_arguments_that_leads_takes(self):
+        shells = [shell for shell in ("sh", "dash", "bash", "zsh") if shutil.which(shell, path=os.defpath)]
+        self.assertGreaterEqual(len(shells), 2, "one shell is no comparison")
+        recorder = f"#!{sys.executable} -IS\nimport json, os, sys\n" + (
+            "with open(os.environ['RECORD'], 'a') as file:\n"
+            "    file.write(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]) + '\\n')\n"
+        )
+        for name in ("leads", "cargo", "pip", "git"):
+            self.write(f"programs/{name}", recorder)
+            os.chmod(f"programs/{name}", 0o755)
+        path = f"{self.folder}/programs:{os.defpath}"
+        seen = {}
+        for guide in GUIDES:
+            scripts = list(blocks(text_of(guide), "sh"))
+            self.assertGreater(len(scripts), 8, guide)
+            for number, script in enumerate(scripts):
+                for shell in shells:
+                    place = os.path.join(self.folder, f"{os.path.basename(guide)}-{number}-{shell}")
+                    os.makedirs(os.path.join(place, "target/release-artifacts"))
+                    record = os.path.join(place, "record")
+                    environment = {"PATH": path, "HOME": place, "RECORD": record}
+                    command = [shutil.which(shell, path=os.defpath), "-eu", "-c", script]
+                    with subprocess.Popen(
+                        command, cwd=place, env=environment, stderr=subprocess.PIPE, text=True
+                    ) as running:
+                        _, err = running.communicate(timeout=60)
+                    self.assertEqual((running.returncode, err), (0, ""), f"{guide}, {shell}:\n{script}")
+                    with open(record, encoding="utf-8") as file:
+                        calls = [json.loads(line) for line in file]
+                    for program, *given in calls:
+                        if program == "leads":
+                            self.assert_taken(given, script)
+                    self.assertEqual(calls, seen.setdefault((number, script), calls), f"{shell} reads another line")
+        self.assertTrue(seen)
+
+    def assert_taken(self, given, where):
+        try:
+            arguments.parser().parse_args(given)
+        except SystemExit as ended:
+            self.assertEqual(ended.code, 0, f"leads does not take {given} in:\n{where}")
+
+    def test_leads_takes_every_command_that_a_document_names(self):
+        count = 0
+        for path in GUIDES + OTHERS:
+            text = text_of(path)
+            lines = re.sub(r"\\\n\s*", "", "".join(blocks(text, "sh"))).splitlines()
+            lines = [line.strip() for line in lines if re.match(r"\s*leads ", line)]
+            lines += re.findall(r"(?<!`)`(leads [^`]+)`", text)
+            for line in lines:
+                line = re.sub(r" +#.*", "", line)
+                # A placeholder such as <channel> stands for one word.
+                given = words_of(re.sub(r"<[\w ]+>", "word", line))
+                if given[1:] and not given[-1].endswith("…"):
+                    self.assert_begun(given[1:], path)
+                    count += 1
+        self.assertGreater(count, 30)
+
+    def assert_begun(self, given, path):
+        """A command in the middle of a sentence may lack what must follow it, but not have what does not exist."""
+        parser = arguments.parser()
+        at, commands = 0, parser
+        while at < len(given):
+            below = [action for action in commands._actions if action.dest == "help"]
+            self.assertTrue(below)
+            choices = next((a.choices for a in commands._actions if isinstance(a.choices, dict)), None)
+            if not choices:
+                break
+            while given[at].startswith("--"):
+                at += 2
+            self.assertIn(given[at], choices, f"{path}: leads {' '.join(given)}")
+            commands, at = choices[given[at]], at + 1
+        known = {option for action in commands._actions for option in action.option_strings}
+        for word in given[at:]:
+            if word.startswith("-") and word != "-":
+                self.assertIn(word.partition("=")[0], known, f"{path}: leads {' '.join(given)}")
+
+
+def words_of(line):
+    import shlex
+
+    return shlex.split(line)
+
+
+if __name__ == "__main__":
+    unittest.main()
