@@ -87,9 +87,9 @@ DOCUMENTS = [
     ),
     (
         "an event in another document that the notifier does not know",
-        "docs/from-power-automate.md",
-        """'{"command":"dry-run"}'""",
-        """'{"command":"dry"}'""",
+        "docs/faq.md",
+        """`notifier '{"command":"history","last":3}'`""",
+        """`notifier '{"command":"past","last":3}'`""",
     ),
     ("a translation lacks a section", "docs/zh-Hans/README.md", "## 许可", "许可"),
     ("a translation has another command", "docs/zh-Hans/README.md", "cargo test --workspace", "cargo test"),
