@@ -149,6 +149,15 @@ class Blocks(CommandTest):
                     count += 1
         self.assertGreater(count, 30)
 
+    def test_every_command_of_the_readme_is_run_by_the_tests_or_is_one_of_leads(self):
+        # What `cargo bench` does is done in small by tests/bench/tests/quick.rs.
+        run = text_of(".ci/run") + "cargo bench" * os.path.isfile(os.path.join(ROOT, "tests/bench/tests/quick.rs"))
+        lines = "".join(blocks(text_of("README.md"), "sh")).splitlines()
+        self.assertGreater(len(lines), 3)
+        for line in lines:
+            program, command = line.split()[:2]
+            self.assertTrue(program == "leads" or f"{program} {command}" in run, line)
+
     def assert_begun(self, given, path):
         """A command in the middle of a sentence may lack what must follow it, but names nothing that does not exist."""
         where, at, parser = f"{path}: leads {' '.join(given)}", 0, arguments.parser()

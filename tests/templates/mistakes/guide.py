@@ -81,9 +81,9 @@ DOCUMENTS = [
     ("a picture in HTML that is not there", "README.md", 'src="docs/images/digest.png"', 'src="docs/images/digests.png"'),
     (
         "a command in another document waits too shortly",
-        "README.md",
-        "--cli-read-timeout 150",
-        "--cli-read-timeout 60",
+        "docs/faq.md",
+        "leads validate     # begin with this",
+        "aws lambda invoke --function-name leads-lead-validation --cli-binary-format raw-in-base64-out a # begin with this",
     ),
     (
         "an event in another document that the notifier does not know",
