@@ -108,6 +108,7 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
             is_hourly && config.exports > 0 && config.tables.before >= 0.15 && config.rows_looked_at.is_some()
         }
         Breakage::KeyRemovedAtOnce => is_hourly && config.key_rotations > 0 && has(LeadKind::Https),
+        Breakage::EventIdChanges => is_hourly && config.receivers > 0 && config.posts.after >= 0.02,
         Breakage::BudgetIgnored => is_hourly && has(LeadKind::Https) && config.tables.slow >= 0.15,
         _ => is_hourly,
     }
