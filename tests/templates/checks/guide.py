@@ -84,6 +84,9 @@ def commands(sources):
         # One example shows what a command that does not exist is answered with.
         if example[1] != "errorMessage":
             yield from payload_faults("lead-notifier", example[0], sources)
+    for title in re.findall(r'"title": "([^"]+)"', sources.aws):
+        if f"| *{title}* |" not in text:
+            yield f"the dashboard's graph {title} is not described"
     for output in re.findall(r"<([A-Z]\w+Url)>", text):
         if output not in template["Outputs"]:
             yield f"{output}: the template has no such output"

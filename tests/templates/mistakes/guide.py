@@ -52,6 +52,7 @@ GUIDE = [
 ]
 
 OPERATIONS = [
+    ("a graph that is not described", "| *Cold starts* |", "| *Fresh starts* |"),
     ("a command without a section", "### `dry-run`", "### A dry run"),
     ("a field that a command does not have", '{"command":"history","last":1}', '{"command":"history","count":1}'),
     (
