@@ -83,8 +83,8 @@ DOCUMENTS = [
     (
         "a command in another document waits too shortly",
         "docs/faq.md",
-        "leads validate     # begin with this",
-        "aws lambda invoke --function-name leads-lead-validation --cli-binary-format raw-in-base64-out a # begin with this",
+        "leads validate\nleads status\n",
+        "aws lambda invoke --function-name leads-lead-validation --cli-binary-format raw-in-base64-out answer.json\n",
     ),
     (
         "an event in another document that the notifier does not know",
