@@ -114,7 +114,7 @@ fn documents() -> Vec<(String, String)> {
     let root = root();
     let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let docs = docs.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
-    let others = ["README.md", "infra/README.md"].map(|path| root.join(path));
+    let others = ["README.md", "infra/README.md", "infra/by-hand.md"].map(|path| root.join(path));
     let read = |path: PathBuf| {
         let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
         (name, fs::read_to_string(&path).unwrap())

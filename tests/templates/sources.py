@@ -45,7 +45,7 @@ class Sources:
             aws=text("infra/aws/template.yaml"),
             azure=text("infra/azure/storage.json"),
             samconfig=text("infra/aws/samconfig.toml"),
-            guide=text("infra/README.md"),
+            guide=text("infra/by-hand.md"),
             operations=text("docs/operations.md"),
             documents={path: text(path) for path in sorted(_markdown_files(root))},
         )

@@ -110,7 +110,7 @@ fn the_findings_of_a_copy_of_the_tree_are_printed_one_a_line() {
         ("infra/aws/template.yaml", "VisibilityTimeout: 120", "VisibilityTimeout: 30"),
         ("infra/azure/storage.json", "\"StorageDelete\"", "\"StorageRemove\""),
         ("infra/aws/samconfig.toml", "cached = false", "cached = true"),
-        ("infra/README.md", "OutputKey=='IntakeUrl'", "OutputKey=='IntakeAddress'"),
+        ("infra/by-hand.md", "OutputKey=='IntakeUrl'", "OutputKey=='IntakeAddress'"),
         ("docs/operations.md", "### `dry-run`", "### A dry run"),
         ("docs/export.md", "# Export\n", "# Export, seperated, [as CSV](csv.md)\n"),
     ];
@@ -130,7 +130,7 @@ fn the_findings_of_a_copy_of_the_tree_are_printed_one_a_line() {
         ['StorageRead', 'StorageRemove', 'StorageWrite']\n\
         infra/aws/samconfig.toml: own: default.build: cached is not False, although a cached build would miss a change in \
         shared/\n\
-        infra/README.md: own: IntakeAddress: the template has no such output\n\
+        infra/by-hand.md: own: IntakeAddress: the template has no such output\n\
         docs/operations.md: own: there is no section for the notifier's command dry-run\n\
         documents: typos: docs/export.md:1:11: error: seperated should be separated\n\
         documents: own: docs/export.md: csv.md: there is no such file\n";

@@ -1,7 +1,7 @@
 //! The mail that tells the operator what a person has to do about a destination.
 
 use super::frame::Frame;
-use super::language::{Phrases, fill};
+use super::language::fill;
 use super::render::{RenderSettings, Rendered, headers};
 use crate::display;
 use askama::Template;
@@ -24,6 +24,31 @@ pub struct Trouble {
     pub waiting_since: Option<Timestamp>,
 }
 
+/// A recipient of digests to whom the mail service delivers nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SuppressedRecipient {
+    /// The id of this mail, which stays the same however often it is sent.
+    pub id: String,
+    /// The recipient's address.
+    pub address: String,
+    /// The ids of the routes in which it stands.
+    pub routes: String,
+}
+
+/// Writes the mail that names a recipient to whom the mail service delivers nothing. It holds nothing of a lead.
+pub fn render_suppressed(recipient: &SuppressedRecipient, settings: &RenderSettings) -> Rendered {
+    let p = &settings.language.phrases.operator;
+    let (address, routes) = (display::line(&recipient.address), display::line(&recipient.routes));
+    let text = Text {
+        subject: fill(&p.suppressed, &[("address", &address)]),
+        facts: fill(&p.suppressed_facts, &[("routes", &routes)]),
+        why: &p.suppressed_why,
+        cure: &p.suppressed_cure,
+        once: &p.suppressed_once,
+    };
+    text.rendered(&recipient.id, settings)
+}
+
 /// Writes the mail. It holds nothing of a lead.
 pub fn render_trouble(trouble: &Trouble, settings: &RenderSettings) -> Rendered {
     let language = settings.language;
@@ -40,18 +65,32 @@ pub fn render_trouble(trouble: &Trouble, settings: &RenderSettings) -> Rendered 
     let (route, reason) = (display::line(&trouble.route), display::line(&trouble.reason));
     let count = trouble.waiting.to_string();
     let facts = fill(&p.operator.facts, &[("route", &route), ("count", &count), ("reason", &reason)]);
-    let html =
-        HtmlTrouble { f: Frame::new(language, &subject, &facts), p, subject: &subject, why, facts: &facts }.to_string();
-    let text = format!("{subject}\n\n{why}\n\n{facts}\n\n{}\n\n{}\n", p.operator.commands, p.operator.once);
-    Rendered { subject, html, text, csv: None, headers: headers(&trouble.id), reply_to: settings.reply_to() }
+    let text = Text { subject, facts, why, cure: &p.operator.commands, once: &p.operator.once };
+    text.rendered(&trouble.id, settings)
+}
+
+/// What a mail to the operator says.
+struct Text<'a> {
+    subject: String,
+    facts: String,
+    why: &'a str,
+    cure: &'a str,
+    once: &'a str,
+}
+
+impl Text<'_> {
+    fn rendered(self, id: &str, settings: &RenderSettings) -> Rendered {
+        let f = Frame::new(settings.language, &self.subject, &self.facts);
+        let html = HtmlTrouble { f, text: &self }.to_string();
+        let Self { subject, facts, why, cure, once } = self;
+        let text = format!("{subject}\n\n{why}\n\n{facts}\n\n{cure}\n\n{once}\n");
+        Rendered { subject, html, text, csv: None, headers: headers(id), reply_to: settings.reply_to() }
+    }
 }
 
 #[derive(Template)]
 #[template(path = "trouble.html")]
 struct HtmlTrouble<'a> {
     f: Frame<'a>,
-    p: &'static Phrases,
-    subject: &'a str,
-    why: &'a str,
-    facts: &'a str,
+    text: &'a Text<'a>,
 }

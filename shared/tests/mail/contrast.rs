@@ -2,7 +2,8 @@
 
 use crate::samples;
 use marketplace_leads::mail::{
-    Language, RenderSettings, Silence, render, render_reduced, render_silence, render_summary, render_trouble,
+    Language, RenderSettings, Silence, render, render_reduced, render_silence, render_summary, render_suppressed,
+    render_trouble,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ fn mails() -> Vec<String> {
     let english = samples::english();
     let silence = Silence { id: "s".into(), days: 7, last_lead: None };
     let mut mails = vec![render_silence(&silence, &english), render_summary(&samples::summary(false), &english)];
+    mails.push(render_suppressed(&samples::suppressed(), &english));
     mails.extend(samples::troubles().map(|(_, trouble)| render_trouble(&trouble, &english)));
     mails.extend(samples::all().iter().map(|(_, digest, settings)| render(digest, settings)));
     mails.extend(samples::all_reduced().iter().map(|(_, digest, settings)| render_reduced(digest, settings)));

@@ -13,7 +13,7 @@ use marketplace_leads::lead::{Customer, Lead, Origin, StoredLead, UnknownField};
 use marketplace_leads::mail::{
     Counts, DIGEST_HEADER, Digest, DigestLead, MAX_ENTRIES, MAX_HTML_BYTES, MAX_MESSAGE_BYTES, Occasion, PastAction,
     QuarantinedBody, RenderSettings, Rendered, Replies, Silence, Summary, UnreadableLead, leads_that_fit, render,
-    render_reduced, render_silence, render_summary, render_trouble,
+    render_reduced, render_silence, render_summary, render_suppressed, render_trouble,
 };
 use marketplace_leads::table::Keys;
 use proptest::prelude::*;
@@ -68,6 +68,11 @@ fn whole_mails_are_as_they_were() {
         assert_whole(name, &render_trouble(&trouble, &english()));
         let name = format!("{name} chinese");
         assert_whole(&name, &render_trouble(&trouble, &samples::settings("zh-Hans", "Asia/Shanghai")));
+    }
+    for (name, settings) in
+        [("suppressed", english()), ("suppressed chinese", samples::settings("zh-Hans", "Asia/Shanghai"))]
+    {
+        assert_whole(name, &render_suppressed(&samples::suppressed(), &settings));
     }
     for (name, language) in [("summary", "en"), ("summary chinese", "zh-Hans")] {
         assert_whole(name, &render_summary(&samples::summary(false), &samples::settings(language, "Europe/Berlin")));
@@ -191,6 +196,7 @@ fn other_mails_are_answered_to_the_address_of_the_settings_too() {
         render_silence(&silence, &settings),
         render_summary(&samples::summary(false), &settings),
         render_trouble(&trouble, &settings),
+        render_suppressed(&samples::suppressed(), &settings),
         render_reduced(&digest(vec![ada()]), &settings),
     ] {
         assert_eq!(mail.reply_to.as_deref(), Some("sales@contoso.com"), "{}", mail.subject);

@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan};
 use marketplace_leads::lead::{Lead, Origin, StoredLead};
 use marketplace_leads::mail::{
     Counts, CrmSearch, Digest, DigestLead, Language, Occasion, PastAction, QuarantinedBody, RenderSettings, Replies,
-    Summary, Trouble, UnreadableLead,
+    Summary, SuppressedRecipient, Trouble, UnreadableLead,
 };
 use marketplace_leads::table::Keys;
 use serde_json::json;
@@ -303,6 +303,15 @@ pub(crate) fn troubles() -> [(&'static str, Trouble); 2] {
     };
     let waiting = Trouble { waiting_since: Some(newest() - 30.hours()), ..refused.clone() };
     [("trouble", refused), ("trouble waiting", waiting)]
+}
+
+/// A recipient to whom the mail service delivers nothing.
+pub(crate) fn suppressed() -> SuppressedRecipient {
+    SuppressedRecipient {
+        id: "suppressed-2026-11-12".into(),
+        address: "sales@contoso.com".into(),
+        routes: "default, sales".into(),
+    }
 }
 
 /// A lead of another offer, action and country.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from checks.guide import payload_faults, shell_faults
+from checks.guide import costs, payload_faults, shell_faults
 from template import parsed
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
@@ -20,10 +20,10 @@ _MARKDOWN = MarkdownIt("commonmark").enable("table")
 _TYPOS_CONFIGURATION = Path(__file__).resolve().parents[1] / "typos.toml"
 
 # Each translated document, and the one that it translates.
-_TRANSLATIONS = {"docs/zh-Hans/README.md": "README.md"}
+_TRANSLATIONS = {"docs/zh-Hans/README.md": "README.md", "docs/zh-Hans/guide.md": "infra/README.md"}
 
-# Whose commands other checks look at: the guide, and the operations guide with the examples in it.
-_CHECKED_ELSEWHERE = {"infra/README.md", "docs/operations.md"}
+# Whose commands other checks look at: the guide by hand, and the operations guide with the examples in it.
+_CHECKED_ELSEWHERE = {"infra/by-hand.md", "docs/operations.md"}
 
 
 def links(sources):
@@ -71,6 +71,7 @@ def own(sources):
     yield from links(sources)
     yield from commands(sources)
     yield from translations(sources)
+    yield from costs(sources)
 
 
 def spelling(sources):
@@ -136,4 +137,5 @@ def _shape(text):
         "headings": [token.tag for token in tokens if token.type == "heading_open"],
         "pictures": sum(token.type == "image" for token in tokens),
         "commands": [re.sub(r" +# .*", "", token.content) for token in tokens if token.type == "fence"],
+        "promises": re.findall(r"`((?:test_)?[a-z]+(?:_[a-z]+){3,})`", text),
     }

@@ -24,18 +24,13 @@ _OTHER_NAMES = {"CodeUri", "DefaultEndpointsProtocol", "InProgress", "ScheduleEx
 
 
 def guide(sources):
-    """What is wrong with `infra/README.md`."""
+    """What is wrong with `infra/by-hand.md`."""
     text = sources.guide
     template, arm = parsed(sources.aws), json.loads(sources.azure)
     yield from shell_faults(text, sources, template)
     for file in re.findall(r"--template-file (\S+)", text):
         if not (sources.root / file).is_file():
             yield f"{file}: there is no such template"
-    # What the bill counts. The dashboard shows every metric that the functions emit, by its dimensions.
-    shown = len(set(re.findall(r'\["MarketplaceLeads", (.*?)(?:, \{"|\])', sources.aws)))
-    alarms = sum(resource["Type"] == "AWS::CloudWatch::Alarm" for resource in template["Resources"].values())
-    if f"| {shown} metrics, {alarms} alarms" not in text:
-        yield f"the costs are not those of {shown} metrics and {alarms} alarms"
     for output in re.findall(r"properties\.outputs\.(\w+)", text):
         if output not in arm["outputs"]:
             yield f"{output}: the ARM template has no such output"
@@ -64,6 +59,17 @@ def guide(sources):
             yield f"the functions that start afresh are {names}"
 
 
+def costs(sources):
+    """What is wrong with `docs/costs.md`: the metrics and alarms of the bill. The dashboard shows every metric that the
+    functions emit, by its dimensions."""
+    shown = len(set(re.findall(r'\["MarketplaceLeads", (.*?)(?:, \{"|\])', sources.aws)))
+    resources = parsed(sources.aws)["Resources"].values()
+    alarms = sum(resource["Type"] == "AWS::CloudWatch::Alarm" for resource in resources)
+    text = sources.documents.get("docs/costs.md")
+    if text is not None and f"| {shown} metrics, {alarms} alarms" not in text:
+        yield f"docs/costs.md: the costs are not those of {shown} metrics and {alarms} alarms"
+
+
 def commands(sources):
     """What is wrong with `docs/operations.md`."""
     text = sources.operations
@@ -78,6 +84,9 @@ def commands(sources):
         # One example shows what a command that does not exist is answered with.
         if example[1] != "errorMessage":
             yield from payload_faults("lead-notifier", example[0], sources)
+    for title in re.findall(r'"title": "([^"]+)"', sources.aws):
+        if f"| *{title}* |" not in text:
+            yield f"the dashboard's graph {title} is not described"
     for output in re.findall(r"<([A-Z]\w+Url)>", text):
         if output not in template["Outputs"]:
             yield f"{output}: the template has no such output"

@@ -83,7 +83,7 @@ CHECKS = {
     "infra/aws/template.yaml": AWS_CHECKS,
     "infra/azure/storage.json": AZURE_CHECKS,
     "infra/aws/samconfig.toml": SAMCONFIG_CHECKS,
-    "infra/README.md": GUIDE_CHECKS,
+    "infra/by-hand.md": GUIDE_CHECKS,
     "docs/operations.md": OPERATIONS_CHECKS,
     "documents": DOCUMENT_CHECKS,
 }

@@ -48,11 +48,11 @@ GUIDE = [
         "for name in intake redelivery notifier validation export; do",
         "for name in intake redelivery notifier export; do",
     ),
-    ("costs of fewer alarms than there are", " metrics, 25 alarms", " metrics, 24 alarms"),
     ("a block that no shell can read", "esac\n```", "```"),
 ]
 
 OPERATIONS = [
+    ("a graph that is not described", "| *Cold starts* |", "| *Fresh starts* |"),
     ("a command without a section", "### `dry-run`", "### A dry run"),
     ("a field that a command does not have", '{"command":"history","last":1}', '{"command":"history","count":1}'),
     (
@@ -82,17 +82,25 @@ DOCUMENTS = [
     ("a picture in HTML that is not there", "README.md", 'src="docs/images/digest.png"', 'src="docs/images/digests.png"'),
     (
         "a command in another document waits too shortly",
-        "README.md",
-        "--cli-read-timeout 150",
-        "--cli-read-timeout 60",
+        "docs/faq.md",
+        "leads validate\nleads status\n",
+        "aws lambda invoke --function-name leads-lead-validation --cli-binary-format raw-in-base64-out answer.json\n",
     ),
     (
         "an event in another document that the notifier does not know",
         "docs/faq.md",
-        """`notifier '{"command":"resume"}'`""",
-        """`notifier '{"command":"restart"}'`""",
+        """`notifier '{"command":"history","last":3}'`""",
+        """`notifier '{"command":"past","last":3}'`""",
     ),
     ("a translation lacks a section", "docs/zh-Hans/README.md", "## 许可", "许可"),
     ("a translation has another command", "docs/zh-Hans/README.md", "cargo test --workspace", "cargo test"),
+    ("the translated guide has another command", "docs/zh-Hans/guide.md", "--finish\n```", "--undo\n```"),
+    (
+        "the translated guide names another test",
+        "docs/zh-Hans/guide.md",
+        "`test_nothing_is_removed_without_a_yes`",
+        "`test_nothing_is_removed_without_a_no`",
+    ),
+    ("costs of fewer alarms than there are", "docs/costs.md", " metrics, 25 alarms", " metrics, 24 alarms"),
     ("a misspelt word", "README.md", "each lead to the people", "each lead to the poeple"),
 ]

@@ -15,7 +15,7 @@ _PARTS = [
     ("`infra/aws/template.yaml`", "aws", registry.AWS_CHECKS, aws.MISTAKES),
     ("`infra/azure/storage.json`", "azure", registry.AZURE_CHECKS, azure.MISTAKES),
     ("`infra/aws/samconfig.toml`", "samconfig", registry.SAMCONFIG_CHECKS, samconfig.MISTAKES),
-    ("`infra/README.md`", "guide", registry.GUIDE_CHECKS, guide.GUIDE),
+    ("`infra/by-hand.md`", "guide", registry.GUIDE_CHECKS, guide.GUIDE),
     ("`docs/operations.md`", "operations", registry.OPERATIONS_CHECKS, guide.OPERATIONS),
     ("The documents", "documents", registry.DOCUMENT_CHECKS, guide.DOCUMENTS),
     ("All of them beside other code", "facts", {"own": registry.all_assertions}, facts.MISTAKES),
