@@ -133,6 +133,10 @@ fn a_binary_of_another_architecture_or_a_foreign_folder_makes_no_release_and_cha
     assert!(release::make(&workspace, &builds, &foreign).unwrap_err().message.contains("something else"));
     assert_eq!(fs::read_to_string(foreign.join("thesis.txt")).unwrap(), "mine");
 
+    let nowhere = BTreeMap::from([(Architecture::X86, folder.path().join("nowhere"))]);
+    let failure = release::make(&workspace, &nowhere, &folder.path().join("release")).unwrap_err();
+    assert!(failure.message.contains("has no binary of lead-export"), "{failure}");
+
     let arm = builds[&Architecture::Arm].clone();
     builds.insert(Architecture::X86, arm);
     let output = folder.path().join("release");
