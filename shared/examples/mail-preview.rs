@@ -1,4 +1,4 @@
-//! Writes the mails of all samples to `target/mail-preview`, to look at in a browser, and says how long a digest of 100
+//! Writes the mails of all samples, and what Teams and Slack get of one, to `target/mail-preview`, to look at in a browser, and says how long a digest of 100
 //! ordinary leads takes.
 //!
 //! `cargo run --release -p marketplace-leads --example mail-preview`
@@ -6,7 +6,9 @@
 #[path = "../tests/mail/samples.rs"]
 mod samples;
 
+use marketplace_leads::destinations::{Destination, Reach};
 use marketplace_leads::mail::{Silence, render, render_reduced, render_silence, render_summary};
+use marketplace_leads::secret::Secret;
 use std::path::Path;
 use std::time::Instant;
 use std::{fs, io};
@@ -33,6 +35,17 @@ fn main() -> io::Result<()> {
         if let Some(csv) = mail.csv {
             fs::write(folder.join(format!("{name}.csv")), csv.content)?;
         }
+    }
+    // What Teams and Slack get of the digest in the documentation's picture.
+    let overview = samples::all().into_iter().find(|(name, ..)| *name == "overview");
+    for (kind, (_, digest, settings)) in ["teams", "slack"].into_iter().zip(overview.iter().cycle()) {
+        let destination = serde_json::json!({ "kind": kind, "url": "https://hooks.contoso.example/x" }).to_string();
+        let destination = Destination::parse(&Secret::new(destination), Reach::Public);
+        let message = destination.ok().and_then(|destination| destination.message(digest, settings, false));
+        fs::write(
+            folder.join(format!("overview-{kind}.json")),
+            message.map(|message| message.body).unwrap_or_default(),
+        )?;
     }
     let hundred = samples::digest(samples::ordinary(100));
     let settings = samples::english();

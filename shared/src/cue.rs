@@ -53,6 +53,11 @@ impl Cue {
     }
 }
 
+/// The row key from which on cues have a hash that is at least this number.
+pub(crate) fn row_key_from(hash: u64) -> String {
+    format!("{PREFIX}{hash:016x}")
+}
+
 /// Leaves a cue. `random` tells this attempt from every other one.
 ///
 /// # Errors

@@ -62,6 +62,9 @@ pub mod metric {
     pub const MAILS_SENT: &str = "MailsSent";
     /// Leads that the notifier gave up for a destination, because it refused even their keys.
     pub const LEADS_PARKED: &str = "LeadsParked";
+    /// A distribution: how many seconds leads took from their row in the table to an accepted mail, one value for each lead that
+    /// was to go out at once; of more than 100 in a run, 100 values that stand for all of them.
+    pub const MAIL_DELAY: &str = "MailDelay";
     /// A distribution, one value a run: for how many seconds the oldest lead is overdue, by the cadence
     /// and the window of its route; 0 where none is.
     pub const OLDEST_OWED_AGE: &str = "OldestOwedAge";
@@ -78,9 +81,9 @@ pub mod metric {
     pub const COLD_STARTS: &str = "ColdStarts";
     /// The metrics whose values are no counts. Each value is written once: an invocation that measures none writes none.
     /// None is a gauge, because the collector would write a gauge's last value again at the end of each later invocation.
-    pub const DISTRIBUTIONS: [&str; 4] = [INTAKE_LATENCY, WAITING_AGE, OLDEST_OWED_AGE, PATROL_LAG];
+    pub const DISTRIBUTIONS: [&str; 5] = [INTAKE_LATENCY, WAITING_AGE, MAIL_DELAY, OLDEST_OWED_AGE, PATROL_LAG];
     /// Every name.
-    pub const ALL: [&str; 23] = [
+    pub const ALL: [&str; 24] = [
         ROUTES_NOT_READ,
         LEADS_STORED,
         LEADS_DUPLICATE,
@@ -99,6 +102,7 @@ pub mod metric {
         DIGESTS_SENT,
         MAILS_SENT,
         LEADS_PARKED,
+        MAIL_DELAY,
         OLDEST_OWED_AGE,
         PATROL_LAG,
         NOTIFIER_RUNS,
@@ -160,6 +164,7 @@ fn collector(function: String) -> Result<&'static Collector, metrics_cloudwatch_
     let collector = builder.with_dimension("Function", function).init()?;
     metrics::describe_histogram!(metric::INTAKE_LATENCY, Unit::Milliseconds, "");
     metrics::describe_histogram!(metric::WAITING_AGE, Unit::Seconds, "");
+    metrics::describe_histogram!(metric::MAIL_DELAY, Unit::Seconds, "");
     metrics::describe_histogram!(metric::OLDEST_OWED_AGE, Unit::Seconds, "");
     Ok(collector)
 }

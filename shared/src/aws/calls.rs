@@ -26,5 +26,5 @@ pub const CALLS: [Call; 8] = [
     Call { action: "ses:GetAccount", functions: &[Function::Validation] },
     Call { action: "ses:GetEmailIdentity", functions: &[Function::Validation] },
     Call { action: "ses:GetConfigurationSet", functions: &[Function::Validation] },
-    Call { action: "ses:GetSuppressedDestination", functions: &[Function::Validation] },
+    Call { action: "ses:GetSuppressedDestination", functions: &[Function::Notifier, Function::Validation] },
 ];

@@ -49,7 +49,10 @@ pub enum PostError {
 }
 
 /// What an answer means, by its status and its header `Retry-After`.
-pub(super) fn meaning(status: u16, retry_after: Option<&str>, now: Timestamp) -> Result<(), PostError> {
+///
+/// # Errors
+/// Where the message was not accepted, or nobody can know.
+pub fn meaning(status: u16, retry_after: Option<&str>, now: Timestamp) -> Result<(), PostError> {
     let code = format!("HTTP {status}");
     let refused = |cure| Err(PostError::Destination { code: format!("HTTP {status}"), cure });
     let wait = retry_after.and_then(|text| wait(text, now));

@@ -18,7 +18,7 @@ mod message;
 mod reach;
 mod signature;
 
-pub use answer::{PostError, REFUSED_STATUSES};
+pub use answer::{PostError, REFUSED_STATUSES, meaning};
 pub use configuration::{Destination, Kind, Malformed};
 pub use directory::{Destinations, Found, READ_AGAIN, Source, SsmParameters};
 pub use event::MAX_EVENT_BYTES;

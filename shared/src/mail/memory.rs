@@ -2,7 +2,7 @@
 
 use super::message::{MAX_RECIPIENTS, Message, SES_MAX_MESSAGE_BYTES};
 use super::{MailError, Mailer};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The longest address that SES takes: 64 bytes, `@` and 255 bytes (RFC 5321, 4.5.3.1).
@@ -80,6 +80,10 @@ struct State {
     decide: Option<Decide>,
     max_bytes: usize,
     refuses: Option<Refuses>,
+    suppressed: BTreeSet<String>,
+    dropped: Vec<Message>,
+    questions: usize,
+    answers_questions: bool,
 }
 
 impl Default for State {
@@ -91,6 +95,10 @@ impl Default for State {
             decide: None,
             max_bytes: SES_MAX_MESSAGE_BYTES,
             refuses: None,
+            suppressed: BTreeSet::new(),
+            dropped: Vec::new(),
+            questions: 0,
+            answers_questions: true,
         }
     }
 }
@@ -145,7 +153,27 @@ impl MemoryMailer {
         self.lock().refuses = refuses;
     }
 
-    /// The mails accepted so far, oldest first.
+    /// Puts these addresses on the suppression list, and takes all others off: mails to them are accepted and dropped.
+    pub fn set_suppressed(&self, addresses: &[&str]) {
+        self.lock().suppressed = addresses.iter().map(|address| address.to_lowercase()).collect();
+    }
+
+    /// Has the service say whether an address is on the list, or fail to.
+    pub fn set_answers_questions(&self, answers: bool) {
+        self.lock().answers_questions = answers;
+    }
+
+    /// How often it was asked about an address.
+    pub fn questions(&self) -> usize {
+        self.lock().questions
+    }
+
+    /// The mails that were accepted and reached nobody, oldest first: all of their recipients are on the list.
+    pub fn dropped(&self) -> Vec<Message> {
+        self.lock().dropped.clone()
+    }
+
+    /// The mails accepted so far, oldest first, each with the recipients who are not on the suppression list.
     pub fn accepted(&self) -> Vec<Message> {
         self.lock().accepted.clone()
     }
@@ -172,11 +200,23 @@ impl Mailer for MemoryMailer {
         if let Some(error) = state.refusal(message) {
             return Err(error);
         }
-        state.accepted.push(message.clone());
+        let mut delivered = message.clone();
+        delivered.to.retain(|to| !state.suppressed.contains(&to.to_lowercase()));
+        if delivered.to.is_empty() {
+            state.dropped.push(message.clone());
+        } else {
+            state.accepted.push(delivered);
+        }
         match fault {
             Some(SendFault::After(error)) => Err(error),
             _ => Ok(format!("memory-{}", state.accepted.len())),
         }
+    }
+
+    async fn is_suppressed(&self, address: &str) -> Result<bool, MailError> {
+        let mut state = self.lock();
+        state.questions += 1;
+        if state.answers_questions { Ok(state.suppressed.contains(&address.to_lowercase())) } else { Err(timed_out()) }
     }
 }
 

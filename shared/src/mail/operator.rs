@@ -23,6 +23,31 @@ pub struct Trouble {
     pub waiting_since: Option<Timestamp>,
 }
 
+/// A recipient of digests to whom the mail service delivers nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SuppressedRecipient {
+    /// The id of this mail, which stays the same however often it is sent.
+    pub id: String,
+    /// The recipient's address.
+    pub address: String,
+    /// The ids of the routes in which it stands.
+    pub routes: String,
+}
+
+/// Writes the mail that names a recipient to whom the mail service delivers nothing. It holds nothing of a lead.
+pub fn render_suppressed(recipient: &SuppressedRecipient, settings: &RenderSettings) -> Rendered {
+    let p = &settings.language.phrases.operator;
+    let (address, routes) = (display::line(&recipient.address), display::line(&recipient.routes));
+    let text = Text {
+        subject: fill(&p.suppressed, &[("address", &address)]),
+        facts: fill(&p.suppressed_facts, &[("routes", &routes)]),
+        why: &p.suppressed_why,
+        cure: &p.suppressed_cure,
+        once: &p.suppressed_once,
+    };
+    text.rendered(&recipient.id, settings.language)
+}
+
 /// Writes the mail. It holds nothing of a lead.
 pub fn render_trouble(trouble: &Trouble, settings: &RenderSettings) -> Rendered {
     let language = settings.language;
@@ -39,10 +64,26 @@ pub fn render_trouble(trouble: &Trouble, settings: &RenderSettings) -> Rendered 
     let (route, reason) = (display::line(&trouble.route), display::line(&trouble.reason));
     let count = trouble.waiting.to_string();
     let facts = fill(&p.operator.facts, &[("route", &route), ("count", &count), ("reason", &reason)]);
-    let html =
-        HtmlTrouble { language, p, start: language.sides().0, subject: &subject, why, facts: &facts }.to_string();
-    let text = format!("{subject}\n\n{why}\n\n{facts}\n\n{}\n\n{}\n", p.operator.commands, p.operator.once);
-    Rendered { subject, html, text, csv: None, headers: headers(&trouble.id), reply_to: None }
+    let text = Text { subject, facts, why, cure: &p.operator.commands, once: &p.operator.once };
+    text.rendered(&trouble.id, language)
+}
+
+/// What a mail to the operator says.
+struct Text<'a> {
+    subject: String,
+    facts: String,
+    why: &'a str,
+    cure: &'a str,
+    once: &'a str,
+}
+
+impl Text<'_> {
+    fn rendered(self, id: &str, language: &'static Language) -> Rendered {
+        let html = HtmlTrouble { language, p: &language.phrases, start: language.sides().0, text: &self }.to_string();
+        let Self { subject, facts, why, cure, once } = self;
+        let text = format!("{subject}\n\n{why}\n\n{facts}\n\n{cure}\n\n{once}\n");
+        Rendered { subject, html, text, csv: None, headers: headers(id), reply_to: None }
+    }
 }
 
 #[derive(Template)]
@@ -51,7 +92,5 @@ struct HtmlTrouble<'a> {
     language: &'static Language,
     p: &'static Phrases,
     start: &'static str,
-    subject: &'a str,
-    why: &'a str,
-    facts: &'a str,
+    text: &'a Text<'a>,
 }

@@ -9,6 +9,7 @@
 mod collect;
 mod commands;
 mod contacts;
+mod delays;
 mod deliver;
 mod log;
 mod notice;
@@ -26,6 +27,7 @@ mod upkeep;
 pub(crate) use collect::window_query;
 pub use commands::{Command, CommandError, Receivers, Recipients};
 pub use contacts::PARTITION as CONTACTS_PARTITION;
+pub use delays::Delays;
 pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
 pub use routes_parameter::{RoutesError, RoutesParameter, read_routes};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
@@ -38,7 +40,7 @@ use crate::table::{Table, TableError};
 use contacts::People;
 use jiff::{SignedDuration, Timestamp};
 use log::{DigestIds, Log};
-use run::{Recent, Run};
+use run::{Recent, Run, Unreadable};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use times::{earlier, later, span, whole_days};
@@ -199,8 +201,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             requests_before,
             ids: DigestIds::new(id, started),
             recent: Recent::default(),
+            has_read: false,
+            unreadable: Unreadable::default(),
             people: People::default(),
             is_stopped: false,
+            questions: deliver::Questions::default(),
             failed_channels: Vec::new(),
         })
     }

@@ -3,13 +3,14 @@
 use super::NotifyError;
 use super::collect::Item;
 use super::contacts::People;
-use super::deliver::Effect;
+use super::deliver::{Effect, Questions};
 use super::log::{ChannelId, DigestIds, Log, LogRow, RunRecord};
 use super::times::earlier;
 use crate::mail::MAX_SEND;
 use crate::table::Table;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// The longest that one call of the table, with its retries, takes.
 pub(crate) const TABLE_CALL: SignedDuration = SignedDuration::from_secs(10);
@@ -34,9 +35,14 @@ pub(crate) struct Run<T> {
     pub(crate) requests_before: u64,
     pub(crate) ids: DigestIds,
     pub(crate) recent: Recent,
+    /// Whether a partition of the leads table could be read in this run.
+    pub(crate) has_read: bool,
+    pub(crate) unreadable: Unreadable,
     pub(crate) people: People,
     /// Whether something is left because time ran out.
     pub(crate) is_stopped: bool,
+    /// What this run may still ask the mail service about recipients.
+    pub(crate) questions: Questions,
     /// The channels whose destination failed, until the operator is told.
     pub(crate) failed_channels: Vec<(ChannelId, Effect)>,
 }
@@ -69,6 +75,31 @@ impl<T: Table> Run<T> {
     pub(crate) fn failed(&mut self, part: &str, error: &NotifyError) {
         tracing::error!(run = self.id, part, error = %error, "a part of the run failed; the others go on");
         self.record.error.get_or_insert_with(|| error.to_string());
+    }
+}
+
+/// Partitions of which rows could not be read in this run, and how many since one could be.
+#[derive(Default)]
+pub(crate) struct Unreadable(Mutex<BTreeMap<String, u32>>);
+
+impl Unreadable {
+    /// After so many rows that could not be read, the others of a partition are not asked for any more.
+    const PATIENCE: u32 = 3;
+
+    /// Notes whether a row of a partition could be read.
+    pub(crate) fn note(&self, partition_key: &str, is_read: bool) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_read {
+            failures.remove(partition_key);
+        } else {
+            *failures.entry(partition_key.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Whether a partition's rows are not asked for any more.
+    pub(crate) fn is_given_up(&self, partition_key: &str) -> bool {
+        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.get(partition_key).is_some_and(|failures| *failures >= Self::PATIENCE)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::log::{self, day_key};
 use super::run::{Run, SEND, TABLE_CALL};
+use super::times::later;
 use super::{Notifier, NotifyError};
 use crate::cadence::SummaryTime;
 use crate::mail::{Counts, Mailer, Summary, render_summary};
@@ -19,6 +20,9 @@ const WEEKS_BEFORE: i64 = 4;
 /// week that is long over.
 const LATEST: SignedDuration = SignedDuration::from_hours(24);
 
+/// The longest that a run reads counts: what comes after the summaries is to have its turn.
+const READING_SHARE: SignedDuration = SignedDuration::from_secs(30);
+
 /// For how many days counts are kept.
 const KEPT_DAYS: i64 = 70;
 
@@ -35,7 +39,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 run.is_stopped = true;
                 return Ok(());
             }
-            let summary = summary(&route.id, day, &self.days(run, day).await?);
+            let Some(days) = self.days(run, day).await? else {
+                run.is_stopped = true;
+                return Ok(());
+            };
+            let summary = summary(&route.id, day, &days);
             let rendered = render_summary(&summary, &self.render_settings());
             if self.send_notice(run, "summary", &rendered, &route.to).await? {
                 tracing::info!(run = run.id, route = route.id, leads = summary.week.leads, "a summary was sent");
@@ -51,20 +59,32 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         Some((route, last_due(route.summary?, now, zone)?))
     }
 
-    /// What each day of the weeks before a day brought, that day left out.
-    async fn days(&self, run: &Run<T>, day: Date) -> Result<BTreeMap<Date, Counts>, NotifyError> {
+    /// What each day of the weeks before a day brought, that day left out. `None` where that takes too long.
+    async fn days(&self, run: &Run<T>, day: Date) -> Result<Option<BTreeMap<Date, Counts>>, NotifyError> {
         let first = day.checked_sub((7 * (WEEKS_BEFORE + 1)).days()).unwrap_or(day);
         let query = Query {
             row_key_from: Some(day_key(first)),
             row_key_before: Some(day_key(day)),
             ..Query::partition(log::PARTITION)
         };
-        let mut days = log::days(&self.state.all(&query).await?);
+        let until = later(self.now(), READING_SHARE);
+        let (mut days, mut next) = (BTreeMap::new(), None);
+        loop {
+            if self.now() > until || !run.has_time(self.now(), SEND + TABLE_CALL * 2) {
+                return Ok(None);
+            }
+            let page = self.state.page(&query, next.as_ref()).await?;
+            days.extend(log::days(&page.entities));
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
         let counted = run.log.counted();
         if let Some(today) = counted.day.filter(|today| (first..day).contains(today)) {
             days.insert(today, counted.counts.clone());
         }
-        Ok(days)
+        Ok(Some(days))
     }
 }
 

@@ -37,6 +37,12 @@ impl<T, M> Notifier<T, M> {
         self.timetable(target).due(now, false)
     }
 
+    /// Whether a lead that was recorded at this time was to go out at once to a target, by its cadence and its window.
+    pub(super) fn goes_at_once(&self, lead: &Lead, target: &Target, recorded: Timestamp) -> bool {
+        let timetable = self.timetable(target);
+        timetable.due(recorded, self.is_urgent(lead, target)) <= recorded
+    }
+
     /// From when on a channel may send what it owes; `None` where it owes nothing. What is urgent takes along what waits: the
     /// channel has one cursor, and its recipients see everything that is new, in its order.
     pub(super) fn due(&self, channel: &Channel) -> Option<Timestamp> {

@@ -2,7 +2,7 @@
 
 use super::values;
 use super::variables::{Expected, Fallback, VARIABLES, Variable};
-use super::{InvalidSettings, Problem};
+use super::{InvalidSettings, LOOPBACK, Problem};
 use crate::secret::{Secret, SecretSource};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ impl Reader {
         // A misspelt name would silently leave its default in force.
         let problems = values
             .keys()
-            .filter(|name| VARIABLES.iter().all(|variable| variable.name != name.as_str()))
+            .filter(|name| *name != LOOPBACK && VARIABLES.iter().all(|variable| variable.name != name.as_str()))
             .map(|name| Problem {
                 variable: name.clone(),
                 wrong: "is not a setting".to_owned(),

@@ -509,3 +509,14 @@ fn every_function_reads_the_variables_that_the_table_of_settings_gives_it_and_no
         assert_eq!(reads(function), listed, "{}", function.name());
     }
 }
+
+#[test]
+fn the_variable_of_the_local_cloud_for_destinations_on_this_machine_stops_no_function() {
+    for value in ["allow", "deny"] {
+        let pairs = with(&[(LOOPBACK, value)]);
+        assert_eq!(allows_loopback(pairs.clone()), value == "allow");
+        assert_eq!(NotifierSettings::from_pairs(pairs).err(), None, "{value}");
+    }
+    let misspelt = NotifierSettings::from_pairs(with(&[("LEADS_DESTINATION_LOOPBACK", "allow")]));
+    assert!(misspelt.unwrap_err().to_string().contains("is not a setting"));
+}

@@ -231,7 +231,7 @@ variables! {
         name: "LEADS_OPERATOR",
         functions: &[Notifier, Validation],
         default: Nothing,
-        meaning: "who is told by mail, once, that a destination refuses everything or has waited long",
+        meaning: "who is told by mail, once, that a destination refuses everything or has waited long, or that the mail service drops mails to a recipient",
         expected: Phrase("an ASCII mail address"),
     }
     TEST_LEADS {

@@ -4,7 +4,9 @@ use super::findings::{Findings, count};
 use super::settings::span;
 use super::table::Tables;
 use crate::lead::Day;
-use crate::notify::{ChannelStatus, HEARTBEAT, NotifyError, Outcome, RunRecord, Status, Waiting, status, waiting};
+use crate::notify::{
+    ChannelStatus, Delays, HEARTBEAT, NotifyError, Outcome, RunRecord, Status, Waiting, status, waiting,
+};
 use crate::quarantine;
 use crate::settings::{PartialSchedule, ValidationSettings};
 use crate::table::{Query, Table as _, TableError};
@@ -13,6 +15,9 @@ use std::time::Duration;
 
 /// How many runs are looked at.
 const RUNS: usize = 10;
+
+/// Over how many runs it is measured how long leads take from their row to a mail. One request brings them all.
+const MEASURED_RUNS: usize = 100;
 
 /// How many waiting leads are counted.
 const MOST_WAITING: usize = 5_000;
@@ -67,7 +72,9 @@ async fn inspect(
     match &status {
         None => never_ran(findings),
         Some(status) => {
-            runs(findings, &crate::notify::runs(&tables.state, RUNS).await?, schedule.interval, now);
+            let recent = crate::notify::runs(&tables.state, MEASURED_RUNS).await?;
+            runs(findings, &recent[..recent.len().min(RUNS)], schedule.interval, now);
+            delays(findings, &recent);
             remembered(findings, status, schedule.sweep, now);
         }
     }
@@ -175,6 +182,17 @@ fn runs(findings: &mut Findings, runs: &[RunRecord], interval: Duration, now: Ti
             format!("runs are {} apart at least, though LEADS_INTERVAL_MINUTES says {}", span(gap), span(interval)),
             "have the stack's schedule and LEADS_INTERVAL_MINUTES say the same",
         );
+    }
+}
+
+/// How long leads took from their row to an accepted mail.
+fn delays(findings: &mut Findings, runs: &[RunRecord]) {
+    let mut delays = Delays::default();
+    runs.iter().for_each(|run| delays.add_all(&run.delays));
+    if let (Some(half), Some(most)) = (delays.percentile(50), delays.percentile(99)) {
+        let leads = count(usize::try_from(delays.leads()).unwrap_or(usize::MAX), "lead");
+        let [half, most] = [half, most].map(|seconds| span(Duration::from_secs(seconds)));
+        findings.saw(format!("from row to mail: p50 {half}, p99 {most}, over {leads} to be sent at once"));
     }
 }
 

@@ -4,7 +4,8 @@ use crate::Result;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::routing::post;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
@@ -26,6 +27,8 @@ impl MailTaker {
         // https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
         let app = Router::new()
             .route("/v2/email/outbound-emails", post(accept))
+            // https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetSuppressedDestination.html
+            .route("/v2/email/suppression/addresses/{address}", get(suppressed))
             .layer(DefaultBodyLimit::max(40 * 1024 * 1024))
             .with_state(counted.clone());
         let server = tokio::spawn(async move {
@@ -49,6 +52,11 @@ impl Drop for MailTaker {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+/// No address is on the suppression list.
+async fn suppressed() -> (StatusCode, [(&'static str, &'static str); 1], &'static str) {
+    (StatusCode::NOT_FOUND, [("x-amzn-errortype", "NotFoundException")], "{}")
 }
 
 async fn accept(

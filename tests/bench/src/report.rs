@@ -156,7 +156,9 @@ pub fn write_document(order: &[&str]) -> Result<()> {
             let _ = writeln!(text, "\n![{}]({file})", plot.title);
         }
     }
-    let _ = write!(text, "\n{}", include_str!("../notes/tried.md"));
+    for notes in [include_str!("../notes/delay.md"), include_str!("../notes/tried.md")] {
+        let _ = write!(text, "\n{notes}");
+    }
     fs::write(docs.join("performance.md"), text)?;
     Ok(())
 }

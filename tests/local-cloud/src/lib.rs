@@ -21,6 +21,7 @@ mod processes;
 mod progress;
 mod proof;
 pub mod proxy;
+mod receivers;
 mod reset;
 mod run;
 mod servers;
@@ -38,6 +39,7 @@ pub use parts::{LocalTable, TableKind};
 pub use pool::{Borrowed, borrow};
 pub use progress::Progress;
 pub use proof::prove;
+pub use receivers::{Received, Receivers};
 pub use table::{MicrosoftLead, TableService, partition_of};
 
 use crate::failure::OrFail;
@@ -62,6 +64,8 @@ const REGION: &str = "eu-west-1";
 const ACCESS_KEY: &str = "local";
 const LEADS_TABLE: &str = "MarketplaceLeads";
 const STATE_TABLE: &str = "MarketplaceLeadsState";
+/// The variable that lets destinations be on this machine: `marketplace_leads::settings::LOOPBACK`.
+const LOOPBACK: &str = "LEADS_DESTINATIONS_LOOPBACK";
 
 /// How to start.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +74,8 @@ pub struct Options {
     pub proxies: bool,
     /// The table service.
     pub table: TableKind,
+    /// Starts the [`Receivers`], makes a destination of each kind, and a route that names all of them and the mailbox.
+    pub destinations: bool,
     /// Parameters of the template, each with its value. Sender, recipients and architecture are set already.
     pub parameters: Vec<(String, String)>,
     /// Shows the progress of the start.
@@ -86,6 +92,7 @@ pub struct LocalCloud {
     table_proxy: Option<Proxy>,
     aws_proxy: Option<Proxy>,
     inbox: Inbox,
+    receivers: Option<Receivers>,
     outputs: BTreeMap<String, String>,
     intake_key: String,
     emulators: Emulators,
@@ -93,6 +100,7 @@ pub struct LocalCloud {
     gateway: Gateway,
     _aws_process: Process,
     _inbox_process: Process,
+    _receivers_process: Option<Process>,
 }
 
 impl LocalCloud {
@@ -131,12 +139,17 @@ impl LocalCloud {
         deploy::fill_account(&aws, &connection_string_of_functions(&parts.table, &parts.table_proxy), &intake_key)
             .await
             .map_err(|error| Failure::from(error).log(&aws_log))?;
+        let mut parameters = options.parameters.clone();
+        if let Some(receivers) = &parts.receivers {
+            let filled = receivers.fill_account(&aws).await;
+            filled.map_err(|error| Failure::from(error).log(&aws_log))?;
+            parameters.push(("RoutesParameter".to_owned(), receivers::ROUTES.to_owned()));
+        }
         for table in [LEADS_TABLE, STATE_TABLE] {
             parts.table.create(table).await.map_err(|failure| failure.log(run.log("table")))?;
         }
-        let outputs = deploy::deploy(&aws, workspace, packages, &options.parameters)
-            .await
-            .map_err(|failure| failure.log(&aws_log))?;
+        let outputs =
+            deploy::deploy(&aws, workspace, packages, &parameters).await.map_err(|failure| failure.log(&aws_log))?;
         ignored::set(&aws).await.map_err(|failure| failure.log(&aws_log))?;
 
         let cloud = Self {
@@ -148,15 +161,23 @@ impl LocalCloud {
             table_proxy: parts.table_proxy,
             aws_proxy: parts.aws_proxy,
             inbox: parts.inbox,
+            receivers: parts.receivers,
             outputs,
             intake_key,
             emulators,
             gateway: parts.gateway,
             _aws_process: parts.aws_process,
             _inbox_process: parts.inbox_process,
+            _receivers_process: parts.receivers_process,
         };
         let address = cloud.function_url("IntakeUrl")?;
         deploy::set_variable(&cloud.aws, cloud.output("ValidationFunction")?, "LEADS_INTAKE_URL", &address).await?;
+        if cloud.receivers.is_some() {
+            // No template can set it: only someone who may change the functions themselves can.
+            for function in ["NotifierFunction", "ValidationFunction"] {
+                deploy::set_variable(&cloud.aws, cloud.output(function)?, LOOPBACK, "allow").await?;
+            }
+        }
         progress.done("infra/aws/template.yaml deployed", since);
         Ok(cloud)
     }
@@ -187,6 +208,11 @@ impl LocalCloud {
     /// The inbox.
     pub fn inbox(&self) -> &Inbox {
         &self.inbox
+    }
+
+    /// What webhooks, Teams and Slack were sent, with [`Options::destinations`].
+    pub fn receivers(&self) -> Option<&Receivers> {
+        self.receivers.as_ref()
     }
 
     /// The table service, by plain REST and not through any proxy.
@@ -297,8 +323,12 @@ fn connection_string_of_functions(table: &TableService, proxy: &Option<Proxy>) -
 
 /// Hexadecimal digits of so many random bytes.
 fn random_hex(bytes: usize) -> String {
+    hex::encode(random_bytes(bytes))
+}
+
+fn random_bytes(bytes: usize) -> Vec<u8> {
     let mut random = vec![0; bytes];
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random));
     assert!(read.is_ok(), "the operating system gives no random numbers");
-    hex::encode(random)
+    random
 }

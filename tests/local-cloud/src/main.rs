@@ -84,7 +84,9 @@ async fn run(check: bool, env_file: Option<PathBuf>, table: TableKind) -> Result
     let progress = Progress::default();
     let started = Instant::now();
     let work = async {
-        let cloud = LocalCloud::start(Options { table, progress: progress.clone(), ..Options::default() }).await?;
+        let cloud =
+            LocalCloud::start(Options { table, destinations: true, progress: progress.clone(), ..Options::default() })
+                .await?;
         let mut logs = LogFile::new(&cloud);
         let proved = prove(&cloud, &progress).await;
         logs.update().await;
@@ -120,17 +122,20 @@ fn introduce(cloud: &LocalCloud, env_file: &EnvFile) -> Result<()> {
     println!(
         "\n  intake URL         {intake}
   inbox              {inbox}
+  what was received  {received} (webhook, Teams, Slack and mail)
   connection string  {connection}
   logs               {logs}
   for your shell     . {file}
 
-  post a lead        curl '{intake}' -d @tests/fixtures/leads/campaign.json
+  a lead everywhere  curl '{intake}' -d @tests/fixtures/leads/campaign.json && cargo local invoke lead-notifier '{{\"command\":\"run\"}}'{option}
+                     then look at {received}
   run the notifier   cargo local invoke lead-notifier '{{\"command\":\"run\"}}'{option}
   run validation     cargo local invoke lead-validation{option}
 
   Ctrl-C stops everything.",
         intake = cloud.intake_url()?,
         inbox = cloud.inbox().address(),
+        received = cloud.receivers().map_or_else(String::new, |receivers| receivers.address().to_owned()),
         connection = cloud.table().connection_string(),
         logs = cloud.logs_folder().display(),
     );

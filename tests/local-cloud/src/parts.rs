@@ -8,6 +8,7 @@ use crate::install::{self, Emulators};
 use crate::processes::{Part, Process, free_port};
 use crate::progress::Progress;
 use crate::proxy::Proxy;
+use crate::receivers::Receivers;
 use crate::run::Run;
 use crate::table::TableService;
 use crate::workspace::Workspace;
@@ -29,6 +30,8 @@ pub(crate) struct Parts {
     pub(crate) gateway: Gateway,
     pub(crate) aws_process: Process,
     pub(crate) inbox_process: Process,
+    pub(crate) receivers: Option<Receivers>,
+    pub(crate) receivers_process: Option<Process>,
 }
 
 impl Parts {
@@ -93,8 +96,16 @@ impl Parts {
             log: run.log("inbox"),
             ready: "server running at",
         });
+        let receivers = if options.destinations { Some(Receivers::new(free_port()?, inbox.address())) } else { None };
+        let receivers_process = async {
+            match &receivers {
+                Some(receivers) => receivers.start(run, emulators).await.map(Some),
+                None => Ok(None),
+            }
+        };
         let table_server = TableServer::start(options.table, run, emulators, table_port);
-        let (aws_process, inbox_process, table_server) = futures::join!(aws_process, inbox_process, table_server);
+        let (aws_process, inbox_process, table_server, receivers_process) =
+            futures::join!(aws_process, inbox_process, table_server, receivers_process);
         Ok(Self {
             aws_port,
             inbox,
@@ -105,6 +116,8 @@ impl Parts {
             gateway,
             aws_process: aws_process?,
             inbox_process: inbox_process?,
+            receivers_process: receivers_process?,
+            receivers,
         })
     }
 }
@@ -190,7 +203,7 @@ async fn start_azurite(run: &Run, emulators: &Emulators, port: u16) -> Result<Pr
     .await
 }
 
-fn words<const N: usize>(words: [&Path; N]) -> Vec<String> {
+pub(crate) fn words<const N: usize>(words: [&Path; N]) -> Vec<String> {
     words.map(|word| word.to_string_lossy().into_owned()).to_vec()
 }
 

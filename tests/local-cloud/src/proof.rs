@@ -1,7 +1,7 @@
 //! The proof that the system does its main job: leads from both sources end in one mail.
 
 use crate::failure::{Failure, OrFail, Result};
-use crate::{LocalCloud, MicrosoftLead, Progress};
+use crate::{LocalCloud, MicrosoftLead, Progress, Received};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fs;
@@ -62,5 +62,18 @@ pub async fn prove(cloud: &LocalCloud, progress: &Progress) -> Result<()> {
             .log(cloud.run.log("functions"))
     })?;
     progress.done("digest with both leads in the inbox", since);
+
+    if let Some(receivers) = cloud.receivers() {
+        let since = Instant::now();
+        progress.set("waiting for what webhook, Teams and Slack get");
+        let names = ["Ana", "Lima"];
+        let has_lead = |message: &Received| {
+            let text = message.body.to_string();
+            names.iter().all(|name| text.contains(name))
+        };
+        let found = receivers.wait_for_all(DIGEST_LIMIT, has_lead).await;
+        found.map_err(|failure| failure.log(cloud.run.log("receivers")))?;
+        progress.done("the same leads at the webhook, in Teams and in Slack", since);
+    }
     Ok(())
 }

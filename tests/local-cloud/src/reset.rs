@@ -5,6 +5,7 @@ use crate::deploy::{self, MAIL_FROM};
 use crate::failure::{Failure, Result};
 use crate::inbox::Inbox;
 use crate::proxy::Proxy;
+use crate::receivers::Receivers;
 use crate::table::TableService;
 use crate::{ACCESS_KEY, LEADS_TABLE, LocalCloud, REGION, STATE_TABLE, connection_string_of_functions};
 use reqwest::StatusCode;
@@ -34,6 +35,9 @@ impl LocalCloud {
             self.table.create(table).await?;
         }
         self.inbox.clear().await?;
+        if let Some(receivers) = &self.receivers {
+            receivers.clear().await?;
+        }
         let connection_string = connection_string_of_functions(&self.table, &self.table_proxy);
         deploy::put_secrets(&self.aws, &connection_string, &self.intake_key).await?;
         match deploy::verify_sender(&self.aws, MAIL_FROM).await {
@@ -53,6 +57,7 @@ impl LocalCloud {
     fn connect_anew(&mut self) {
         self.aws = Aws::new(self.aws.endpoint(), REGION, ACCESS_KEY, &self.secret_key);
         self.inbox = Inbox::at(self.inbox.address());
+        self.receivers = self.receivers.as_ref().map(Receivers::anew);
         self.table = TableService::new(self.table.port());
     }
 

@@ -58,11 +58,13 @@ pub enum Breakage {
     KeyRemovedAtOnce,
     /// Intake waits for the table for as long as it takes.
     BudgetIgnored,
+    /// An event has another id each time that it is sent to a webhook.
+    EventIdChanges,
 }
 
 impl Breakage {
     /// Every way of breaking it.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::MailDropped,
         Self::WatermarkFirst,
         Self::NoOverlap,
@@ -84,6 +86,7 @@ impl Breakage {
         Self::ExportEndsEarly,
         Self::KeyRemovedAtOnce,
         Self::BudgetIgnored,
+        Self::EventIdChanges,
     ];
 }
 

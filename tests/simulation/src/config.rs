@@ -34,6 +34,8 @@ pub enum Permanent {
     PoisonedKey,
     /// The mail service takes nothing for the recipients of one destination.
     DeadDestination,
+    /// The first destination that is no mailbox answers that it is gone.
+    DeadReceiver,
 }
 
 /// What a lead is like. Each world has some kinds.
@@ -214,6 +216,22 @@ pub struct Config {
     pub is_upgraded: bool,
     /// Whether lines that call a service for the first time in this world are likely to see it fail.
     pub is_hunting: bool,
+    /// How many destinations there are that are no mailboxes, each of a route of its own.
+    pub receivers: u32,
+    /// How often they go wrong, by the request.
+    pub posts: Rates,
+    /// How often the parameters go wrong that say where they are.
+    pub parameters: Rates,
+    /// How many times one of them answers something else for a while, and for how long at most.
+    pub moods: (u32, SignedDuration),
+    /// How many times the operator deletes or damages the parameter of the first one, until the faults end.
+    pub lost_parameters: u32,
+    /// Whether routes send now and then, or in their hours alone.
+    pub is_patient: bool,
+    /// Whether somebody gets a weekly summary.
+    pub has_summary: bool,
+    /// How many times intake's keys cannot be read, and for how long at most.
+    pub key_outages: (u32, SignedDuration),
     /// How many days the world goes on after its last faults, with a few leads and nothing that fails.
     pub calm_days: u32,
 }
@@ -265,8 +283,17 @@ impl Config {
             setting_changes: 0,
             is_upgraded: tape.chance(0.08),
             is_hunting: false,
-            calm_days: tape.pick(&[0, 0, 14, 100, 200, 300]),
+            receivers: 0,
+            posts: Rates::default(),
+            parameters: Rates::default(),
+            moods: (0, HOUR),
+            lost_parameters: 0,
+            is_patient: tape.chance(0.15),
+            has_summary: tape.chance(0.3),
+            key_outages: (0, HOUR),
+            calm_days: tape.pick(&[0, 0, 14, 100, 300, 500]),
         };
+        config.receivers = tape.pick(&[0, 1, 2, 3]).min(config.routes);
         if config.interval < HOUR / 2 {
             config.calm_days = config.calm_days.min(14);
         }
@@ -276,7 +303,8 @@ impl Config {
         }
         if is_kind {
             if config.routes > 0 {
-                config.permanent = tape.pick(&[Permanent::Nothing, Permanent::Nothing, Permanent::DeadDestination]);
+                let dead = if config.receivers > 0 { Permanent::DeadReceiver } else { Permanent::DeadDestination };
+                config.permanent = tape.pick(&[Permanent::Nothing, dead, Permanent::DeadDestination]);
             }
             config.shorten_calm();
             return config;
@@ -313,6 +341,16 @@ impl Config {
             Permanent::PoisonedKey,
             Permanent::DeadDestination,
         ]);
+        config.key_outages = (tape.pick(&[0, 0, 1, 3]), tape.pick(&lengths));
+        if config.receivers > 0 {
+            config.posts = Rates::draw(tape);
+            config.parameters = Rates::draw(tape);
+            config.moods = (tape.pick(&[0, 1, 4]), tape.pick(&[HOUR / 6, HOUR, HOUR * 10, HOUR * 168]));
+            config.lost_parameters = tape.pick(&[0, 0, 1, 2]);
+            if tape.chance(0.2) {
+                config.permanent = Permanent::DeadReceiver;
+            }
+        }
         config.shorten_calm();
         config
     }

@@ -102,11 +102,27 @@ pub enum Sometimes {
     Upgraded,
     /// A run that would have found nothing to do was skipped.
     Skipped,
+    /// A destination that is no mailbox accepted something.
+    Posted,
+    /// It refused something, or did not answer.
+    PostRefused,
+    /// What it should have went to the default recipients, since its parameter was deleted.
+    DestinationGone,
+    /// Its parameter could not be understood.
+    DestinationDamaged,
+    /// Leads waited for the hours of their route, or for its next time.
+    Patient,
+    /// A weekly summary was mailed.
+    Summary,
+    /// A body that was too long for intake was sent.
+    TooLong,
+    /// Intake or redelivery could not read its keys.
+    KeysUnreadable,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 45] = [
         Self::TwoRunsAtOnce,
         Self::KilledAfterAct,
         Self::Frozen,
@@ -144,6 +160,14 @@ impl Sometimes {
         Self::Backfilled,
         Self::Upgraded,
         Self::Skipped,
+        Self::Posted,
+        Self::PostRefused,
+        Self::DestinationGone,
+        Self::DestinationDamaged,
+        Self::Patient,
+        Self::Summary,
+        Self::TooLong,
+        Self::KeysUnreadable,
     ];
 }
 

@@ -37,6 +37,8 @@ pub enum Kind {
     Mail,
     /// A message is put onto the queue.
     Send,
+    /// A message is posted to a destination beside mail.
+    Post,
 }
 
 /// Which of the services.
@@ -50,6 +52,10 @@ pub enum Service {
     Mail,
     /// The queue for leads that the table did not take.
     Queue,
+    /// A destination beside mail.
+    Receiver,
+    /// The parameters that say where destinations are.
+    Parameters,
 }
 
 /// A call that waits.

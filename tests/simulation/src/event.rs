@@ -5,6 +5,7 @@ use crate::coverage::Coverage;
 use crate::desk::{Service, Verdict};
 use crate::lambda::Request;
 use crate::model::Violation;
+use crate::receivers::Parameter;
 use crate::senders::Post;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -44,6 +45,12 @@ pub(crate) enum Event {
     Sandbox(bool),
     /// The operator changes who gets what.
     ChangeRoutes,
+    /// A destination that is no mailbox answers so from now on; `None` ends that.
+    Mood(u32, Option<(u16, Option<&'static str>)>),
+    /// Something becomes of the parameter of a destination.
+    LoseParameter(Parameter),
+    /// Intake's keys cannot be read, or can again.
+    KeysUnreadable(bool),
     /// The faults begin.
     StormBegins,
     /// The faults stop.
@@ -60,6 +67,8 @@ pub(crate) struct Down {
     pub(crate) tables: bool,
     pub(crate) mail: bool,
     pub(crate) queue: bool,
+    /// How many outages of intake's keys there are.
+    pub(crate) keys: u32,
 }
 
 /// What was done in a world.

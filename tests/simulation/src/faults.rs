@@ -6,10 +6,17 @@ use crate::desk::{Call, Kind, Service, Verdict};
 use crate::lambda::Task;
 use crate::world::{Event, World};
 use jiff::SignedDuration;
+use marketplace_leads::destinations::MAX_POST;
 use marketplace_leads::mail::MAX_SEND;
 
 /// How long one send may take: the client gives up then.
 const MAIL_CALL: SignedDuration = SignedDuration::from_secs(MAX_SEND.as_secs().cast_signed());
+
+/// The same of a message to another destination.
+const POST: SignedDuration = SignedDuration::from_secs(MAX_POST.as_secs().cast_signed());
+
+/// How long the parameters of destinations may take.
+const PARAMETERS: SignedDuration = SignedDuration::from_secs(8);
 
 /// How long the queue may take.
 const QUEUE_CALL: SignedDuration = SignedDuration::from_secs(30);
@@ -55,7 +62,9 @@ impl World {
         let limit = match call.service {
             Service::Mail => MAIL_CALL,
             Service::Queue => QUEUE_CALL,
-            _ => task.map_or(SECOND * 10, Task::table_call),
+            Service::Receiver => POST,
+            Service::Parameters => PARAMETERS,
+            Service::Leads | Service::State => task.map_or(SECOND * 10, Task::table_call),
         };
         let answered = Plan { verdict: Verdict::Act, ending: Ending::Answered, after: latency };
         let faults = &mut self.tapes.faults;
@@ -66,7 +75,9 @@ impl World {
         let is_down = match call.service {
             Service::Mail => self.down.mail,
             Service::Queue => self.down.queue,
-            _ => self.down.tables,
+            // What they answer meanwhile is decided by them.
+            Service::Receiver | Service::Parameters => false,
+            Service::Leads | Service::State => self.down.tables,
         };
         if is_down {
             let is_late = faults.chance(0.3);
@@ -97,7 +108,9 @@ impl World {
         let Rates { before, after, slow, throttled, killed, frozen, short_page } = match call.service {
             Service::Mail => self.config.mail.clone(),
             Service::Queue => self.config.queue.clone(),
-            _ => self.config.tables.clone(),
+            Service::Receiver => self.config.posts.clone(),
+            Service::Parameters => self.config.parameters.clone(),
+            Service::Leads | Service::State => self.config.tables.clone(),
         };
         let is_page = call.what.starts_with("page");
         let short_page = if is_page { short_page } else { 0.0 };

@@ -8,6 +8,8 @@ use crate::lambda::{BUDGET, Invocation, Progress, Request, Task};
 use crate::leads::marker;
 use crate::model::{Promise, Violation};
 use crate::queue::CONCURRENCY;
+use crate::routing::{READER, address};
+use crate::sent::Sent;
 use crate::tape::hash;
 use crate::world::{Event, World};
 use jiff::SignedDuration;
@@ -58,48 +60,77 @@ impl World {
         }
     }
 
-    /// Sees which mails were accepted, and which limits were hit.
+    /// Sees what was accepted, and which limits were hit.
     fn see_effects(&mut self, number: u64) {
         for mail in self.mail.accepted() {
-            let task = self.invocations.iter().find(|other| other.number == number).map(|found| &found.request.task);
-            let is_run = task == Some(&Task::Run);
-            if is_run && self.paused_from.is_some_and(|from| number >= from) {
-                let seen = format!("invocation {number} mails, and began after `pause` had said that it was done");
-                self.violate(Violation::new(Promise::HonestCommands, seen));
+            if mail.to == [address(READER)] {
+                self.coverage.note(Sometimes::Summary);
             }
-            let is_kind = self.config.is_kind;
-            let (leads, state) = (&self.leads, &self.state);
-            let rows = |keys: &[(String, String)]| {
-                let count = |(partition, row): &(String, String)| {
-                    let table = if partition == QUARANTINE { state } else { leads };
-                    table.count(partition, row)
-                };
-                keys.iter().map(count).sum()
-            };
-            match self.model.accept(&mail, is_kind, number, rows) {
-                Ok(leads) => {
-                    self.say(|| format!("a mail to {} people is accepted, with leads {leads:?}", mail.to.len()));
-                    if let Some(invocation) = self.invocations.iter_mut().find(|other| other.number == number) {
-                        invocation.mails += 1;
-                    }
-                    if mail.to.len() == marketplace_leads::mail::MAX_RECIPIENTS {
-                        self.coverage.note(Sometimes::ManyRecipients);
-                    }
-                }
-                Err(violation) => self.violate(violation),
+            if mail.to.len() == marketplace_leads::mail::MAX_RECIPIENTS {
+                self.coverage.note(Sometimes::ManyRecipients);
             }
+            self.see_sent(number, &Sent::from(&mail));
+        }
+        for received in self.receivers.accepted() {
+            self.coverage.note(Sometimes::Posted);
+            self.see_sent(number, &Sent::from(&received));
         }
         for (promise, refused) in [
             (Promise::TableLimits, self.leads.refused()),
             (Promise::TableLimits, self.state.refused()),
             (Promise::MailLimits, self.mail.refused()),
             (Promise::QueueLimits, self.queue.refused()),
+            (Promise::RightRequests, self.receivers.wrong()),
         ] {
             for seen in refused {
                 self.violate(Violation::new(promise, seen));
             }
         }
         self.expect_messages();
+    }
+
+    /// Something went out.
+    fn see_sent(&mut self, number: u64, sent: &Sent<'_>) {
+        let task = self.invocations.iter().find(|other| other.number == number).map(|found| &found.request.task);
+        let is_run = task == Some(&Task::Run);
+        if is_run && self.paused_from.is_some_and(|from| number >= from) {
+            let seen = format!("invocation {number} sends, and began after `pause` had said that it was done");
+            self.violate(Violation::new(Promise::HonestCommands, seen));
+        }
+        let is_kind = self.config.is_kind;
+        let (leads, state) = (&self.leads, &self.state);
+        let rows = |keys: &[(String, String)]| {
+            let count = |(partition, row): &(String, String)| {
+                let table = if partition == QUARANTINE { state } else { leads };
+                table.count(partition, row)
+            };
+            keys.iter().map(count).sum()
+        };
+        match self.model.accept(sent, is_kind, number, rows) {
+            Ok(leads) => {
+                let shut = self.routing.shut(self.clock.now());
+                if is_run && !leads.is_empty() && sent.to & shut != 0 {
+                    let seen = format!("leads {leads:?} go out while the window of their route is shut");
+                    self.violate(Violation::new(Promise::InItsHours, seen));
+                }
+                if sent.to & self.routing.patient() != 0 {
+                    self.coverage.note(Sometimes::Patient);
+                }
+                self.say(|| format!("accepted for {} people, with leads {leads:?}", sent.to.count_ones()));
+                if let Some(invocation) = self.invocations.iter_mut().find(|other| other.number == number) {
+                    invocation.mails += 1;
+                }
+            }
+            Err(violation) => self.violate(violation),
+        }
+    }
+
+    /// Whether any request to intake is under way, or any message on the queue.
+    pub(crate) fn is_anything_on_its_way(&self) -> bool {
+        let is_request = |task: &Task| matches!(task, Task::Intake { .. });
+        !self.queue.is_empty()
+            || self.invocations.iter().any(|other| is_request(&other.request.task))
+            || self.requests.iter().any(|other| is_request(&other.task))
     }
 
     /// Has the queue asked for messages as soon as there are any.
@@ -150,8 +181,10 @@ impl World {
             if request.task == Task::Resume {
                 self.paused_from = None;
             }
-            if let Task::Erase { person, after: None } = request.task {
-                self.model.erasing(person);
+            if let Task::Erase { person, after: None } = request.task
+                && !self.model.erasing(person, &request.id)
+            {
+                continue;
             }
             if let Task::Intake { post, .. } = &request.task {
                 let (post, received) = (post.clone(), self.clock.now() + self.config.our_skew);

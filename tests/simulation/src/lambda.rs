@@ -6,6 +6,7 @@ use crate::export::{Received, Wanted};
 use crate::leads::address;
 use crate::mail::SimMailer;
 use crate::queue::{QueueMessage, SimQueue};
+use crate::receivers::SimReceivers;
 use crate::senders::Post;
 use crate::table::SimTable;
 use crate::world::World;
@@ -14,13 +15,12 @@ use base64::prelude::BASE64_STANDARD;
 use futures::task::AtomicWaker;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::clock::Chance;
+use marketplace_leads::destinations::{Destinations, Reach};
 use marketplace_leads::function_url::{self, Body};
 use marketplace_leads::intake::Intake;
-use marketplace_leads::intake_keys::KnownKeys;
 use marketplace_leads::mail::Language;
 use marketplace_leads::notify::{Command, Notifier};
 use marketplace_leads::redelivery::Redelivery;
-use marketplace_leads::secret::Secret;
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::future::Future;
@@ -212,7 +212,7 @@ impl Invocation {
         let drawn = AtomicU64::new(number << 20);
         let chance: Chance = Arc::new(move || drawn.fetch_add(1, Ordering::SeqCst));
         let received = Received::default();
-        let keys = KnownKeys::fixed(&Secret::new(world.keys.setting()));
+        let keys = world.keys.known();
         let future: Pin<Box<dyn Future<Output = Answer>>> = match request.task.clone() {
             Task::Redeliver(messages) => Box::pin(async move {
                 let (redelivery, now) = (Redelivery { leads, state, keys, chance }, clock.now() + skew);
@@ -262,7 +262,9 @@ impl Invocation {
                     }
                     _ => Command::Run,
                 };
-                let notifier = notifier(world, SimServices { leads, state, mailer }, chance, clock, skew);
+                let receivers = SimReceivers { service: world.receivers.clone(), desk: desk.clone(), clock };
+                let services = SimServices { leads, state, mailer, receivers };
+                let notifier = notifier(world, services, chance, clock, skew);
                 Box::pin(async move {
                     let done = notifier.execute(command, &id, deadline + skew).await;
                     let outcome = |answer: Json| {
@@ -337,6 +339,7 @@ struct SimServices {
     leads: SimTable,
     state: SimTable,
     mailer: SimMailer,
+    receivers: SimReceivers,
 }
 
 fn notifier(
@@ -354,7 +357,11 @@ fn notifier(
         leads: services.leads,
         state: services.state,
         mailer: services.mailer,
-        destinations: marketplace_leads::destinations::Destinations::none(),
+        destinations: Destinations::new(
+            Arc::new(services.receivers.clone()),
+            Arc::new(services.receivers),
+            Reach::Public,
+        ),
         settings,
         language: Language::find("en").expect("English is there"),
         clock: Arc::new(move || broken.clock(began, clock.now()) + skew),

@@ -10,6 +10,7 @@
 //! 1. Every lead that was written or acknowledged is in at least one mail for everybody who should have it, its row is in the
 //!    table, and none that comes with a valid key is refused. Who asks for the same again days later is mailed again.
 //! 2. It comes a second time only in a mail that says so, and never to somebody who should not have it.
+//!    Nor outside the hours of a route, and an event that is sent again to a webhook has the id that it had before.
 //! 3. No limit of a service is hit by what is sent.
 //! 4. No invocation outlives its deadline, intake answers within its budget, and none panics.
 //! 5. What a command says is so: after `pause`, no run that begins then mails anything; after `erase`, none that
@@ -38,11 +39,14 @@ pub mod leads;
 mod logs;
 pub mod mail;
 pub mod model;
+mod operator;
 mod promise;
 pub mod proof;
 pub mod queue;
+pub mod receivers;
 pub mod routing;
 mod senders;
+pub mod sent;
 pub mod shrink;
 pub mod table;
 pub mod tape;

@@ -7,7 +7,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 /// Parts of persons and secrets of every world.
-const FORBIDDEN: [&str; 6] = ["@", "16175555555", "Doe", "key-of-the-world", "Fabrikam", "Please call"];
+const FORBIDDEN: [&str; 8] =
+    ["@", "16175555555", "Doe", "key-of-the-world", "Fabrikam", "Please call", "/hidden", "whsec"];
 
 /// Listens to events. Clones share what they heard.
 #[derive(Debug, Clone, Default)]

@@ -167,6 +167,11 @@ impl Mailer for SimMailer {
             }
         }
     }
+
+    /// No address is on the simulated service's suppression list.
+    fn is_suppressed(&self, _address: &str) -> impl Future<Output = Result<bool, MailError>> + Send {
+        std::future::ready(Ok(false))
+    }
 }
 
 /// The beginning of a subject, for the trace.

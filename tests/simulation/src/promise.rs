@@ -13,6 +13,10 @@ pub enum Promise {
     NoNeedlessRepeats,
     /// 2: nobody gets what is not for them.
     OnlyTheRightPeople,
+    /// 2: nobody gets anything outside the hours of their route.
+    InItsHours,
+    /// 2, 3: what destinations get that are no mailboxes is as their documentation has it.
+    RightRequests,
     /// 3: no request goes beyond a limit of the table service.
     TableLimits,
     /// 3: no mail goes beyond a limit of the mail service.
@@ -50,6 +54,8 @@ impl Promise {
             Self::RepeatsMarked => "a repeat is not marked",
             Self::NoNeedlessRepeats => "a lead comes again for no reason",
             Self::OnlyTheRightPeople => "somebody gets what is not for them",
+            Self::InItsHours => "something is sent outside the hours of its route",
+            Self::RightRequests => "a destination gets a request that is wrong",
             Self::TableLimits => "a limit of the table service is hit",
             Self::MailLimits => "a limit of the mail service is hit",
             Self::QueueLimits => "a limit of the queue is hit",
@@ -69,7 +75,11 @@ impl Promise {
     pub fn invariant(self) -> u8 {
         match self {
             Self::NothingLost | Self::NothingRefused => 1,
-            Self::RepeatsMarked | Self::NoNeedlessRepeats | Self::OnlyTheRightPeople => 2,
+            Self::RepeatsMarked
+            | Self::NoNeedlessRepeats
+            | Self::OnlyTheRightPeople
+            | Self::InItsHours
+            | Self::RightRequests => 2,
             Self::TableLimits | Self::MailLimits | Self::QueueLimits => 3,
             Self::Deadlines | Self::NoPanics | Self::NoNeedlessFailures => 4,
             Self::HonestCommands | Self::ErasedForGood => 5,

@@ -90,7 +90,7 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
         Breakage::CueRemovedFirst => {
             let fails = config.tables.killed >= 0.02 || config.tables.before >= 0.15;
             let is_searched_late = config.sweep_hours == 0 && config.setting_changes == 0;
-            is_hourly && has(LeadKind::Redelivered) && fails && is_searched_late && config.leads_a_day >= 20
+            has(LeadKind::Redelivered) && fails && is_searched_late && config.leads_a_day >= 5
         }
         Breakage::CursorSkips => is_hourly && !config.is_kind && config.leads_a_day >= 5,
         // A run has to die between a mail and the batch that notes it.
@@ -108,6 +108,7 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
             is_hourly && config.exports > 0 && config.tables.before >= 0.15 && config.rows_looked_at.is_some()
         }
         Breakage::KeyRemovedAtOnce => is_hourly && config.key_rotations > 0 && has(LeadKind::Https),
+        Breakage::EventIdChanges => is_hourly && config.receivers > 0 && config.posts.after >= 0.02,
         Breakage::BudgetIgnored => is_hourly && has(LeadKind::Https) && config.tables.slow >= 0.15,
         _ => is_hourly,
     }

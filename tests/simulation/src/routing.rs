@@ -3,6 +3,8 @@
 use crate::config::{Config, RouteNames};
 use crate::leads::{ACTIONS, OFFERS};
 use crate::tape::Tape;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::lead::Lead;
 use marketplace_leads::settings::NotifierSettings;
 use serde_json::json;
@@ -17,12 +19,33 @@ pub struct Routing {
     pub default: Vec<u32>,
     /// The routes.
     pub routes: Vec<Route>,
+    /// Whether somebody gets a weekly summary.
+    has_summary: bool,
 }
+
+/// How many destinations there can be beside mail. They are of different kinds.
+pub const RECEIVERS: u32 = 3;
+
+/// The number of the first of them among those who get leads.
+const FIRST_RECEIVER: u32 = 110;
+
+/// Who gets the weekly summary, and no lead.
+pub const READER: u32 = 120;
+
+/// When the window of a route opens and closes, by the clock of UTC.
+const WINDOW: (i8, i8) = (8, 18);
+
+/// How often routes send. Each is well within the time after the faults in which everything must have been sent.
+const CADENCES: [&str; 3] = ["immediately", "every 120 minutes", "daily at 09:30"];
 
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     name: Option<String>,
+    /// How often it sends.
+    cadence: &'static str,
+    /// Whether it sends within [`WINDOW`] alone.
+    has_window: bool,
     /// Numbers of [`OFFERS`]; none means all.
     offers: Vec<usize>,
     /// Some of [`ACTIONS`]; none means all.
@@ -31,9 +54,27 @@ pub struct Route {
     pub to: Vec<u32>,
 }
 
-/// The address of a person.
+/// The address of a person, or the name of a destination.
 pub fn address(person: u32) -> String {
-    format!("person-{person}@seller.example")
+    match person.checked_sub(FIRST_RECEIVER) {
+        Some(receiver) if receiver < RECEIVERS => format!("receiver-{receiver}"),
+        _ => format!("person-{person}@seller.example"),
+    }
+}
+
+/// Which destination has this name.
+pub fn receiver(name: &str) -> Option<u32> {
+    name.strip_prefix("receiver-")?.parse().ok()
+}
+
+/// A destination among those who get leads.
+pub fn receiver_bit(receiver: u32) -> People {
+    1 << (FIRST_RECEIVER + receiver)
+}
+
+/// Whether any of these is no mailbox.
+pub fn has_receiver(people: &[u32]) -> bool {
+    people.iter().any(|person| (FIRST_RECEIVER..FIRST_RECEIVER + RECEIVERS).contains(person))
 }
 
 /// Which person has this address.
@@ -61,9 +102,18 @@ impl Routing {
             },
             offers: (0..OFFERS.len()).filter(|_| tape.chance(0.4)).collect(),
             actions: ACTIONS.into_iter().filter(|_| tape.chance(0.2)).collect(),
-            to: (0..1 + tape.below(2)).map(|person| 70 + 10 * number + person).collect(),
+            cadence: if config.is_patient { tape.pick(&CADENCES) } else { CADENCES[0] },
+            has_window: config.is_patient && tape.chance(0.4),
+            to: {
+                let people = (0..1 + tape.below(2)).map(|person| 70 + 10 * number + person);
+                let destination = (number < config.receivers).then_some(FIRST_RECEIVER + number);
+                // A destination beside mail has some routes for itself.
+                let people: Vec<_> =
+                    people.take(if destination.is_some() { tape.below(3) as usize } else { 2 }).collect();
+                people.into_iter().chain(destination).collect()
+            },
         });
-        Self { default, routes: routes.collect() }
+        Self { default, routes: routes.collect(), has_summary: config.has_summary }
     }
 
     /// Who should get a lead of this offer and action; `None` for those that no route can name.
@@ -88,6 +138,22 @@ impl Routing {
         };
         let routed = self.routes.iter().filter(matches).fold(0, |people, route| people | set(&route.to));
         if routed == 0 { set(&self.default) } else { routed }
+    }
+
+    /// Who may wait for longer than others: whose route sends now and then.
+    pub fn patient(&self) -> People {
+        let is_patient = |route: &&Route| route.cadence != CADENCES[0] || route.has_window;
+        self.routes.iter().filter(is_patient).fold(0, |people, route| people | set(&route.to))
+    }
+
+    /// Who gets nothing at this time, because the window of their route is shut since some minutes.
+    pub fn shut(&self, now: Timestamp) -> People {
+        let (since, now) = (now - SignedDuration::from_mins(6), now.to_zoned(TimeZone::UTC));
+        let is_open = |hour| (WINDOW.0..WINDOW.1).contains(&hour);
+        if is_open(now.hour()) || is_open(since.to_zoned(TimeZone::UTC).hour()) {
+            return 0;
+        }
+        self.routes.iter().filter(|route| route.has_window).fold(0, |people, route| people | set(&route.to))
     }
 
     /// The operator changes something: somebody leaves, the routes change places, somebody comes.
@@ -115,13 +181,20 @@ impl Routing {
             if let Some(name) = &route.name {
                 json["name"] = name.as_str().into();
             }
+            json["cadence"] = route.cadence.into();
+            if route.has_window {
+                json["window"] = format!("{:02}:00-{:02}:00", WINDOW.0, WINDOW.1).into();
+            }
             json
         });
+        let summary = json!({"name": "summary", "summary": "weekly", "to": people(&[READER])});
+        let routes = routes.chain(self.has_summary.then_some(summary));
         let routes = serde_json::Value::Array(routes.collect());
         let pairs = [
             ("LEADS_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true".to_owned()),
             ("LEADS_MAIL_FROM", "leads@seller.example".to_owned()),
             ("LEADS_MAIL_TO", people(&self.default).join(";")),
+            ("LEADS_OPERATOR", "operator@seller.example".to_owned()),
             ("LEADS_ROUTES", routes.to_string()),
             // Each run is expected to mail what it finds.
             ("LEADS_CADENCE", "immediately".to_owned()),

@@ -7,11 +7,14 @@ use crate::leads::{ACTIONS, NAME, OFFERS, marker};
 use crate::model::{Promise, Target, Violation};
 use crate::tape::Tape;
 use crate::world::{Event, World};
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
+use marketplace_leads::intake_keys::KnownKeys;
 use marketplace_leads::lead::{Lead, MAX_BODY_BYTES, StoredLead};
 use marketplace_leads::quarantine::{PARTITION as QUARANTINE, Quarantined};
+use marketplace_leads::secret::Secret;
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
@@ -51,9 +54,14 @@ pub(crate) struct Post {
     pub(crate) again: Option<SignedDuration>,
 }
 
+/// What somebody who reads the keys gets: their text, or nothing while they cannot be read.
+type Readable = Arc<Mutex<Option<String>>>;
+
 /// The keys that open intake, as an operator rotates them: the new one is added, senders change, the old one is removed.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
+    readable: Readable,
+    is_unreadable: bool,
     number: u32,
     are_two: bool,
     /// Whether only the newer one of two is valid.
@@ -62,7 +70,10 @@ pub(crate) struct Keys {
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { number: 1, are_two: false, is_replaced: false }
+        let mut keys =
+            Self { readable: Readable::default(), is_unreadable: false, number: 1, are_two: false, is_replaced: false };
+        keys.set_unreadable(false);
+        keys
     }
 }
 
@@ -78,6 +89,27 @@ impl Keys {
         keys.collect::<Vec<_>>().join(",")
     }
 
+    /// Whether the old one and the new one are valid.
+    pub(crate) fn are_two(&self) -> bool {
+        self.are_two
+    }
+
+    /// Whether nobody can read them.
+    pub(crate) fn set_unreadable(&mut self, is_unreadable: bool) {
+        self.is_unreadable = is_unreadable;
+        let text = (!is_unreadable).then(|| self.setting());
+        *self.readable.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    /// The keys as an invocation that starts now knows them: it reads them when it first needs them.
+    pub(crate) fn known(&self) -> KnownKeys {
+        let readable = self.readable.clone();
+        KnownKeys::new(Arc::new(move || {
+            let text = readable.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            async move { text.map(Secret::new).ok_or_else(|| "the parameter cannot be read".to_owned()) }.boxed()
+        }))
+    }
+
     /// The key that senders use. While there are two, it is either.
     fn of_senders(&self, tape: &mut Tape) -> String {
         Self::key(self.number + u32::from(self.are_two && tape.chance(0.5)))
@@ -89,6 +121,7 @@ impl Keys {
         self.is_replaced = is_broken && !self.are_two;
         self.number += u32::from(self.are_two);
         self.are_two = !self.are_two;
+        self.set_unreadable(self.is_unreadable);
     }
 }
 
@@ -114,9 +147,9 @@ impl World {
         let bytes = match kind {
             LeadKind::HttpsRecorded => {
                 let (name, bytes) = RECORDED[workload.below(RECORDED.len() as u32) as usize];
-                let lead = Lead::from_json(bytes);
+                let lead = Lead::from_body(bytes, bytes.len());
                 let id = lead.as_ref().map_or_else(|_| name.to_owned(), Lead::id);
-                if bytes.len() > MAX_BODY_BYTES || !self.recorded.insert(id) {
+                if !self.recorded.insert(id) {
                     return;
                 }
                 target = lead.map_or(Target::Known { offer: None, action: None }, |lead| Target::Read(Box::new(lead)));
@@ -130,7 +163,8 @@ impl World {
             LeadKind::HttpsHostile => {
                 let text = body.to_string();
                 target = Target::Known { offer: None, action: None };
-                match workload.below(4) {
+                match workload.below(5) {
+                    4 => format!("{text}{}", " ".repeat(MAX_BODY_BYTES)).into_bytes(),
                     0 => text.as_bytes()[..text.len() - 2].to_vec(),
                     1 => [text.as_bytes(), &[0xff, 0xfe]].concat(),
                     2 => format!("[{text}]").into_bytes(),
@@ -141,7 +175,7 @@ impl World {
         };
         let is_recorded = kind == LeadKind::HttpsRecorded;
         let again = again.filter(|_| !is_recorded && kind != LeadKind::HttpsHostile);
-        let kind = if Lead::from_json(&bytes).is_err() { LeadKind::Quarantined } else { kind };
+        let kind = if Lead::from_body(&bytes, bytes.len()).is_err() { LeadKind::Quarantined } else { kind };
         self.model.add_target(kind, target, &self.routing);
         if let Some((before, at)) = &self.routing_before
             && self.clock.now().duration_since(*at) < MINUTE * 60
@@ -169,7 +203,7 @@ impl World {
 
     /// Intake begins with a body: under which keys it may be stored.
     pub(crate) fn may_be_stored(&mut self, number: usize, body: &[u8], received: Timestamp) {
-        match Lead::from_json(body) {
+        match Lead::from_body(body, body.len()) {
             Ok(lead) => {
                 let stored = StoredLead::received(lead, received);
                 if self.model.is_to_be_named(number) {
@@ -188,8 +222,15 @@ impl World {
     /// A sender got an answer, or none.
     pub(crate) fn answered(&mut self, post: Post, status: Option<u16>) {
         match status {
-            Some(200..=202 | 400) => {
+            Some(200..=202 | 400 | 413) => {
+                let is_too_long = post.body.len() > MAX_BODY_BYTES;
+                if status == Some(413) && !is_too_long {
+                    let seen = "a body that is not too long is answered as if it were";
+                    self.violate(Violation::new(Promise::NothingRefused, seen));
+                }
                 match status {
+                    _ if is_too_long => self.coverage.note(Sometimes::TooLong),
+                    Some(202) if self.down.keys > 0 => self.coverage.note(Sometimes::KeysUnreadable),
                     Some(202) => self.coverage.note(Sometimes::Queued),
                     Some(200) => self.coverage.note(Sometimes::Duplicate),
                     _ => {}

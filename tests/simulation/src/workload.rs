@@ -6,6 +6,7 @@ use crate::desk::Service;
 use crate::export::{FORMATS, Wanted};
 use crate::lambda::{Request, Task};
 use crate::leads::{self, NewLead};
+use crate::receivers::{MOODS, Parameter};
 use crate::world::{Event, World};
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::lead::{Day, Lead};
@@ -130,6 +131,24 @@ impl World {
                 self.at(begin, Event::Outage { service, is_down: true });
                 self.at(end, Event::Outage { service, is_down: false });
             }
+        }
+        for _ in 0..self.config.moods.0 {
+            let begin = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+            let end = begin + self.tapes.faults.between(MINUTE, self.config.moods.1);
+            let (receiver, mood) = (self.tapes.faults.below(self.config.receivers), self.tapes.faults.pick(&MOODS));
+            self.at(begin, Event::Mood(receiver, Some(mood)));
+            self.at(end, Event::Mood(receiver, None));
+        }
+        for _ in 0..self.config.lost_parameters {
+            let begin = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+            let lost = self.tapes.faults.pick(&[Parameter::Gone, Parameter::Damaged]);
+            self.at(begin, Event::LoseParameter(lost));
+        }
+        for _ in 0..self.config.key_outages.0 {
+            let begin = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+            let end = begin + self.tapes.faults.between(MINUTE, self.config.key_outages.1);
+            self.at(begin, Event::KeysUnreadable(true));
+            self.at(end, Event::KeysUnreadable(false));
         }
         if self.config.sandbox_hours > 0 {
             let begin = from + self.tapes.faults.between(SignedDuration::ZERO, length);

@@ -12,7 +12,8 @@ use crate::logs::Told;
 use crate::mail::{MailService, broken, forbidden};
 use crate::model::{Model, Promise, Violation};
 use crate::queue::QueueService;
-use crate::routing::{Routing, address, set};
+use crate::receivers::Receivers;
+use crate::routing::{Routing, address, has_receiver, receiver_bit, set};
 use crate::senders::Keys;
 use crate::table::TableService;
 use crate::tape::{Tapes, hash};
@@ -34,6 +35,7 @@ pub struct World {
     pub(crate) leads: TableService,
     pub(crate) state: TableService,
     pub(crate) mail: MailService,
+    pub(crate) receivers: Receivers,
     pub(crate) queue: QueueService,
     /// When the queue is asked for messages next.
     pub(crate) receive_at: Option<Timestamp>,
@@ -120,11 +122,13 @@ impl World {
         let mail = MailService::default();
         let mut dead = 0;
         if config.permanent == Permanent::DeadDestination
-            && let Some(route) = routing.routes.first()
+            && let Some(route) = routing.routes.iter().find(|route| !has_receiver(&route.to))
         {
             dead = set(&route.to);
             mail.set(|mail| mail.dead = route.to.iter().map(|person| address(*person)).collect());
         }
+        let dead_receiver = (config.permanent == Permanent::DeadReceiver).then_some(0);
+        dead |= dead_receiver.map_or(0, receiver_bit);
         let is_text = config.permanent == Permanent::PoisonedText;
         let key = (config.permanent == Permanent::PoisonedKey)
             .then(|| format!("row-{}", crate::leads::marker(crate::workload::POISONED)));
@@ -136,6 +140,7 @@ impl World {
         Self {
             leads: TableService::new(clock, &config),
             state: TableService::new(clock, &config),
+            receivers: Receivers::new(dead_receiver, breakage),
             queue: QueueService::new(config.queue_stays, breakage),
             receive_at: None,
             keys: Keys::default(),
@@ -282,6 +287,10 @@ impl World {
                 }
                 self.expect_messages();
             }
+            // The old key goes only when nothing is on its way that came with it.
+            Event::RotateKeys if self.keys.are_two() && self.is_anything_on_its_way() => {
+                self.after(SignedDuration::from_mins(30), Event::RotateKeys);
+            }
             Event::RotateKeys => {
                 self.keys.rotate(self.broken.breakage == Breakage::KeyRemovedAtOnce);
                 self.coverage.note(Sometimes::KeysRotated);
@@ -289,11 +298,13 @@ impl World {
             }
             Event::ChangeSettings => self.change_settings(),
             Event::Outage { service, is_down } => {
-                *match service {
-                    Service::Mail => &mut self.down.mail,
-                    Service::Queue => &mut self.down.queue,
-                    Service::Leads | Service::State => &mut self.down.tables,
-                } = is_down;
+                match service {
+                    Service::Mail => self.down.mail = is_down,
+                    Service::Queue => self.down.queue = is_down,
+                    Service::Leads | Service::State => self.down.tables = is_down,
+                    // They have moods instead.
+                    Service::Receiver | Service::Parameters => {}
+                }
                 let what = if is_down { "down" } else { "back" };
                 self.say(|| format!("{service:?}: {what}"));
             }
@@ -302,6 +313,17 @@ impl World {
                 self.say(|| format!("the mail service refuses everybody: {is_on}"));
             }
             Event::ChangeRoutes => self.change_routes(),
+            Event::Mood(receiver, mood) => {
+                self.receivers.set_mood(receiver, mood);
+                self.say(|| format!("receiver {receiver} answers {mood:?}"));
+            }
+            Event::LoseParameter(parameter) => self.lose_parameter(parameter),
+            Event::KeysUnreadable(is_down) => {
+                let keys = &mut self.down.keys;
+                *keys = if is_down { *keys + 1 } else { keys.saturating_sub(1) };
+                self.keys.set_unreadable(self.down.keys > 0);
+                self.say(|| format!("intake's keys cannot be read: {is_down}"));
+            }
             Event::StormBegins => {
                 self.is_stormy = true;
                 self.say(|| "faults begin".to_owned());
@@ -330,52 +352,16 @@ impl World {
     /// Notes where a lead that no patrol has to find is late. Whether it is lost shows at the end of the quiet time.
     pub(crate) fn check_delays(&mut self, before: Timestamp) {
         if self.late.is_none()
-            && let Some(late) = self.model.missing(before, self.dead, true)
+            && let Some(late) = self.model.missing(before, self.dead | self.routing.patient(), true)
         {
             self.say(|| format!("late: {late}"));
             self.late = Some(late);
         }
     }
 
-    /// The faults stop, whatever was still to come of them.
-    fn quiet(&mut self) {
-        self.is_stormy = false;
-        self.down = Down::default();
-        self.mail.set(|mail| mail.sandbox = false);
-        self.say(|| "faults stop".to_owned());
-        let written_until = self.clock.now();
-        self.after(self.soon(), Event::RunsWereMade { written_until });
-        self.after(SignedDuration::from_mins(10), Event::Redrive);
-    }
-
-    fn change_settings(&mut self) {
-        let faults = &mut self.tapes.faults;
-        let mut config = self.config.clone();
-        match faults.below(2) {
-            0 => config.digest_size = faults.pick(&[100, 3, 20]),
-            _ => config.sweep_hours = faults.pick(&[24, 6, 0]),
-        }
-        let Some(settings) = self.routing.settings(&config) else { return };
-        self.coverage.note(Sometimes::SettingsChanged);
-        self.say(|| {
-            format!("the operator changes settings: {} leads, {} hours", config.digest_size, config.sweep_hours)
-        });
-        (self.config, self.settings) = (config, settings);
-    }
-
     /// Whether any invocation has tasks of its own.
     fn has_tasks(&self) -> bool {
         self.invocations.iter().any(|other| matches!(other.request.task, Task::Export(_)))
-    }
-
-    fn change_routes(&mut self) {
-        let changed = self.routing.changed(&mut self.tapes.faults);
-        let Some(settings) = changed.settings(&self.config) else { return };
-        self.coverage.note(Sometimes::RoutesChanged);
-        self.say(|| format!("the operator changes who gets what: {changed:?}"));
-        self.model.change_routing(&changed);
-        self.settings = settings;
-        self.routing_before = Some((std::mem::replace(&mut self.routing, changed), self.clock.now()));
     }
 
     fn end(mut self) -> Outcome {
@@ -390,6 +376,7 @@ impl World {
             (self.model.repeats, Sometimes::MarkedRepeat),
             (self.mail.refused_for_content(), Sometimes::Poison),
             (self.mail.refused_for_recipients(), Sometimes::DeadDestination),
+            (self.receivers.refused(), Sometimes::PostRefused),
         ] {
             if count > 0 {
                 self.coverage.note(what);

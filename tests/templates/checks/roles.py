@@ -15,7 +15,10 @@ TAKES_FROM_QUEUE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttr
 
 
 # AWS cannot limit these actions to a resource.
-UNLIMITED = {"LeadValidationRole": {"ses:GetAccount", "ses:GetSuppressedDestination"}}
+UNLIMITED = {
+    "LeadNotifierRole": {"ses:GetSuppressedDestination"},
+    "LeadValidationRole": {"ses:GetAccount", "ses:GetSuppressedDestination"},
+}
 
 
 # Recipients are names in a setting, so the identities that validation looks at are not known here.

@@ -296,7 +296,7 @@ MISTAKES = [
         '["MarketplaceLeads", "DigestsSent", ',
         '["MarketplaceLeads", "DigestSent", ',
     ),
-    ("a dashboard that is no JSON", '"stat": "p50", "label": "p50"}],', '"stat": "p50", "label": "p50"}]'),
+    ("a dashboard that is no JSON", '{"label": "digests"}],', '{"label": "digests"}]'),
     (
         "a mail sender that is no address",
         '    AllowedPattern: ^[^@\\s<>,;"]+@[^@\\s<>,;"]+\\.[^@\\s<>,;"]+$\n    ConstraintDescription: a mail address\n',

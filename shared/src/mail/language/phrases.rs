@@ -190,6 +190,11 @@ phrases! {
         facts: String,
         commands: String,
         once: String,
+        suppressed: String,
+        suppressed_why: String,
+        suppressed_facts: String,
+        suppressed_cure: String,
+        suppressed_once: String,
     }
     SilencePhrases { subject: Plural, last: String, never: String, maybe: String, checks: Vec<String>, once: String }
     SummaryPhrases {

@@ -3,6 +3,11 @@
 use crate::aws::SdkConfig;
 use crate::aws::error_code;
 use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::config::http::HttpResponse;
+use aws_sdk_sesv2::error::SdkError;
+use aws_sdk_sesv2::operation::get_suppressed_destination::{
+    GetSuppressedDestinationError, GetSuppressedDestinationOutput,
+};
 use aws_sdk_sesv2::types::DkimStatus;
 
 /// A client that asks SES (API v2) about the account.
@@ -39,6 +44,17 @@ pub struct Identity {
     pub is_verified: bool,
     /// Whether mails from it are signed with DKIM, which must be switched on and have its records in DNS.
     pub is_signed: bool,
+}
+
+/// Whether an answer about an address says that it is on the suppression list.
+pub(super) fn suppressed(
+    answer: Result<GetSuppressedDestinationOutput, SdkError<GetSuppressedDestinationError, HttpResponse>>,
+) -> Result<bool, SesError> {
+    match answer {
+        Ok(answer) => Ok(answer.suppressed_destination.is_some()),
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) => Ok(false),
+        Err(error) => Err(SesError(error_code(&error))),
+    }
 }
 
 impl SesAccount {
@@ -97,10 +113,6 @@ impl SesAccount {
     /// # Errors
     /// If SES does not answer, or refuses to answer this caller.
     pub async fn is_suppressed(&self, address: &str) -> Result<bool, SesError> {
-        match self.client.get_suppressed_destination().email_address(address).send().await {
-            Ok(answer) => Ok(answer.suppressed_destination.is_some()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) => Ok(false),
-            Err(error) => Err(SesError(error_code(&error))),
-        }
+        suppressed(self.client.get_suppressed_destination().email_address(address).send().await)
     }
 }

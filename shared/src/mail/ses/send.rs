@@ -1,9 +1,10 @@
 //! Sending mails.
 
+use super::account::{SesError, suppressed};
 use super::refusals::{TOO_LARGE, mail_error, may_be_accepted};
 use crate::aws::SdkConfig;
 use crate::mail::message::SES_MAX_MESSAGE_BYTES;
-use crate::mail::{MAX_SEND, MailError, Mailer, Message};
+use crate::mail::{MAX_QUESTION, MAX_SEND, MailError, Mailer, Message};
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::config::interceptors::InterceptorContext;
 use aws_sdk_sesv2::config::retry::{ClassifyRetry, RetryAction, RetryConfig};
@@ -73,6 +74,16 @@ impl Mailer for SesMailer {
             .await
             .map_err(|error| mail_error(&error, message.reply_to.is_some()))?;
         Ok(answer.message_id.unwrap_or_default())
+    }
+
+    async fn is_suppressed(&self, address: &str) -> Result<bool, MailError> {
+        // A mail waits for the answer, and goes without it.
+        let once = aws_sdk_sesv2::config::Config::builder()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(MAX_QUESTION).build());
+        let question = self.client.get_suppressed_destination().email_address(address);
+        let answer = question.customize().config_override(once).send().await;
+        suppressed(answer).map_err(|SesError(code)| MailError::Unavailable { code, may_be_accepted: false })
     }
 }
 

@@ -309,3 +309,48 @@ fn a_send_with_all_that_is_tried_again_ends_within_its_time() {
     let timeouts = mailer.client.config().timeout_config().expect("there are time-outs").clone();
     assert_eq!(timeouts.operation_timeout(), Some(crate::mail::MAX_SEND));
 }
+
+#[tokio::test]
+async fn whether_an_address_is_suppressed_is_asked_once_and_each_answer_is_told_apart() {
+    let listed = json!({"SuppressedDestination": {"EmailAddress": "a+b@contoso.com", "Reason": "BOUNCE",
+        "LastUpdateTime": 1_700_000_000.0}});
+    for (status, code, body, expected) in [
+        (200, "", listed, Ok(true)),
+        (404, "NotFoundException", json!({"message": "a+b@contoso.com does not exist"}), Ok(false)),
+        (403, "AccessDeniedException", json!({"message": "not authorized: a+b@contoso.com"}), Err("AccessDenied")),
+        (429, "TooManyRequestsException", json!({"message": "Rate exceeded"}), Err("TooManyRequests")),
+        (500, "InternalFailure", json!({}), Err("InternalFailure")),
+    ] {
+        let paths: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = paths.clone();
+        let router = Router::new().fallback(any(move |uri: axum::http::Uri| async move {
+            seen.lock().unwrap().push(uri.to_string());
+            (StatusCode::from_u16(status).unwrap(), [("x-amzn-errortype", code)], Json(body)).into_response()
+        }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mailer = mailer(&format!("http://{}", listener.local_addr().unwrap()));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let answer = mailer.is_suppressed("a+b@contoso.com").await;
+        assert_eq!(*paths.lock().unwrap(), ["/v2/email/suppression/addresses/a%2Bb%40contoso.com"], "{code}");
+        match expected {
+            Ok(expected) => assert_eq!(answer, Ok(expected), "{code}"),
+            Err(expected) => {
+                let error = answer.unwrap_err();
+                let shown = format!("{error} {error:?}");
+                assert!(shown.contains(expected) && !shown.contains('@'), "{code}: {shown}");
+                assert!(matches!(error, MailError::Unavailable { may_be_accepted: false, .. }), "{shown}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_about_an_address_that_takes_long_is_not_waited_for() {
+    let router = Router::new().fallback(any(|| async { std::future::pending::<()>().await }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mailer = mailer(&format!("http://{}", listener.local_addr().unwrap()));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let waiting = mailer.is_suppressed("a@contoso.com");
+    let answer = tokio::time::timeout(mail::MAX_QUESTION * 10, waiting).await.expect("it answers by itself");
+    assert!(matches!(answer, Err(MailError::Unavailable { .. })), "{answer:?}");
+}

@@ -12,11 +12,9 @@ pub(crate) use known::KnownRows;
 use window::is_new;
 pub(crate) use window::window_days;
 
-use super::log::{
-    Brought, Channel, Extra, Found, MAX_CUES, MAX_ENTRIES, MAX_KEY_UNITS, Progress, Resume, SendsNow, log_key,
-};
+use super::log::{Brought, Channel, Found, MAX_CUES, MAX_ENTRIES, MAX_KEY_UNITS, Progress, Resume, SendsNow, log_key};
 use super::run::{Run, TABLE_CALL};
-use super::times::{earlier, span};
+use super::times::{earlier, later, span};
 use super::{Notifier, NotifyError};
 use crate::cue::Cue;
 use crate::lead::{Day, Origin};
@@ -45,9 +43,6 @@ pub(crate) const CLOCK_MARGIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// How long a partition that is no day is read in every run after its newest row.
 const EXTRA_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
-
-/// The most such partitions.
-const MAX_EXTRAS: usize = 16;
 
 /// What was found and is not yet recorded.
 #[derive(Default)]
@@ -165,6 +160,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let since = began.map_or(from, |began| earlier(began, span(self.settings.schedule.overlap)).max(from));
         let done: Vec<_> = done.iter().map(|key| (window_query(key, since), None)).collect();
         let mut is_complete = true;
+        let mut left = open.len() + done.len();
+        // The place in the first partition that is not read to its end is remembered. The next run begins with it.
+        let mut has_place = false;
         for (parts, is_open) in [(open, true), (done, false)] {
             for parts in parts.chunks(PARTITIONS_AT_ONCE) {
                 if !run.has_time(self.now(), TABLE_CALL) {
@@ -175,54 +173,72 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 let reads = parts.iter().map(|(query, next)| self.leads.page(query, next.as_ref()));
                 let pages = join_all(reads.collect::<Vec<_>>()).await;
                 for ((query, next), page) in parts.iter().zip(pages) {
-                    let mut ignored = resume.clone();
-                    let place = if is_open { &mut resume } else { &mut ignored };
-                    match self.read_partition(run, reading, place, query, next.clone(), page).await {
+                    left -= 1;
+                    // The others get half of the time that is left, however much there is to be read in this one.
+                    let now = self.now();
+                    let time_left = now.duration_until(run.latest(TABLE_CALL));
+                    let until = later(now, if left == 0 { time_left } else { time_left / 2 });
+                    let keeps_place = is_open && !has_place;
+                    reading.progress.resume = Some(resume.clone());
+                    let place = keeps_place.then_some(&mut resume);
+                    match self.read_partition(run, reading, place, query, (next.clone(), page), until).await {
                         Ok(true) if is_open => resume.done.extend(query.partition_key.clone()),
                         Ok(true) => {}
                         Ok(false) => {
-                            reading.progress.resume = Some(resume);
-                            return Ok(is_complete && !is_open);
+                            is_complete &= !is_open;
+                            has_place |= is_open;
+                            if !run.has_time(self.now(), TABLE_CALL) {
+                                reading.progress.resume = Some(resume);
+                                return Ok(is_complete);
+                            }
                         }
                         Err(error) if error.ends_run() => return Err(error),
                         Err(error) => {
                             run.failed("collect", &error);
-                            (is_complete, resume.next) = (is_complete && !is_open, None);
+                            is_complete &= !is_open;
+                            if keeps_place {
+                                resume.next = None;
+                            }
                         }
                     }
                 }
             }
         }
-        if !is_complete {
-            resume.done.sort();
-            resume.done.dedup();
-            reading.progress.resume = Some(resume);
-        }
+        resume.done.sort();
+        resume.done.dedup();
+        reading.progress.resume = (!is_complete).then_some(resume);
         Ok(is_complete)
     }
 
-    /// Reads a partition from its first page on. Says whether there was time for all of it.
+    /// Reads a partition from this page of it on, until a time. Says whether there was time for all of it. Notes the place
+    /// that it came to, where that is to be remembered.
     async fn read_partition(
         &self,
         run: &mut Run<T>,
         reading: &mut Reading,
-        resume: &mut Resume,
+        mut place: Option<&mut Resume>,
         query: &Query,
-        mut at: Option<Continuation>,
-        mut page: Result<Page, TableError>,
+        (mut at, mut page): (Option<Continuation>, Result<Page, TableError>),
+        until: Timestamp,
     ) -> Result<bool, NotifyError> {
         loop {
             let Page { entities, next } = page?;
-            resume.partition_key = query.partition_key.clone().unwrap_or_default();
-            resume.next = at.as_ref().map(Continuation::to_text);
-            // What is recorded in the middle of this page is left out when the page is read again.
-            reading.progress.resume = Some(resume.clone());
+            run.has_read = true;
+            if let Some(resume) = &mut place {
+                resume.partition_key = query.partition_key.clone().unwrap_or_default();
+                resume.next = at.as_ref().map(Continuation::to_text);
+                // What is recorded in the middle of this page is left out when the page is read again.
+                reading.progress.resume = Some(resume.clone());
+            }
             if !self.read_page(run, reading, entities).await? {
                 return Ok(false);
             }
             let Some(following) = next else { return Ok(true) };
-            resume.next = Some(following.to_text());
-            if !run.has_time(self.now(), TABLE_CALL) {
+            if let Some(resume) = &mut place {
+                resume.next = Some(following.to_text());
+            }
+            let now = self.now();
+            if now >= until || !run.has_time(now, TABLE_CALL) {
                 return Ok(false);
             }
             page = self.leads.page(query, Some(&following)).await;
@@ -371,12 +387,4 @@ fn partitions(progress: &Progress, from: Timestamp, now: Timestamp) -> Vec<Strin
 /// The query for the rows of a partition that were written from a time on.
 pub(crate) fn window_query(partition_key: &str, from: Timestamp) -> Query {
     Query { written_from: Some(from), page_size: Some(PAGE_SIZE), ..Query::partition(partition_key) }
-}
-
-/// Remembers a partition that is no day, so that every run reads it.
-fn remember(extras: &mut Vec<Extra>, partition_key: &str, newest: Timestamp) {
-    if extras.len() < MAX_EXTRAS && extras.iter().all(|extra| extra.partition_key != partition_key) {
-        tracing::warn!("leads come under keys that are no days: their partition is read in every run from now on");
-        extras.push(Extra { partition_key: partition_key.to_owned(), newest });
-    }
 }

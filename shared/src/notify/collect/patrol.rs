@@ -2,10 +2,10 @@
 //! no days. It goes through the partitions by hops, a slice in each run, and keeps its place in the log's progress.
 
 use super::window::{last_day, patrolled_from};
-use super::{Batch, CLOCK_MARGIN, Item, remember, window_query};
+use super::{Batch, CLOCK_MARGIN, Item, window_query};
 use crate::lead::Day;
 use crate::mail::Mailer;
-use crate::notify::log::{self, Entry, Pass, Progress, log_key};
+use crate::notify::log::{self, Entry, Extra, Pass, Progress, log_key};
 use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::times::{earlier, later, span};
 use crate::notify::{Notifier, NotifyError};
@@ -22,6 +22,9 @@ const HOPS_INTERVAL: SignedDuration = SignedDuration::from_mins(15);
 
 /// How often a partition is tried that cannot be read, before the patrol goes on to the next one.
 const ATTEMPTS: u32 = 3;
+
+/// The most partitions that are no days and are read in every run.
+const MAX_EXTRAS: usize = 16;
 
 /// How many rows of the log are read at a time.
 const LOG_ROWS: u32 = 16;
@@ -309,5 +312,13 @@ fn end_pass(progress: &mut Progress, pass: &Pass, now: Timestamp, overlap: Signe
     if pass.is_full {
         patrol.days_from = patrol.days_from.max(from);
         patrol.last_full = Some(now);
+    }
+}
+
+/// Remembers a partition that is no day, so that every run reads it.
+fn remember(extras: &mut Vec<Extra>, partition_key: &str, newest: Timestamp) {
+    if extras.len() < MAX_EXTRAS && extras.iter().all(|extra| extra.partition_key != partition_key) {
+        tracing::warn!("leads come under keys that are no days: their partition is read in every run from now on");
+        extras.push(Extra { partition_key: partition_key.to_owned(), newest });
     }
 }

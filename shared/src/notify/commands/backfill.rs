@@ -122,7 +122,10 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     continue;
                 }
             }
-            let recipients = texts(to.map_or_else(|| self.recipients_of(&target), |to| &to.mail.0));
+            let recipients = match to {
+                Some(to) => texts(&to.mail.0),
+                None => self.known_recipients(&run.log, &target).to,
+            };
             let digest = self.with_history(run, &items).await;
             let digest = Digest { id: run.ids.next(), occasion: occasion.clone(), ..digest };
             // Halves of halves, until the mail service takes each.

@@ -1,6 +1,5 @@
 //! What a run would send now, without lease, writes or mails.
 
-use crate::address::texts;
 use crate::mail::{Digest, Mailer, Occasion, Rendered, render};
 use crate::notify::collect::Item;
 use crate::notify::deliver::Route;
@@ -58,7 +57,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     "leads": digest.leads.len(),
                     "unreadable": digest.unreadable.len(),
                     "quarantined": digest.quarantined.len(),
-                    "recipients": if is_mail { texts(self.recipients_of(&target)) } else { Vec::new() },
+                    "recipients": if is_mail { self.known_recipients(&run.log, &target).to } else { Vec::new() },
                 });
                 if shown.len() < SHOWN_DIGESTS {
                     digest["text"] = text.into();

@@ -170,7 +170,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let theirs: Vec<&Entity> = page.entities.iter().filter(|row| person.is_in_row(row)).collect();
         if erasure.is_to_delete && !theirs.is_empty() {
             let entry = |row: &&Entity| Entry::Lead(row.keys());
-            self.mark_in_log(person, run, &theirs.iter().map(entry).collect::<Vec<_>>()).await?;
+            let entries: Vec<_> = theirs.iter().map(entry).collect();
+            if !self.mark_in_log(person, run, erasure, &entries).await? {
+                erasure.is_out_of_time = true;
+                return Ok(from);
+            }
         }
         let mut contacts = BTreeSet::new();
         for row in theirs {
@@ -207,18 +211,23 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let query = Query { page_size: Some(QUARANTINE_PAGE_SIZE), ..Query::partition(quarantine::PARTITION) };
         let page = self.state.page(&query, from.as_ref()).await?;
         erasure.rows_read += page.entities.len();
-        for row in page.entities {
-            if !person.is_in_body(&Quarantined::from_entity(&row).body) {
-                continue;
+        let is_theirs = |row: &Entity| person.is_in_body(&Quarantined::from_entity(row).body);
+        let theirs: Vec<_> = page.entities.iter().filter(|row| is_theirs(row)).map(Entity::keys).collect();
+        if erasure.is_to_delete && !theirs.is_empty() {
+            let entries: Vec<_> = theirs.iter().map(|keys| Entry::Quarantined(keys.row.clone())).collect();
+            if !self.mark_in_log(person, run, erasure, &entries).await? {
+                erasure.is_out_of_time = true;
+                return Ok(from);
             }
+        }
+        for keys in theirs {
             if erasure.is_to_delete {
                 if !run.has_time(self.now(), TABLE_CALL * 5) {
                     erasure.is_out_of_time = true;
                     return Ok(from);
                 }
                 self.renew(run, erasure).await?;
-                self.mark_in_log(person, run, &[Entry::Quarantined(row.row_key.clone())]).await?;
-                remove(&self.state, &row.keys()).await?;
+                remove(&self.state, &keys).await?;
             }
             *erasure.state.entry(quarantine::PARTITION).or_default() += 1;
         }
@@ -240,8 +249,14 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     }
 
     /// Marks entries of the log as about to be erased, and deletes what was given up of them. What stands behind them keeps its
-    /// place.
-    async fn mark_in_log(&self, person: &Person, run: &mut Run<T>, entries: &[Entry]) -> Result<(), NotifyError> {
+    /// place. Says whether there was time for all of it.
+    async fn mark_in_log(
+        &self,
+        person: &Person,
+        run: &mut Run<T>,
+        erasure: &mut Erasure,
+        entries: &[Entry],
+    ) -> Result<bool, NotifyError> {
         let theirs: BTreeSet<_> = entries.iter().map(|entry| entry.json().to_string()).collect();
         let mark = |entry: &Entry| {
             let is_theirs = theirs.contains(&entry.json().to_string());
@@ -249,18 +264,33 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         };
         let mut next = None;
         loop {
+            // A page, and the batches that write its rows anew.
+            if !run.has_time(self.now(), TABLE_CALL * 7) {
+                return Ok(false);
+            }
+            self.renew(run, erasure).await?;
             next = self.change_log(run, next, mark).await?;
             if next.is_none() {
                 break;
             }
         }
-        self.erase_parked(run, &theirs).await
+        self.erase_parked(run, erasure, &theirs).await
     }
 
-    /// Deletes what was given up of these entries, so that `retry` tells nobody of it.
-    async fn erase_parked(&self, run: &mut Run<T>, theirs: &BTreeSet<String>) -> Result<(), NotifyError> {
+    /// Deletes what was given up of these entries, so that `retry` tells nobody of it. Says whether there was time for all
+    /// of it.
+    async fn erase_parked(
+        &self,
+        run: &mut Run<T>,
+        erasure: &mut Erasure,
+        theirs: &BTreeSet<String>,
+    ) -> Result<bool, NotifyError> {
         let mut next = None;
         loop {
+            if !run.has_time(self.now(), TABLE_CALL * 5) {
+                return Ok(false);
+            }
+            self.renew(run, erasure).await?;
             let page = self.state.page(&log::parked_rows(), next.as_ref()).await?;
             let parked = page.entities.iter().filter_map(Parked::from_entity);
             let parked = parked.filter(|parked| theirs.contains(&parked.entry.json().to_string()));
@@ -270,7 +300,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
             next = page.next;
             if next.is_none() {
-                return Ok(());
+                return Ok(true);
             }
         }
     }

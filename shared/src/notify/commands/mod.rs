@@ -22,6 +22,9 @@ use serde_json::{Map, Value, json};
 /// The runs that `history` tells of, where it is not said how many.
 const DEFAULT_HISTORY: usize = 20;
 
+/// The most values of one distribution that an invocation writes. The collector takes no more.
+const MOST_VALUES: u64 = 100;
+
 /// What the notifier is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -300,6 +303,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         add(metric::LEADS_PARKED, record.parked);
         add(metric::DIGESTS_SENT, record.digests);
         add(metric::MAILS_SENT, record.mails);
+        for seconds in record.delays.sample(MOST_VALUES) {
+            metrics::histogram!(metric::MAIL_DELAY).record(u32::try_from(seconds).unwrap_or(u32::MAX));
+        }
         let ended_well = matches!(record.outcome, Outcome::Complete | Outcome::Idle | Outcome::Stopped);
         add(metric::NOTIFIER_RUNS, usize::from(ended_well));
         if matches!(record.outcome, Outcome::Busy) {

@@ -54,6 +54,27 @@ impl Channel {
         self.flight = Some(Flight { until: until.clone(), id: id.to_owned(), done });
     }
 
+    /// Nothing is owed before a place.
+    pub(super) fn looked_through(&mut self, until: &Position) {
+        self.pass(until, 0);
+    }
+
+    /// The first entries, which end at a place, are put off: they stand at the end of the log now, in a row of this key, and
+    /// are as urgent there, and as likely to be repeats, as they were.
+    pub(super) fn put_off(&mut self, until: &Position, entries: usize, row: &str) {
+        let end = Position::new(row, entries);
+        let (urgent, owed, is_maybe) = (self.urgent_since(), self.owed, self.cursor < self.maybe);
+        self.pass(until, entries);
+        self.owed = owed;
+        if is_maybe {
+            self.maybe = end.clone();
+        }
+        if let Some(since) = urgent {
+            self.urgent = Some(Urgent { until: end.clone(), since });
+        }
+        self.tail = end;
+    }
+
     /// Moves the cursor behind so many entries.
     fn pass(&mut self, until: &Position, entries: usize) {
         self.cursor = until.clone();

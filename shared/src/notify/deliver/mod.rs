@@ -6,6 +6,7 @@ mod failure;
 mod letters;
 mod operator;
 mod pack;
+mod recipients;
 mod select;
 mod send;
 
@@ -24,6 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use letters::{Posted, with_jitter};
 pub(super) use letters::{Route, letters};
 use pack::Parcel;
+pub(super) use recipients::Questions;
 use select::Selection;
 use send::Sent;
 pub(super) use send::is_about_recipient;
@@ -31,6 +33,9 @@ use std::collections::VecDeque;
 
 /// The most channels that send at the same time.
 const CHANNELS_AT_ONCE: usize = 4;
+
+/// How much of the time for sending mail has first, where there are other destinations, or such as failed: two parts of three.
+const MAIL_SHARE: (i32, i32) = (2, 3);
 
 /// How long a run spends at most on channels that failed the last time.
 const FAILING_SHARE: SignedDuration = SignedDuration::from_secs(60);
@@ -69,19 +74,29 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         // A mail waits for no other destination: a slow one holds up the round that it is in.
         let (mail, others): (Vec<_>, Vec<_>) =
             healthy.into_iter().partition(|channel| channel.target.destination.is_mail());
-        let (mail, mut others, failing) = (ids(mail), ids(others), ids(failing));
-        self.send_all(run, mail, Timestamp::MAX, false).await?;
+        let (mut mail, mut others, failing) = (ids(mail), ids(others), ids(failing));
         // Each run begins with others, so that those that are slow keep nobody from a turn.
-        let number = run.started.as_second() / span(self.settings.schedule.interval).as_secs().max(1);
-        let turn = usize::try_from(number).unwrap_or_default().wrapping_mul(CHANNELS_AT_ONCE) % others.len().max(1);
-        others.rotate_left(turn);
+        for queue in [&mut mail, &mut others] {
+            let turn = (self.chance)() % u64::try_from(queue.len()).unwrap_or(1).max(1);
+            queue.rotate_left(turn.try_into().unwrap_or_default());
+        }
+        // A backlog of mails leaves time for the others, and gets what they leave.
+        let mail_until = match others.len() + failing.len() {
+            0 => Timestamp::MAX,
+            _ => later(now, now.duration_until(run.latest(SEND + TABLE_CALL * 3)) / MAIL_SHARE.1 * MAIL_SHARE.0),
+        };
+        self.send_all(run, mail.clone(), mail_until, false).await?;
         let until = self.others_until(run).max(later(self.now(), LEAST_SHARE));
         self.send_all(run, others, until, false).await?;
         // The next run is to find the lease free.
         let share = FAILING_SHARE.min(span(self.settings.schedule.interval) / 2);
         self.send_all(run, failing, later(self.now(), share), false).await?;
+        let is_left = |id: &ChannelId| run.log.channel(id).is_some_and(|channel| self.is_due(channel, self.now()));
+        mail.retain(is_left);
+        self.send_all(run, mail, Timestamp::MAX, false).await?;
         let failed = std::mem::take(&mut run.failed_channels);
         self.tell_operator(run, failed).await?;
+        self.tell_of_recipients(run).await?;
         run.recent.clear();
         Ok(())
     }
@@ -193,11 +208,17 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     channel.delivered_to(until, &id, sent.recipients);
                     again.push(channel.id.clone());
                 }
+                // A part of the log was looked through in which nothing is owed to it.
+                None if entries.is_empty() => {
+                    channel.looked_through(until);
+                    again.extend(channel.owes().then(|| channel.id.clone()));
+                }
                 None => {
                     channel.accepted(until, entries.len(), self.settings.digest_size);
                     digests += usize::from(sent.mails > 0);
                     mailed += leads;
                     count_delays(&mut counts, &selection.items, now);
+                    self.measure(run, &channel.target, &selection, now);
                     again.extend(channel.owes().then(|| channel.id.clone()));
                 }
                 Some(failure) => {
@@ -232,6 +253,19 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         run.record.mailed += mailed;
         run.record.parked += parked.len();
         Ok(again)
+    }
+
+    /// Measures how long the leads of an accepted mail took that were to go out at once.
+    fn measure(&self, run: &mut Run<T>, target: &Target, selection: &Selection, now: Timestamp) {
+        for ((at, _), item) in selection.entries.iter().zip(&selection.items) {
+            let Some(stored) = item.as_ref().and_then(Item::lead).filter(|stored| !stored.lead.is_test()) else {
+                continue;
+            };
+            let (Some(written), Some(recorded)) = (stored.timestamp, at.time()) else { continue };
+            if self.goes_at_once(&stored.lead, target, recorded) {
+                run.record.delays.add(now.duration_since(written));
+            }
+        }
     }
 
     /// Notes how far the messages to a destination that is no mailbox came. Says whether the channel may go on at once.

@@ -1,7 +1,8 @@
 //! Telling the operator, once, what a person has to do about a destination.
 
 use super::failure::Effect;
-use crate::mail::{Mailer, Trouble, render_trouble};
+use crate::address::MailAddress;
+use crate::mail::{Mailer, Rendered, SuppressedRecipient, Trouble, render_suppressed, render_trouble};
 use crate::notify::Notifier;
 use crate::notify::NotifyError;
 use crate::notify::log::{Channel, ChannelId, Told};
@@ -39,17 +40,45 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             }
             let trouble = trouble(&channel, news, &run.id);
             let mail = render_trouble(&trouble, &self.render_settings());
-            let to = [operator.as_str().to_owned()];
-            let messages = mail.messages(&self.settings.mail.from.header(), &to);
-            let Some(message) = messages.first() else { continue };
-            match self.mailer.send(message).await {
-                Ok(_) => told.push(Channel { told: news, ..channel }),
-                Err(error) => {
-                    tracing::error!(run = run.id, error = %error, "the operator was not told of a destination");
-                }
+            if self.send_to_operator(run, operator, &mail).await {
+                told.push(Channel { told: news, ..channel });
             }
         }
         if told.is_empty() { Ok(()) } else { run.log.deliver(told, &[], &None).await }
+    }
+
+    /// Tells the operator, once, of recipients to whom the mail service delivers nothing. What could not be told is told by the
+    /// next run that sends something.
+    pub(super) async fn tell_of_recipients(&self, run: &mut Run<T>) -> Result<(), NotifyError> {
+        // A run that has nothing to do sends nothing either.
+        let Some(operator) = self.settings.mail.operator.as_ref().filter(|_| run.log.is_held()) else { return Ok(()) };
+        let mut told = Vec::new();
+        for (hash, address, routes) in self.untold(&run.log) {
+            if !run.has_time(self.now(), SEND + TABLE_CALL) {
+                break;
+            }
+            let recipient = SuppressedRecipient {
+                id: format!("recipient-{hash}-{}", run.id),
+                address: address.as_str().to_owned(),
+                routes: routes.join(", "),
+            };
+            let mail = render_suppressed(&recipient, &self.render_settings());
+            if self.send_to_operator(run, operator, &mail).await {
+                told.push(hash);
+            }
+        }
+        if told.is_empty() { Ok(()) } else { run.log.note_told_of_recipients(&told).await }
+    }
+
+    /// Sends a mail to the operator. Says whether it was accepted.
+    async fn send_to_operator(&self, run: &Run<T>, operator: &MailAddress, mail: &Rendered) -> bool {
+        let messages = mail.messages(&self.settings.mail.from.header(), &[operator.as_str().to_owned()]);
+        let Some(message) = messages.first() else { return false };
+        let sent = self.mailer.send(message).await;
+        if let Err(error) = &sent {
+            tracing::error!(run = run.id, error = %error, "the operator was not told");
+        }
+        sent.is_ok()
     }
 }
 

@@ -2,15 +2,15 @@
 
 use super::failure::Failure;
 use super::letters::{Letter, Route, letters};
-use super::select::Selection;
-use crate::address::texts;
+use super::recipients::Recipients;
+use super::select::{Read, Selection};
 use crate::destinations::Destination;
 use crate::mail::{
     Digest, DigestLead, MAX_MESSAGE_BYTES, MAX_RECIPIENTS, Mailer, Message, Occasion, Rendered, leads_that_fit, render,
     render_reduced,
 };
 use crate::notify::collect::Item;
-use crate::notify::log::{Channel, ChannelId};
+use crate::notify::log::{Channel, ChannelId, Entry, MAX_KEY_UNITS, Position, log_key};
 use crate::notify::run::{Run, SEND, TABLE_CALL};
 use crate::notify::{Notifier, NotifyError};
 use crate::table::Table;
@@ -57,22 +57,34 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         id: &ChannelId,
         recent_only: bool,
     ) -> Result<Option<Parcel>, NotifyError> {
-        let Some(mut channel) = run.log.channel(id).filter(|channel| channel.owes()).cloned() else {
-            return Ok(None);
+        let (channel, selection) = loop {
+            let Some(mut channel) = run.log.channel(id).filter(|channel| channel.owes()).cloned() else {
+                return Ok(None);
+            };
+            if !run.log.is_unbegun(id) {
+                channel.doubt();
+            }
+            let Some(mut selection) = self.select(run, &channel, recent_only).await? else {
+                run.is_stopped |= !recent_only;
+                return Ok(None);
+            };
+            // A mail of which some recipients have their part is the same for the others.
+            let has_parts = channel.flight.as_ref().is_some_and(|flight| !flight.done.is_empty());
+            match self.read_items(run, &mut selection, has_parts).await? {
+                Read::Items => break (channel, selection),
+                Read::OutOfTime => {
+                    run.is_stopped = true;
+                    return Ok(None);
+                }
+                Read::Unreadable(count, reason) => {
+                    if !self.put_off(run, channel, &selection.entries[..count]).await? {
+                        return Err(reason);
+                    }
+                    run.failed("deliver", &reason);
+                }
+            }
         };
-        if !run.log.is_unbegun(id) {
-            channel.doubt();
-        }
-        let Some(mut selection) = self.select(run, &channel, recent_only).await? else {
-            run.is_stopped |= !recent_only;
-            return Ok(None);
-        };
-        // A mail of which some recipients have their part is the same for the others.
-        let has_parts = channel.flight.as_ref().is_some_and(|flight| !flight.done.is_empty());
-        if !self.read_items(run, &mut selection, has_parts).await? {
-            run.is_stopped = true;
-            return Ok(None);
-        }
+        let mut selection = selection;
         let id = match &channel.flight {
             Some(flight) => flight.id.clone(),
             None => run.ids.next(),
@@ -86,7 +98,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if let Route::Blocked(failure) = route {
             return Ok(Some(Parcel { channel, selection, leads: 0, id, cargo: Cargo::Blocked(failure), remaining: 0 }));
         }
-        let is_redirected = matches!(route, Route::Mail) && self.is_gone(&channel.target);
+        let recipients = match route {
+            Route::Mail => self.recipients(run, &channel.target).await,
+            Route::Elsewhere(_) | Route::Blocked(_) => Recipients { to: Vec::new(), is_redirected: false },
+        };
+        let Recipients { to: mut recipients, is_redirected } = recipients;
         let digest = Digest { id: id.clone(), occasion, is_redirected, ..self.with_history(run, &items).await };
         if let Route::Elsewhere(destination) = route {
             let leads = digest.leads.len();
@@ -97,13 +113,41 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         }
         let (rendered, leads) = self.fit(digest, &channel, &mut selection);
         let done: &[String] = channel.flight.as_ref().map_or(&[], |flight| &flight.done);
-        let mut recipients = texts(self.recipients_of(&channel.target));
         recipients.retain(|to| !done.contains(&recipient_hash(to)));
         let first = &recipients[..recipients.len().min(MAX_RECIPIENTS)];
         let message = rendered.messages(&self.settings.mail.from.header(), first).into_iter().next();
         let remaining = recipients.len();
         let cargo = message.map_or(Cargo::Nothing, Cargo::Mail);
         Ok(Some(Parcel { channel, selection, leads, id, cargo, remaining }))
+    }
+
+    /// Puts off the first entries that a channel owes and that cannot be read, so that what is behind them goes out: they
+    /// are owed again from the end of the log on, once in each run at most. Says whether that was done: there must be
+    /// something behind them, and other rows must be readable.
+    async fn put_off(
+        &self,
+        run: &mut Run<T>,
+        mut channel: Channel,
+        entries: &[(Position, Entry)],
+    ) -> Result<bool, NotifyError> {
+        let began = log_key(run.started);
+        let mut units = 0;
+        let old = entries.iter().take_while(|(at, entry)| {
+            units += entry.units();
+            at.row < began && units < MAX_KEY_UNITS
+        });
+        let old: Vec<_> = old.cloned().collect();
+        let Some((last, _)) = old.last() else { return Ok(false) };
+        let until = Position::new(&last.row, last.index + 1);
+        if until >= channel.tail || !run.has_read || !run.has_time(self.now(), TABLE_CALL) {
+            return Ok(false);
+        }
+        let count = old.len();
+        tracing::error!(run = run.id, channel = %channel.id, count, "leads that cannot be read now are put off");
+        let row = run.log.next_row();
+        channel.put_off(&until, count, &row);
+        run.log.put_off(channel, &row, old.into_iter().map(|(_, entry)| entry).collect()).await?;
+        Ok(true)
     }
 
     /// A digest without id of these items, each lead with its person's history. Where the contact index fails, the leads go

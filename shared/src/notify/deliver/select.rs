@@ -4,16 +4,21 @@ use crate::mail::Mailer;
 use crate::notify::collect::Item;
 use crate::notify::log::{self, Channel, Entry, LogRow, Position};
 use crate::notify::run::{Run, SEND, TABLE_CALL};
+use crate::notify::times::later;
 use crate::notify::{Notifier, NotifyError};
 use crate::quarantine;
 use crate::table::{Keys, Table, TableError};
 use futures::stream::{self, StreamExt as _};
+use jiff::SignedDuration;
 
 /// How many rows of the log are read at a time: each may hold half a megabyte.
 const LOG_ROWS: u32 = 8;
 
 /// The most rows that are read side by side.
 const READS_AT_ONCE: usize = 16;
+
+/// The longest that the log is searched for what goes into one mail: what a channel owes may lie far apart.
+const SELECTION_SHARE: SignedDuration = SignedDuration::from_secs(20);
 
 /// The most bytes of rows in one mail.
 const MAIL_BYTES: usize = 3 * 1024 * 1024;
@@ -59,7 +64,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if recent_only {
             return Ok(None);
         }
-        let mut next = None;
+        let until = later(self.now(), SELECTION_SHARE);
+        let (mut next, mut behind) = (None, None);
         loop {
             if !run.has_time(self.now(), TABLE_CALL) {
                 return Ok(None);
@@ -69,24 +75,35 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 if gather(row, channel, size, end, &mut selection) {
                     return Ok(Some(selection));
                 }
+                behind = Some(Position::new(&row.key, row.entries.len()));
             }
             next = following;
             if next.is_none() {
+                return Ok(Some(selection));
+            }
+            // What was looked through need not be looked through again.
+            if self.now() > until
+                && flight.is_none()
+                && let Some(behind) = behind.take().filter(|behind| *behind > channel.cursor)
+            {
+                selection.until = behind;
+                selection.end_behind_last();
                 return Ok(Some(selection));
             }
         }
     }
 
     /// Reads the items of a selection, from memory or from the tables. Where they are more than a mail can hold, the
-    /// selection is cut, and where time runs out. Says whether there is something to send now: a selection that `must_be_whole`
-    /// is not cut where time runs out.
+    /// selection is cut, where time runs out, and before what cannot be read. Says what there is to send now: a selection that
+    /// `must_be_whole` is not cut where time runs out.
     pub(super) async fn read_items(
         &self,
         run: &Run<T>,
         selection: &mut Selection,
         must_be_whole: bool,
-    ) -> Result<bool, NotifyError> {
+    ) -> Result<Read, NotifyError> {
         let (mut items, mut bytes) = (Vec::new(), 0);
+        let (mut unreadable, mut reason) = (0, None);
         {
             let reads: Vec<_> =
                 selection.entries.iter().map(|(at, entry)| self.recent_or_read(run, at, entry)).collect();
@@ -94,12 +111,21 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             loop {
                 if items.len() < selection.entries.len() && !run.has_time(self.now(), SEND + TABLE_CALL * 4) {
                     if items.is_empty() || must_be_whole {
-                        return Ok(false);
+                        return Ok(Read::OutOfTime);
                     }
                     break;
                 }
                 let Some(item) = reads.next().await else { break };
-                let item = item?;
+                let item = match item {
+                    Ok(item) if unreadable == 0 => item,
+                    Err(error) if must_be_whole => return Err(error),
+                    Err(error) if items.is_empty() => {
+                        unreadable += 1;
+                        reason = Some(error);
+                        continue;
+                    }
+                    Ok(_) | Err(_) => break,
+                };
                 bytes += item.as_ref().map_or(0, Item::bytes);
                 if bytes > MAIL_BYTES && !items.is_empty() {
                     break;
@@ -107,15 +133,27 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 items.push(item);
             }
         }
+        if let Some(reason) = reason {
+            return Ok(Read::Unreadable(unreadable, reason));
+        }
         selection.items = items;
         selection.cut(selection.items.len());
-        Ok(true)
+        Ok(Read::Items)
     }
 
     async fn recent_or_read(&self, run: &Run<T>, at: &Position, entry: &Entry) -> Result<Option<Item>, NotifyError> {
         match run.recent.item(&at.row, at.index) {
             Some(item) if *entry.told() != Entry::Erased => Ok(Some(item.clone())),
-            _ => self.read_entry(entry).await,
+            _ => {
+                let partition_key = entry.partition_key();
+                if run.unreadable.is_given_up(partition_key) {
+                    let reason = "its partition did not answer in this run".to_owned();
+                    return Err(TableError::Unavailable { reason }.into());
+                }
+                let read = self.read_entry(entry).await;
+                run.unreadable.note(partition_key, read.is_ok());
+                read
+            }
         }
     }
 
@@ -134,6 +172,16 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What became of reading a selection.
+pub(super) enum Read {
+    /// Its items are there.
+    Items,
+    /// Nothing can be sent, because time ran out.
+    OutOfTime,
+    /// So many of its first entries cannot be read, for this reason.
+    Unreadable(usize, NotifyError),
 }
 
 impl Selection {

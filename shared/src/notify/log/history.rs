@@ -2,6 +2,7 @@
 
 use super::rows::PARTITION;
 use super::rows_with_prefix;
+use crate::notify::delays::Delays;
 use crate::table::{Entity, Operation, Query, Table, TableError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,10 @@ pub struct RunRecord {
     pub digests: usize,
     /// Mails that SES accepted.
     pub mails: usize,
+    /// How many of the leads mailed took how many seconds from their row in the table to the accepted mail, those left out that
+    /// waited for their route's cadence or window.
+    #[serde(skip_serializing_if = "Delays::is_empty", default)]
+    pub delays: Delays,
     /// Leads that are still owed to somebody; a lead that is owed to two routes counts twice.
     #[serde(default)]
     pub owed: usize,
@@ -95,6 +100,7 @@ impl RunRecord {
             mailed: 0,
             digests: 0,
             mails: 0,
+            delays: Delays::default(),
             owed: 0,
             oldest_owed: None,
             overdue_since: None,

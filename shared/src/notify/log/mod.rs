@@ -20,8 +20,8 @@ pub(crate) use queries::{
     days, days_before, log_before, page, page_of, parked_rows, parked_rows_of, previous_digests, rows_with_prefix,
 };
 pub(crate) use rows::{
-    Channel, Core, Counted, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Target, Told, Urgent,
-    day_key, log_key,
+    Channel, Core, Counted, Entry, Extra, Flight, LogRow, Parked, Pass, Progress, Resume, Suppression, Suppressions,
+    Target, Told, Urgent, day_key, log_key,
 };
 pub use rows::{ChannelId, PARTITION, Position};
 
@@ -56,6 +56,9 @@ pub(crate) struct Log<T> {
     is_paused: Option<bool>,
     channels: BTreeMap<ChannelId, Channel>,
     counted: Counted,
+    suppressions: Suppressions,
+    /// Whether something was noted of them that is not written yet.
+    has_new_suppressions: bool,
     cues: Vec<Cue>,
     /// The checkpoint of the version before this one, as long as it was not moved over.
     previous: Option<Entity>,
@@ -150,6 +153,24 @@ impl<T: Table> Log<T> {
         &self.counted
     }
 
+    /// What the mail service said of recipients.
+    pub(crate) fn suppressions(&self) -> &Suppressions {
+        &self.suppressions
+    }
+
+    /// Notes what the mail service said of a recipient. It is written with what is noted next of a delivery.
+    pub(crate) fn note_suppression(&mut self, hash: String, answer: Suppression) {
+        self.suppressions.note(hash, answer);
+        self.has_new_suppressions = true;
+    }
+
+    /// Notes that the operator was told of a recipient.
+    pub(crate) async fn note_told_of_recipients(&mut self, hashes: &[String]) -> Result<(), NotifyError> {
+        hashes.iter().for_each(|hash| self.suppressions.note_told(hash));
+        self.has_new_suppressions = true;
+        self.deliver(Vec::new(), &[], &None).await
+    }
+
     /// The channels that ever owed something.
     pub(crate) fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.channels.values()
@@ -186,6 +207,33 @@ impl<T: Table> Log<T> {
         self.cues.retain(|cue| !answered.contains(&cue.row_key));
         self.put(channels);
         Ok(row)
+    }
+
+    /// The key of the next row of the log.
+    pub(crate) fn next_row(&self) -> String {
+        rows::next_log_key((self.clock)(), &self.last_log)
+    }
+
+    /// Notes that a channel owes entries again in a new row of the log, which has this key, in place of those before its
+    /// cursor.
+    pub(crate) async fn put_off(
+        &mut self,
+        channel: Channel,
+        key: &str,
+        entries: Vec<Entry>,
+    ) -> Result<(), NotifyError> {
+        let mut bits = bits::Bits::default();
+        (0..entries.len()).for_each(|index| bits.set(index));
+        let row = LogRow { key: key.to_owned(), entries, owed_by: BTreeMap::from([(channel.id.clone(), bits)]) };
+        let operations = vec![
+            Operation::InsertOrReplace(self.progress.to_entity(key)),
+            Operation::Insert(row.to_entity()),
+            Operation::InsertOrReplace(channel.to_entity()),
+        ];
+        self.commit(operations, true).await?;
+        self.last_log = key.to_owned();
+        self.put(vec![channel]);
+        Ok(())
     }
 
     /// The row of the log for what was found, and the channels as they are with it.
@@ -244,9 +292,13 @@ impl<T: Table> Log<T> {
         let mut operations: Vec<_> =
             channels.iter().map(|channel| Operation::InsertOrReplace(channel.to_entity())).collect();
         operations.extend(parked.iter().map(|parked| Operation::InsertOrReplace(parked.to_entity())));
+        if self.has_new_suppressions {
+            operations.push(Operation::InsertOrReplace(self.suppressions.to_entity()));
+        }
         let counted = self.counting(brought, &mut operations);
         self.commit(operations, true).await?;
         self.counted = counted;
+        self.has_new_suppressions = false;
         self.put(channels);
         Ok(())
     }

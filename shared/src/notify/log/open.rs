@@ -1,12 +1,13 @@
 //! What a run reads of the state before it does anything.
 
-use super::rows::{self, Channel, Core, Counted, PARTITION, Progress};
+use super::rows::{self, Channel, Core, Counted, PARTITION, Progress, Suppressions};
 use super::{Log, moving};
 use crate::clock::Clock;
-use crate::cue::Cue;
+use crate::cue::{self, Cue};
 use crate::notify::times::later;
 use crate::table::{Entity, Operation, Query, Table, TableError};
 use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// The most cues that one run reads, and some more of a page. Those that do not fit wait for the next run.
@@ -39,6 +40,8 @@ impl<T: Table> Log<T> {
                 is_paused: None,
                 channels: BTreeMap::new(),
                 counted: Counted::default(),
+                suppressions: Suppressions::default(),
+                has_new_suppressions: false,
                 cues: Vec::new(),
                 previous: None,
                 flights: BTreeMap::new(),
@@ -66,14 +69,14 @@ impl<T: Table> Log<T> {
         let mut next = None;
         let mut pages = 0;
         let mut pages_to_core = 0;
-        loop {
+        let is_whole = loop {
             if !self.has_time() {
                 return Err(unread("no time was left to read the state"));
             }
             let page = match self.table.page(&hot, next.as_ref()).await {
                 Err(TableError::TableNotFound) => {
                     create(&self.table).await?;
-                    break;
+                    break true;
                 }
                 page => page?,
             };
@@ -88,10 +91,49 @@ impl<T: Table> Log<T> {
             // Cues sort behind everything else: with one of them read, the rest was read.
             let is_enough = self.cues.len() >= MOST_CUES || (self.clock)() > until;
             if next.is_none() || (is_enough && !self.cues.is_empty()) {
-                break;
+                break next.is_none();
+            }
+        };
+        self.turn_cues(is_whole).await;
+        Ok(pages_to_core <= 1)
+    }
+
+    /// A number that is another one in each run: with what it begins, where not everything may have its turn.
+    pub(crate) fn turn(&self) -> u64 {
+        Sha256::digest(&self.owner).iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    /// Each run begins with other cues, so that those whose rows do not come keep no other one from its turn. Where not all
+    /// of them were read, more are read from that place on. What cannot be read there waits.
+    async fn turn_cues(&mut self, is_whole: bool) {
+        let first = cue::row_key_from(self.turn());
+        let mut turned = Vec::new();
+        if !is_whole {
+            let query = Query {
+                row_key_from: Some(first.clone()),
+                row_key_before: Some("d".to_owned()),
+                ..Query::partition(PARTITION)
+            };
+            let until = later((self.clock)(), CUES_TIME);
+            let mut next = None;
+            while turned.len() < MOST_CUES
+                && (self.clock)() <= until
+                && self.has_time()
+                && let Ok(page) = self.table.page(&query, next.as_ref()).await
+            {
+                turned.extend(page.entities.iter().filter_map(Cue::from_entity));
+                next = page.next;
+                if next.is_none() {
+                    break;
+                }
             }
         }
-        Ok(pages_to_core <= 1)
+        let (before, mut behind): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.cues).into_iter().partition(|cue| cue.row_key < first);
+        behind.retain(|cue| turned.iter().all(|known: &Cue| known.row_key != cue.row_key));
+        turned.extend(behind);
+        turned.extend(before);
+        self.cues = turned;
     }
 
     /// Takes in a row of the hot range. A damaged one is an error: half a row of ours would be a wrong state.
@@ -103,6 +145,7 @@ impl<T: Table> Log<T> {
                 self.progress = Progress::from_entity(row);
                 self.last_log = row.string("LastLog").unwrap_or_default().to_owned();
             }
+            rows::CHECKED => self.suppressions = Suppressions::from_entity(row),
             rows::COUNTS => self.counted = Counted::from_entity(row),
             rows::CONTROL => self.is_paused = row.boolean("Paused"),
             moving::CHECKPOINT => self.previous = moving::unmoved(row),

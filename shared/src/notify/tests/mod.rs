@@ -6,14 +6,17 @@ mod collecting;
 mod commands;
 mod counting;
 mod defects;
+mod delays;
 mod delivering;
 mod destinations;
 mod erase;
 mod faults;
 mod moving;
 mod patrol;
+mod recipients;
 mod routes;
 mod slow;
+mod starving;
 mod summary;
 mod upkeep;
 

@@ -22,7 +22,11 @@ pub(super) struct Slow<S> {
 
 impl<S> Slow<S> {
     async fn wait(&self) {
-        let end = self.world.now() + self.each;
+        self.wait_for(self.each).await;
+    }
+
+    async fn wait_for(&self, time: SignedDuration) {
+        let end = self.world.now() + time;
         poll_fn(|context| {
             if self.world.now() >= end {
                 return Poll::Ready(());
@@ -70,6 +74,16 @@ impl Mailer for Slow<MemoryMailer> {
     async fn send(&self, message: &Message) -> Result<String, MailError> {
         self.wait().await;
         self.service.send(message).await
+    }
+
+    async fn is_suppressed(&self, address: &str) -> Result<bool, MailError> {
+        let longest = SignedDuration::try_from(crate::mail::MAX_QUESTION).unwrap();
+        let is_answered = self.each < longest;
+        self.wait_for(self.each.min(longest)).await;
+        if is_answered {
+            return self.service.is_suppressed(address).await;
+        }
+        Err(MailError::Unavailable { code: "timed out".to_owned(), may_be_accepted: false })
     }
 }
 

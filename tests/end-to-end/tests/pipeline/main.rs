@@ -1,5 +1,6 @@
 //! The functions as they are deployed, on the local cloud.
 
+mod delay;
 mod hostile_requests;
 mod leads_reach_the_mailbox;
 mod limits;

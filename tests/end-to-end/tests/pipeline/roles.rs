@@ -144,7 +144,10 @@ async fn each_function_may_do_what_it_has_to_and_nothing_else() {
                 "look at the queue",
             ],
         ),
-        ("NotifierFunction", &["send mail", "read the connection string", "keep a failed run"]),
+        (
+            "NotifierFunction",
+            &["send mail", "look for a suppressed recipient", "read the connection string", "keep a failed run"],
+        ),
         (
             "ValidationFunction",
             &[

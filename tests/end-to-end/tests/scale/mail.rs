@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::routing::post;
+use axum::routing::{get, post};
 use marketplace_leads::mail::MAX_MESSAGE_BYTES;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +49,7 @@ impl MailService {
         // https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
         let app = Router::new()
             .route("/v2/email/outbound-emails", post(send_email))
+            .route("/v2/email/suppression/addresses/{address}", get(suppressed))
             .layer(DefaultBodyLimit::max(2 * MAX_MESSAGE_BYTES))
             .with_state(kept.clone());
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -80,6 +81,15 @@ impl Drop for MailService {
 /// The text by which a lead or a body is found in a mail.
 pub(crate) fn name(number: usize) -> String {
     format!("Lead{number:07}x")
+}
+
+/// No address is on the list.
+///
+/// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetSuppressedDestination.html>
+async fn suppressed() -> (StatusCode, HeaderMap, &'static str) {
+    let mut headers = HeaderMap::new();
+    headers.insert(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static("NotFoundException"));
+    (StatusCode::NOT_FOUND, headers, r#"{"message":"The address is not on the list."}"#)
 }
 
 async fn send_email(State(kept): State<Arc<Mutex<Kept>>>, mail: Bytes) -> (StatusCode, HeaderMap, String) {

@@ -71,6 +71,14 @@ impl Entry {
         }
     }
 
+    /// The partition in which it is; for a body, a name that no partition has.
+    pub(crate) fn partition_key(&self) -> &str {
+        match self.found() {
+            Self::Lead(keys) => &keys.partition,
+            _ => "\u{0}quarantine",
+        }
+    }
+
     /// How many UTF-16 units it takes in a row of the log.
     pub(crate) fn units(&self) -> usize {
         self.json().to_string().encode_utf16().count() + 1

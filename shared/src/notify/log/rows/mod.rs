@@ -5,6 +5,7 @@ mod core;
 mod counted;
 mod entry;
 mod progress;
+mod suppressions;
 
 pub(crate) use self::core::Core;
 pub(crate) use channel::{Channel, Flight, Target, Told, Urgent};
@@ -13,6 +14,7 @@ pub(in crate::notify::log) use counted::day_of;
 pub(crate) use counted::{Counted, day_key};
 pub(crate) use entry::{Entry, LogRow, Parked};
 pub(crate) use progress::{Extra, Pass, Progress, Resume};
+pub(crate) use suppressions::{Suppression, Suppressions};
 
 use crate::table::Entity;
 use jiff::Timestamp;
@@ -22,6 +24,7 @@ pub use crate::cue::PARTITION;
 
 pub(in crate::notify::log) const CORE: &str = "core";
 pub(in crate::notify::log) const COLLECT: &str = "collect";
+pub(in crate::notify::log) const CHECKED: &str = "checked";
 pub(in crate::notify::log) const COUNTS: &str = "counts";
 pub(in crate::notify::log) const DAY: &str = "day-";
 pub(in crate::notify::log) const CONTROL: &str = "control";

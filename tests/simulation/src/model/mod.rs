@@ -1,13 +1,16 @@
 //! The oracle: which leads there are, who should have them, and who has. Nothing is ever taken back.
 
+mod accept;
+mod lead;
+
 pub use crate::promise::{Promise, Violation};
+pub use lead::{Lead, Target};
 
 use crate::config::LeadKind;
-use crate::leads::{marker, markers};
-use crate::routing::{People, Routing, person};
+use crate::leads::marker;
+use crate::routing::{People, Routing, set};
 use crate::tape::hash;
 use jiff::Timestamp;
-use marketplace_leads::mail::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -17,84 +20,6 @@ const ERASED: &str = "its person was erased";
 /// Why nobody is asked to name what is no lead.
 const COUNTED: &str = "it is no lead, and a mail counts it instead of naming it";
 
-/// By what routes decide about a lead.
-#[derive(Debug, Clone)]
-pub enum Target {
-    /// Its offer and its action; `None` for those that no route can name.
-    Known {
-        /// Which of [`OFFERS`](crate::leads::OFFERS).
-        offer: Option<usize>,
-        /// One of [`ACTIONS`](crate::leads::ACTIONS).
-        action: Option<&'static str>,
-    },
-    /// All of it, as it was read.
-    Read(Box<marketplace_leads::lead::Lead>),
-}
-
-impl Target {
-    fn people(&self, routing: &Routing) -> People {
-        match self {
-            Self::Known { offer, action } => routing.people(*offer, *action),
-            Self::Read(lead) => routing.people_of(lead),
-        }
-    }
-}
-
-/// A lead of the world.
-#[derive(Debug, Clone)]
-pub struct Lead {
-    /// What it is like.
-    pub kind: LeadKind,
-    target: Target,
-    /// Under which keys, or beginnings of keys, rows of it can be.
-    keys: Vec<(String, String)>,
-    /// Which of the requests that its customer made were acknowledged: a bit for each.
-    requests: u32,
-    /// When the last of them was.
-    requested: Option<Timestamp>,
-    /// How many mails with it each person got, and how many of them without a mark; only for what was sent to our intake.
-    copies: BTreeMap<u32, (u32, u32)>,
-    /// Whether the version before this one sent it, so that it is mailed on demand alone.
-    was_sent: bool,
-    /// Whether every mail with it must say that it may be a repeat.
-    is_always_marked: bool,
-    /// Since when it is in the table and can be seen, or was acknowledged.
-    pub since: Option<Timestamp>,
-    /// Who must get it.
-    must: People,
-    /// Who must get it as often as it was asked for: those who should have had it under all settings.
-    again: People,
-    /// Who may get it.
-    may: People,
-    /// Who got it.
-    got: People,
-    /// Who got it in a mail that does not say that it may be a repeat.
-    got_unmarked: People,
-    /// Which of the people who come again it is of.
-    person: Option<u32>,
-    /// Whether it could be seen when the erasure of its person began that is under way.
-    is_to_be_erased: bool,
-    /// The first invocation that began after its person was erased.
-    erased_from: Option<u64>,
-    /// Why nobody can be asked to mail it.
-    pub excuse: Option<&'static str>,
-}
-
-impl Lead {
-    /// Whether somebody who is not among these still waits for it. Who asked twice is in two mails.
-    fn waits(&self, dead: People) -> bool {
-        let wanted = self.requests.count_ones();
-        let has_fewer = |person: u32| self.copies.get(&person).is_none_or(|(all, _)| *all < wanted);
-        let (must, again) = (self.must & !dead, self.again & !dead);
-        must & !self.got != 0 || wanted > 1 && (0..128).any(|person| again >> person & 1 == 1 && has_fewer(person))
-    }
-
-    /// Since when somebody waits who is not among these.
-    fn waits_since(&self, dead: People) -> Option<Timestamp> {
-        if self.must & !dead & !self.got != 0 { self.since } else { self.requested }
-    }
-}
-
 /// Everything that was written and mailed.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -103,11 +28,15 @@ pub struct Model {
     open: BTreeSet<usize>,
     /// How mails name what is no lead.
     names: Vec<(String, usize)>,
-    /// The people whose erasure is under way.
-    under_erasure: BTreeSet<u32>,
+    /// The people whose erasure is under way, each with the command by which it is.
+    under_erasure: BTreeMap<u32, String>,
+    /// The destinations whose parameters are gone, or were.
+    gone: People,
+    /// Who gets what they should have.
+    redirect_to: People,
     /// Leads that came again in a mail that said so.
     pub repeats: u64,
-    /// Mails accepted.
+    /// Mails and messages accepted.
     pub mails: u64,
     /// Whether the mail service refuses everybody for days, while the recipients of a digest are more than one mail takes.
     pub leaves_out: bool,
@@ -243,7 +172,7 @@ impl Model {
     pub fn is_of(&mut self, number: usize, person: u32) {
         let lead = &mut self.leads[number];
         lead.person = Some(person);
-        if self.under_erasure.contains(&person) {
+        if self.under_erasure.contains_key(&person) {
             lead.excuse = Some(ERASED);
         }
     }
@@ -255,13 +184,17 @@ impl Model {
         }
     }
 
-    /// A person's erasure begins: nobody can be asked to mail what there is of theirs.
-    pub fn erasing(&mut self, person: u32) {
-        self.under_erasure.insert(person);
+    /// A person's erasure begins, or is tried again: nobody can be asked to mail what there is of theirs. `false` where
+    /// another command erases the person already: an operator waits for it.
+    pub fn erasing(&mut self, person: u32, command: &str) -> bool {
+        if self.under_erasure.entry(person).or_insert_with(|| command.to_owned()) != command {
+            return false;
+        }
         for lead in self.leads.iter_mut().filter(|lead| lead.person == Some(person)) {
             lead.excuse = Some(ERASED);
             lead.is_to_be_erased = lead.since.is_some();
         }
+        true
     }
 
     /// A person is erased: no invocation from this one on may mail what there was when that began.
@@ -272,8 +205,22 @@ impl Model {
         }
     }
 
+    /// A destination's parameter is gone: what it should have goes to the default recipients, also for a while afterwards.
+    pub fn destination_is_gone(&mut self, receiver: People, routing: &Routing) {
+        self.gone |= receiver;
+        self.redirect_to |= set(&routing.default);
+    }
+
+    /// The destinations from which nothing of a lead is missing, since others have it in their place.
+    fn gone_for(&self, lead: &Lead) -> People {
+        if lead.got & self.redirect_to & !lead.must != 0 { self.gone } else { 0 }
+    }
+
     /// The settings are others now. A lead that is under way may go by the old ones or by the new ones.
     pub fn change_routing(&mut self, routing: &Routing) {
+        if self.gone != 0 {
+            self.redirect_to |= set(&routing.default);
+        }
         for lead in &mut self.leads {
             let people = lead.target.people(routing);
             lead.must &= people | lead.got;
@@ -291,125 +238,12 @@ impl Model {
         lead.may |= people;
     }
 
-    /// The mail service accepted a mail. `rows` says how many rows there are under some keys.
-    pub fn accept(
-        &mut self,
-        mail: &Message,
-        is_kind: bool,
-        invocation: u64,
-        rows: impl Fn(&[(String, String)]) -> usize,
-    ) -> Result<BTreeSet<usize>, Violation> {
-        self.mails += 1;
-        // Who asks for leads again has them apart from what is owed.
-        let is_backfill = mail.text.contains("Sent again on demand");
-        let says_repeat =
-            mail.subject.to_lowercase().contains("may be a repeat") || mail.text.contains("may be a repeat");
-        let mut leads = markers(mail.text.as_bytes());
-        for file in &mail.attachments {
-            leads.extend(markers(&file.content));
-        }
-        let is_sent = |number: &usize| self.leads.get(*number).is_some_and(|lead| lead.kind.is_sent());
-        let has_sent = leads.iter().any(is_sent) || self.names.iter().any(|(_, number)| is_sent(number));
-        let files = mail.attachments.iter().filter(|_| has_sent);
-        let files: Vec<_> = files.map(|file| String::from_utf8_lossy(&file.content)).collect();
-        let is_in = |name: &str| mail.text.contains(name) || files.iter().any(|file| file.contains(name));
-        leads.extend(self.names.iter().filter(|(name, _)| is_in(name)).map(|(_, number)| *number));
-        if mail.text.contains("more is in the table") || mail.text.contains("more are in the table") {
-            self.excuse_counted();
-        }
-        let to = mail.to.iter().filter_map(|address| person(address)).fold(0, |people, person| people | 1 << person);
-        for number in &leads {
-            let Some(lead) = self.leads.get_mut(*number) else {
-                return Err(Violation::new(
-                    Promise::OnlyTheRightPeople,
-                    format!("a mail holds a lead {} that there is not", marker(*number)),
-                ));
-            };
-            let name = marker(*number);
-            if lead.erased_from.is_some_and(|first| invocation >= first) {
-                return Err(Violation::new(
-                    Promise::ErasedForGood,
-                    format!("lead {name} was erased before, and mailed"),
-                ));
-            }
-            let may = if lead.was_sent && !is_backfill { 0 } else { lead.may };
-            if to & !may != 0 {
-                let who = (to & !may).trailing_zeros();
-                return Err(Violation::new(
-                    Promise::OnlyTheRightPeople,
-                    format!("lead {name} went to person {who}, who should not have it"),
-                ));
-            }
-            if is_backfill {
-                continue;
-            }
-            if lead.is_always_marked && !says_repeat {
-                return Err(Violation::new(
-                    Promise::OldState,
-                    format!("lead {name} waited when the version before was replaced, and came unmarked"),
-                ));
-            }
-            let people = (0..128).filter(|person| to >> person & 1 == 1);
-            let is_sent =
-                !lead.keys.is_empty() && (lead.requests > 0 || lead.kind.is_sent() || lead.kind.is_quarantined());
-            let mut most_unmarked = 0;
-            if is_sent {
-                // Two rows of the same lead can be in the same mail.
-                let count = |(_, row): &(String, String)| files.iter().map(|file| file.matches(row).count()).sum();
-                let rows: usize = lead.keys.iter().map(count).max().unwrap_or_default();
-                let rows = u32::try_from(rows.max(1)).unwrap_or(1);
-                for person in people {
-                    let (all, unmarked) = lead.copies.entry(person).or_default();
-                    *all += rows;
-                    *unmarked += if says_repeat { 0 } else { rows };
-                    most_unmarked = most_unmarked.max(*unmarked);
-                }
-            }
-            // A body that was stored twice is mailed twice.
-            let is_own = lead.got & to != 0 && most_unmarked > 1 && most_unmarked as usize <= rows(&lead.keys);
-            if lead.got & to != 0 && !is_own {
-                // A mail that was held up on its way can arrive behind the one that repeats it: of all copies that a
-                // person gets, one may be without the mark.
-                if !says_repeat && lead.got_unmarked & to != 0 {
-                    return Err(Violation::new(
-                        Promise::RepeatsMarked,
-                        format!("lead {name} came again unmarked ({:?})", lead.kind),
-                    ));
-                }
-                if is_kind {
-                    return Err(Violation::new(
-                        Promise::NoNeedlessRepeats,
-                        format!("lead {name} came again for no reason"),
-                    ));
-                }
-                self.repeats += 1;
-            }
-            lead.got |= to;
-            if !says_repeat {
-                lead.got_unmarked |= to;
-            }
-            if !lead.waits(0) {
-                self.open.remove(number);
-            }
-        }
-        Ok(leads)
-    }
-
-    /// A mail has more rows and bodies that are no leads than it can name: it counts the rest, and says where they are.
-    fn excuse_counted(&mut self) {
-        for number in &self.open {
-            let lead = &mut self.leads[*number];
-            if lead.kind.is_quarantined() || lead.kind == LeadKind::Unreadable {
-                lead.excuse.get_or_insert(COUNTED);
-            }
-        }
-    }
-
     /// The leads written before this time that somebody still waits for, without those who cannot get any. `is_soon`
     /// leaves out those that only the patrol can find.
     pub fn missing(&self, before: Timestamp, dead: People, is_soon: bool) -> Option<Violation> {
         let is_missing = |number: &&usize| {
             let lead = &self.leads[**number];
+            let dead = dead | self.gone_for(lead);
             let waits = lead.waits(dead);
             let is_for_patrol = lead.kind.is_for_patrol();
             waits
@@ -421,7 +255,7 @@ impl Model {
         let missing: Vec<_> = self.open.iter().filter(is_missing).collect();
         let first = missing.first()?;
         let lead = &self.leads[**first];
-        let waiting = (lead.must & !lead.got & !dead).count_ones();
+        let waiting = (lead.must & !lead.got & !(dead | self.gone_for(lead))).count_ones();
         let kinds: BTreeSet<_> = missing.iter().map(|number| format!("{:?}", self.leads[**number].kind)).collect();
         Some(Violation::new(
             if is_soon { Promise::NoDelays } else { Promise::NothingLost },
