@@ -5,14 +5,11 @@ import os
 import subprocess
 import sys
 import unittest
-import zipfile
 
 from support import DEPLOYED, REPORT, CommandTest, function
 from test_changing import KEYS, PUT, parameter
 
-import make_release  # noqa: E402
 import pack  # noqa: E402
-from leads import release  # noqa: E402
 
 
 class Packed(CommandTest):
@@ -37,26 +34,6 @@ class Packed(CommandTest):
         self.assertEqual(self.run_packed("unknown")[0], 2)
         status, out, err = self.run_packed("--json", "validate", rules=[function("validation", REPORT)])
         self.assertEqual((status, json.loads(out)), (0, REPORT), err)
-
-    def test_a_release_is_made_of_binaries_in_both_layouts_and_read_by_the_command(self):
-        for name in make_release.FUNCTIONS:
-            self.write(f"lambda/{name}/bootstrap", name)
-            self.write(f"cargo/{name}", name)
-        for output in ("first", "second"):
-            make_release.make(output, [("x86_64", "lambda"), ("arm64", "cargo")])
-        with open("first/SHA256SUMS", "rb") as first, open("second/SHA256SUMS", "rb") as second:
-            self.assertEqual(first.read(), second.read())
-        found = release.Release("first")
-        self.assertEqual(
-            (found.architectures(), found.functions), (["x86_64", "arm64"], sorted(make_release.FUNCTIONS))
-        )
-        with zipfile.ZipFile("first/lead-intake-arm64.zip") as archive:
-            (entry,) = archive.infolist()
-            self.assertEqual(
-                (entry.filename, entry.external_attr >> 16, archive.read(entry)), ("bootstrap", 0o755, b"lead-intake")
-            )
-        with self.assertRaises(SystemExit):
-            make_release.make("third", [("x86_64", "nowhere")])
 
     def test_a_secret_is_in_no_process_list(self):
         pack.pack("leads")

@@ -7,7 +7,8 @@
 //! - [`strict_table`]: a table service over HTTP that keeps the limits of Azure Table storage which its emulator does not keep.
 
 pub mod development_account;
-pub mod python;
 pub mod runtime_api;
 pub mod scripted_http;
 pub mod strict_table;
+
+pub use pack::python;
