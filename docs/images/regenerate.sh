@@ -1,5 +1,5 @@
 #!/bin/sh
-# Draws the documentation's pictures of a digest, a weekly summary, a card of Teams and a message of Slack anew:
+# Draws the documentation's pictures of a digest, also on a phone, a weekly summary, a card of Teams and a message of Slack anew:
 # `docs/images/regenerate.sh`, from anywhere. Needs Chromium, curl and Node.js, and one `cargo local --check` before, which installs
 # the renderer of cards. With `--all` it also draws every sample mail at phone and desktop width, light and dark, into
 # target/mail-preview.
@@ -19,8 +19,18 @@ draw() {
     rm -r "$profile"
 }
 
+# draw_phone <mail> <height> <light|dark> <picture>: in a frame of 360 pixels, since Chromium's windows are 500 pixels wide
+# at least.
+draw_phone() {
+    printf '<body style="margin:0;background:#888;text-align:center"><iframe src="%s.html" style="width:360px;height:%spx;border:0"></iframe>' \
+        "$1" "$2" > "$preview/phone.html"
+    draw "file://$preview/phone.html" 500 "$2" "$3" "$4"
+    rm "$preview/phone.html"
+}
+
 cargo run --quiet --package marketplace-leads --example mail-preview
-draw "file://$preview/overview.html" 720 972 light "$PWD/docs/images/digest.png"
+draw "file://$preview/overview.html" 720 1010 light "$PWD/docs/images/digest.png"
+draw_phone overview 1130 light "$PWD/docs/images/digest-phone.png"
 draw "file://$preview/summary.html" 680 1430 light "$PWD/docs/images/weekly-summary.png"
 
 # The page of the local cloud shows the card and the blocks, without the local cloud around it.
@@ -43,7 +53,7 @@ if [ "${1-}" = --all ]; then
     for mail in "$preview"/*.html; do
         name=$(basename "$mail" .html)
         for scheme in light dark; do
-            draw "file://$mail" 360 1600 $scheme "$preview/$name-phone-$scheme.png"
+            draw_phone "$name" 1600 $scheme "$preview/$name-phone-$scheme.png"
             draw "file://$mail" 1000 1200 $scheme "$preview/$name-desktop-$scheme.png"
         done
     done

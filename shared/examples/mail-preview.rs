@@ -7,7 +7,9 @@
 mod samples;
 
 use marketplace_leads::destinations::{Destination, Reach};
-use marketplace_leads::mail::{Silence, render, render_reduced, render_silence, render_summary};
+use marketplace_leads::mail::{
+    Silence, render, render_reduced, render_silence, render_summary, render_suppressed, render_trouble,
+};
 use marketplace_leads::secret::Secret;
 use std::path::Path;
 use std::time::Instant;
@@ -21,6 +23,10 @@ fn main() -> io::Result<()> {
     mails.push(("summary", render_summary(&samples::summary(false), &samples::english())));
     mails.push(("summary-busy", render_summary(&samples::summary(true), &samples::english())));
     mails.push(("summary-chinese", render_summary(&samples::summary(false), &samples::settings("zh-Hans", "UTC"))));
+    mails.push(("suppressed", render_suppressed(&samples::suppressed(), &samples::english())));
+    for (name, trouble) in samples::troubles() {
+        mails.push((name, render_trouble(&trouble, &samples::english())));
+    }
     for (name, digest, settings) in samples::all() {
         mails.push((name, render(&digest, &settings)));
     }

@@ -1,8 +1,10 @@
 //! What goes into one mail.
 
-use crate::lead::StoredLead;
+use crate::lead::{StoredLead, plausible};
 use crate::table::Keys;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use std::fmt;
 
 /// Leads that go out in one mail.
@@ -20,6 +22,17 @@ pub struct Digest {
     pub unreadable: Vec<UnreadableLead>,
     /// Bodies that intake kept because they could not be stored as leads.
     pub quarantined: Vec<QuarantinedBody>,
+}
+
+impl Digest {
+    /// When it was put together, and which one of its run's digests it is, as its id says
+    /// (`20261124T203642Z-8f43-0025`). `None` for an id of another form.
+    pub(super) fn moment(&self) -> Option<(Timestamp, u32)> {
+        let (time, rest) = self.id.split_once('-')?;
+        let time = DateTime::strptime("%Y%m%dT%H%M%SZ", time).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+        let number = rest.rsplit('-').next()?.parse().ok()?;
+        Some((plausible(time)?, number))
+    }
 }
 
 /// Why a digest is sent.

@@ -3,12 +3,14 @@
 mod counts;
 mod digest;
 mod error;
+mod frame;
 mod language;
 mod links;
 pub mod memory;
 mod message;
 mod operator;
 mod render;
+mod replies;
 pub mod ses;
 mod silence;
 mod summary;
@@ -25,6 +27,7 @@ pub use operator::{SuppressedRecipient, Trouble, render_suppressed, render_troub
 pub use render::{
     DIGEST_HEADER, MAX_ENTRIES, MAX_HTML_BYTES, RenderSettings, Rendered, leads_that_fit, render, render_reduced,
 };
+pub use replies::{CrmSearch, Replies};
 pub use silence::{Silence, render_silence};
 pub use summary::{Summary, render_summary};
 

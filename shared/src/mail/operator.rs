@@ -1,6 +1,7 @@
 //! The mail that tells the operator what a person has to do about a destination.
 
-use super::language::{Language, Phrases, fill};
+use super::frame::Frame;
+use super::language::fill;
 use super::render::{RenderSettings, Rendered, headers};
 use crate::display;
 use askama::Template;
@@ -45,7 +46,7 @@ pub fn render_suppressed(recipient: &SuppressedRecipient, settings: &RenderSetti
         cure: &p.suppressed_cure,
         once: &p.suppressed_once,
     };
-    text.rendered(&recipient.id, settings.language)
+    text.rendered(&recipient.id, settings)
 }
 
 /// Writes the mail. It holds nothing of a lead.
@@ -65,7 +66,7 @@ pub fn render_trouble(trouble: &Trouble, settings: &RenderSettings) -> Rendered 
     let count = trouble.waiting.to_string();
     let facts = fill(&p.operator.facts, &[("route", &route), ("count", &count), ("reason", &reason)]);
     let text = Text { subject, facts, why, cure: &p.operator.commands, once: &p.operator.once };
-    text.rendered(&trouble.id, language)
+    text.rendered(&trouble.id, settings)
 }
 
 /// What a mail to the operator says.
@@ -78,19 +79,18 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    fn rendered(self, id: &str, language: &'static Language) -> Rendered {
-        let html = HtmlTrouble { language, p: &language.phrases, start: language.sides().0, text: &self }.to_string();
+    fn rendered(self, id: &str, settings: &RenderSettings) -> Rendered {
+        let f = Frame::new(settings.language, &self.subject, &self.facts);
+        let html = HtmlTrouble { f, text: &self }.to_string();
         let Self { subject, facts, why, cure, once } = self;
         let text = format!("{subject}\n\n{why}\n\n{facts}\n\n{cure}\n\n{once}\n");
-        Rendered { subject, html, text, csv: None, headers: headers(id), reply_to: None }
+        Rendered { subject, html, text, csv: None, headers: headers(id), reply_to: settings.reply_to() }
     }
 }
 
 #[derive(Template)]
 #[template(path = "trouble.html")]
 struct HtmlTrouble<'a> {
-    language: &'static Language,
-    p: &'static Phrases,
-    start: &'static str,
+    f: Frame<'a>,
     text: &'a Text<'a>,
 }

@@ -1,6 +1,7 @@
 //! The mail that says that no lead has come for a number of days.
 
-use super::language::{Language, Phrases, fill};
+use super::frame::Frame;
+use super::language::{Phrases, fill};
 use super::render::{RenderSettings, Rendered, headers};
 use askama::Template;
 use jiff::Timestamp;
@@ -26,17 +27,16 @@ pub fn render_silence(silence: &Silence, settings: &RenderSettings) -> Rendered 
         Some(time) => fill(&p.silence.last, &[("time", &language.date_time(time, &settings.time_zone))]),
         None => p.silence.never.clone(),
     };
-    let html = HtmlSilence { language, p, start: language.sides().0, subject: &subject, last: &last }.to_string();
+    let html = HtmlSilence { f: Frame::new(language, &subject, &last), p, subject: &subject, last: &last }.to_string();
     let text = TextSilence { p, subject: &subject, last: &last }.to_string();
-    Rendered { subject, html, text, csv: None, headers: headers(&silence.id), reply_to: None }
+    Rendered { subject, html, text, csv: None, headers: headers(&silence.id), reply_to: settings.reply_to() }
 }
 
 #[derive(Template)]
 #[template(path = "silence.html")]
 struct HtmlSilence<'a> {
-    language: &'static Language,
+    f: Frame<'a>,
     p: &'static Phrases,
-    start: &'static str,
     subject: &'a str,
     last: &'a str,
 }

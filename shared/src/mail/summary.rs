@@ -1,6 +1,7 @@
 //! The weekly summary: how many leads came, for what, and how soon people had them.
 
 use super::counts::{Counts, Tally};
+use super::frame::Frame;
 use super::language::{Language, Phrases, Plural, fill};
 use super::render::{RenderSettings, Rendered, action_in_words, headers};
 use crate::display;
@@ -9,7 +10,7 @@ use askama::Template;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// The most names that are shown in one respect.
 const ROWS: usize = 10;
@@ -35,14 +36,22 @@ pub struct Summary {
 /// Writes the summary's mail.
 pub fn render_summary(summary: &Summary, settings: &RenderSettings) -> Rendered {
     let view = Writer { summary, language: settings.language, p: &settings.language.phrases }.view();
-    let html = HtmlSummary { v: &view }.to_string();
+    let html = HtmlSummary { f: Frame::new(settings.language, &view.title, &view.preheader), v: &view }.to_string();
     let text = TextSummary { v: &view }.to_string();
-    Rendered { subject: view.title, html, text, csv: None, headers: headers(&summary.id), reply_to: None }
+    Rendered {
+        subject: view.title,
+        html,
+        text,
+        csv: None,
+        headers: headers(&summary.id),
+        reply_to: settings.reply_to(),
+    }
 }
 
 #[derive(Template)]
 #[template(path = "summary.html")]
 struct HtmlSummary<'a> {
+    f: Frame<'a>,
     v: &'a View,
 }
 
@@ -53,10 +62,6 @@ struct TextSummary<'a> {
 }
 
 struct View {
-    language: &'static Language,
-    start: &'static str,
-    end: &'static str,
-    direction: &'static str,
     title: String,
     heading: String,
     days: String,
@@ -64,6 +69,7 @@ struct View {
     charts: Vec<Chart>,
     also: Vec<String>,
     also_heading: &'static str,
+    colon: &'static str,
     footer: &'static str,
 }
 
@@ -96,7 +102,6 @@ impl Writer<'_> {
         let days = self.days(*last_day);
         let leads = self.counted(&p.leads, week.leads);
         let title = fill(&p.subject, &[("leads", &leads), ("days", &days)]);
-        let (start, end) = self.language.sides();
         let charts = [
             self.weeks(),
             self.chart(&p.offers, |counts| &counts.offers, |name| Cow::Borrowed(name)),
@@ -105,16 +110,16 @@ impl Writer<'_> {
                 |counts| &counts.actions,
                 |code| action_in_words(&Action::parse(code), &self.p.action),
             ),
-            self.chart(&p.marketplaces, |counts| &counts.marketplaces, |name| Cow::Borrowed(name)),
-            self.chart(&p.countries, |counts| &counts.countries, |name| Cow::Borrowed(name)),
+            self.chart(
+                &p.marketplaces,
+                |counts| &counts.marketplaces,
+                |name| Cow::Borrowed(self.p.marketplaces.of(name)),
+            ),
+            self.chart(&p.countries, |counts| &counts.countries, |name| Cow::Borrowed(self.language.country(name))),
             self.delays(),
         ];
         let also = self.also();
         View {
-            language: self.language,
-            direction: &self.p.direction,
-            start,
-            end,
             heading: leads,
             preheader: also.first().cloned().unwrap_or_else(|| days.clone()),
             title,
@@ -122,6 +127,7 @@ impl Writer<'_> {
             charts: charts.into_iter().flatten().collect(),
             also,
             also_heading: &p.also,
+            colon: &self.p.colon,
             footer: &p.footer,
         }
     }
@@ -162,21 +168,24 @@ impl Writer<'_> {
     ) -> Option<Chart> {
         let p = &self.p.summary;
         let (now, before) = (tally(&self.summary.week), self.summary.before.last().map(&tally));
-        let count_before = |name: &str| before.map(|tally| tally.names.get(name).copied().unwrap_or_default());
-        let names: BTreeSet<&String> =
-            now.names.keys().chain(before.into_iter().flat_map(|tally| tally.names.keys())).collect();
-        let mut rows: Vec<_> = names
-            .into_iter()
-            .map(|name| (now.names.get(name).copied().unwrap_or_default(), count_before(name), name))
-            .collect();
-        rows.sort_by(|a, b| (b.0, b.1, a.2).cmp(&(a.0, a.1, b.2)));
+        // Several names may be the same in words, such as `SE` and `Sweden`.
+        let mut counts: BTreeMap<Cow<'_, str>, (u64, u64)> = BTreeMap::new();
+        for (name, count) in &now.names {
+            counts.entry(words(name)).or_default().0 += count;
+        }
+        for (name, count) in before.into_iter().flat_map(|tally| &tally.names) {
+            counts.entry(words(name)).or_default().1 += count;
+        }
+        let mut rows: Vec<_> =
+            counts.into_iter().map(|(name, (count, earlier))| (count, before.map(|_| earlier), name)).collect();
+        rows.sort_by(|a, b| (b.0, b.1, &a.2).cmp(&(a.0, a.1, &b.2)));
         let longest = rows.iter().map(|row| row.0).max().unwrap_or_default().max(now.others);
         let hidden = rows.split_off(rows.len().min(ROWS));
         let hidden = hidden.iter().map(|row| row.0).sum::<u64>() + now.others;
         let bars: Vec<_> = rows
             .into_iter()
             .map(|(count, before, name)| Bar {
-                name: if name.is_empty() { p.unnamed.clone() } else { shown(&words(name)) },
+                name: if name.is_empty() { p.unnamed.clone() } else { shown(&name) },
                 count,
                 percent: percent(count, longest),
                 before: before.map(|before| fill(&p.before, &[("count", &before.to_string())])),

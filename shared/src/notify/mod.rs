@@ -294,6 +294,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             language: self.language,
             time_zone: self.settings.mail.time_zone.clone(),
             contact_window_days: whole_days(self.settings.contact_window),
+            replies: self.settings.mail.replies.clone(),
+            crm_search: self.settings.mail.crm_search.clone(),
         }
     }
 }

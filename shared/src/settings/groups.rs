@@ -4,15 +4,15 @@ use super::reader::Reader;
 use super::routes::Route;
 use super::values::{self, MailOrDrop, UrgentAction};
 use super::variables::{
-    CADENCE, DESTINATIONS_PREFIX, DO_NOT_CONTACT, FIRST_LOOKBACK_MINUTES, INTAKE_KEYS, INTAKE_KEYS_PARAMETER,
-    INTERVAL_MINUTES, MAIL_CONFIGURATION_SET, MAIL_FROM, MAIL_LANGUAGE, MAIL_TO, OPERATOR, OVERLAP_MINUTES, ROUTES,
-    ROUTES_PARAMETER, SILENCE_DAYS, STATE_TABLE, STORAGE_CONNECTION_STRING, STORAGE_CONNECTION_STRING_PARAMETER,
-    SWEEP_HOURS, TABLE, TEST_LEADS, TIME_ZONE, URGENT_ACTIONS,
+    CADENCE, CRM_SEARCH, DESTINATIONS_PREFIX, DO_NOT_CONTACT, FIRST_LOOKBACK_MINUTES, INTAKE_KEYS,
+    INTAKE_KEYS_PARAMETER, INTERVAL_MINUTES, MAIL_CONFIGURATION_SET, MAIL_FROM, MAIL_LANGUAGE, MAIL_TO, OPERATOR,
+    OVERLAP_MINUTES, REPLIES, ROUTES, ROUTES_PARAMETER, SILENCE_DAYS, STATE_TABLE, STORAGE_CONNECTION_STRING,
+    STORAGE_CONNECTION_STRING_PARAMETER, SWEEP_HOURS, TABLE, TEST_LEADS, TIME_ZONE, URGENT_ACTIONS,
 };
 use crate::address::{MailAddress, Sender};
 use crate::cadence::Cadence;
 use crate::intake_keys::IntakeKeys;
-use crate::mail::Language;
+use crate::mail::{CrmSearch, Language, Replies};
 use crate::secret::{Secret, SecretSource};
 use crate::table::ConnectionString;
 use jiff::tz::TimeZone;
@@ -94,6 +94,10 @@ group! {
         from: Sender = get(MAIL_FROM, values::sender),
         /// Who gets what no route takes. At least one address, none twice.
         to: Vec<MailAddress> = get(MAIL_TO, values::recipients),
+        /// Who gets the answers.
+        replies: Replies = get(REPLIES, Replies::parse),
+        /// The link that searches a CRM for a customer, if there is to be one.
+        crm_search: Option<CrmSearch> = optional(CRM_SEARCH, CrmSearch::parse),
         /// The SES configuration set, if any.
         configuration_set: Option<String> = optional(MAIL_CONFIGURATION_SET, values::configuration_set),
         /// The language of the mails.

@@ -2,7 +2,7 @@ use super::*;
 use crate::address::{DestinationName, MailAddress, texts};
 use crate::cadence::{Cadence, Window};
 use crate::function::Function;
-use crate::mail::Language;
+use crate::mail::{Language, Replies};
 use crate::secret::{Secret, SecretSource};
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,7 @@ fn defaults_are_those_of_the_table_of_settings() {
     assert_eq!((mail.configuration_set, mail.language.code()), (None, "en"));
     assert_eq!(mail.time_zone, TimeZone::UTC);
     assert!(mail.routes.is_empty());
+    assert_eq!((mail.replies, mail.crm_search), (Replies::Customer, None));
     assert_eq!((mail.test_leads, mail.do_not_contact), (MailOrDrop::Mail, MailOrDrop::Mail));
     assert_eq!(settings.digest_size, 100);
     let schedule = settings.schedule;

@@ -171,6 +171,20 @@ variables! {
         meaning: "who gets the digests",
         expected: Phrase("ASCII mail addresses with semicolons between"),
     }
+    REPLIES {
+        name: "LEADS_REPLIES",
+        functions: &[Notifier, Validation],
+        default: Value("customer"),
+        meaning: "who gets the answers to a mail; with customer, that is the customer where the mail is about one who may be contacted, and else the sender",
+        expected: Phrase(mail::Replies::EXPECTED),
+    }
+    CRM_SEARCH {
+        name: "LEADS_CRM_SEARCH",
+        functions: &[Notifier, Validation],
+        default: Nothing,
+        meaning: "a link beside each customer who may be contacted that searches your CRM for the address",
+        expected: Phrase(mail::CrmSearch::EXPECTED),
+    }
     MAIL_CONFIGURATION_SET {
         name: "LEADS_MAIL_CONFIGURATION_SET",
         functions: &[Notifier, Validation],

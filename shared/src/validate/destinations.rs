@@ -79,7 +79,7 @@ async fn send_test(
     let time_zone = settings.mail.time_zone.clone().unwrap_or(TimeZone::UTC);
     let not_written = || PostError::Unavailable { code: "no message".to_owned(), may_be_accepted: false };
     let language = language.ok_or_else(not_written)?;
-    let settings = RenderSettings { language, time_zone, contact_window_days: 1 };
+    let settings = RenderSettings::new(language, time_zone, 1);
     let message = destination.message(&digest, &settings, false).ok_or_else(not_written)?;
     destinations.send(destination, &message, now, MAX_POST).await
 }

@@ -254,7 +254,7 @@ async fn send_test(
         return;
     };
     let digest = test_digest(now);
-    let render_settings = RenderSettings { language, time_zone, contact_window_days: 1 };
+    let render_settings = RenderSettings::new(language, time_zone, 1);
     let mailer = SesMailer::new(aws, settings.mail.configuration_set.clone().flatten());
     let rendered = render(&digest, &render_settings);
     let mut sent = 0;

@@ -76,7 +76,7 @@ fn mail(stored: StoredLead) -> Rendered {
         quarantined: Vec::new(),
     };
     let language = Language::find("en").unwrap();
-    render(&digest, &RenderSettings { language, time_zone: TimeZone::UTC, contact_window_days: 180 })
+    render(&digest, &RenderSettings::new(language, TimeZone::UTC, 180))
 }
 
 #[derive(Clone, Default)]

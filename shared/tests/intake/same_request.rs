@@ -82,8 +82,7 @@ async fn two_customers_whose_details_are_withheld_are_two_rows_and_two_leads_in_
         unreadable: Vec::new(),
         quarantined: Vec::new(),
     };
-    let settings =
-        RenderSettings { language: Language::find("en").unwrap(), time_zone: TimeZone::UTC, contact_window_days: 180 };
+    let settings = RenderSettings::new(Language::find("en").unwrap(), TimeZone::UTC, 180);
     let mail = render(&digest, &settings);
     assert!(mail.subject.starts_with("2 new leads"), "{}", mail.subject);
     for text in [&mail.text, &mail.html] {

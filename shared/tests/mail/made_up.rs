@@ -17,7 +17,7 @@ pub(crate) const FORMS: [&str; 6] = ["zero", "one", "two", "few", "many", "other
 pub(crate) fn settings() -> RenderSettings {
     static LANGUAGE: OnceLock<Language> = OnceLock::new();
     let language = LANGUAGE.get_or_init(|| Language::from_json(CODE, &file()).unwrap());
-    RenderSettings { language, time_zone: TimeZone::get("Africa/Cairo").unwrap(), contact_window_days: 180 }
+    RenderSettings::new(language, TimeZone::get("Africa/Cairo").unwrap(), 180)
 }
 
 /// The text of its file.
@@ -26,6 +26,8 @@ pub(crate) fn file() -> String {
     for (name, phrase) in english.as_object_mut().unwrap() {
         match name.as_str() {
             "direction" => *phrase = "rtl".into(),
+            // No words, but what a program reads.
+            "fonts" | "zone_style" => {}
             _ => translate(phrase),
         }
     }

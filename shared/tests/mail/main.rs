@@ -1,18 +1,19 @@
 //! Mails as people get them: whole, and whatever a lead holds.
 
 mod bounds;
+mod contrast;
 mod harmless;
 mod languages;
 mod samples;
 
 use harmless::assert_harmless;
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _};
 use marketplace_leads::columns::Column;
 use marketplace_leads::lead::{Customer, Lead, Origin, StoredLead, UnknownField};
 use marketplace_leads::mail::{
     Counts, DIGEST_HEADER, Digest, DigestLead, MAX_ENTRIES, MAX_HTML_BYTES, MAX_MESSAGE_BYTES, Occasion, PastAction,
-    QuarantinedBody, RenderSettings, Rendered, Silence, Summary, UnreadableLead, leads_that_fit, render,
-    render_reduced, render_silence, render_summary,
+    QuarantinedBody, RenderSettings, Rendered, Replies, Silence, Summary, UnreadableLead, leads_that_fit, render,
+    render_reduced, render_silence, render_summary, render_suppressed, render_trouble,
 };
 use marketplace_leads::table::Keys;
 use proptest::prelude::*;
@@ -63,6 +64,16 @@ fn whole_mails_are_as_they_were() {
         let silence = Silence { id: "silence-2026-11-12".into(), days: 7, last_lead };
         assert_whole(name, &render_silence(&silence, &samples::settings(language, "Europe/Berlin")));
     }
+    for (name, trouble) in samples::troubles() {
+        assert_whole(name, &render_trouble(&trouble, &english()));
+        let name = format!("{name} chinese");
+        assert_whole(&name, &render_trouble(&trouble, &samples::settings("zh-Hans", "Asia/Shanghai")));
+    }
+    for (name, settings) in
+        [("suppressed", english()), ("suppressed chinese", samples::settings("zh-Hans", "Asia/Shanghai"))]
+    {
+        assert_whole(name, &render_suppressed(&samples::suppressed(), &settings));
+    }
     for (name, language) in [("summary", "en"), ("summary chinese", "zh-Hans")] {
         assert_whole(name, &render_summary(&samples::summary(false), &samples::settings(language, "Europe/Berlin")));
     }
@@ -82,8 +93,12 @@ fn a_summary_with_hostile_names_is_harmless_and_counts_every_lead() {
 #[test]
 fn a_summary_compares_with_the_week_before_as_far_as_there_is_one() {
     let mail = render_summary(&samples::summary(false), &english());
-    for line in ["14 leads in a week", "16 Nov to 22 Nov 2026", "- Contoso Backup: 7 (was 4)", "- Installed: 4 (was 0)"]
-    {
+    for line in [
+        "14 leads in the last 7 days",
+        "16 Nov to 22 Nov 2026",
+        "- Contoso Backup: 7 (was 4)",
+        "- Installed: 4 (was 0)",
+    ] {
         assert!(mail.text.contains(line), "{line}: {}", mail.text);
     }
     let first = Summary { before: Vec::new(), ..samples::summary(false) };
@@ -91,7 +106,7 @@ fn a_summary_compares_with_the_week_before_as_far_as_there_is_one() {
     assert!(!mail.text.contains("(was ") && !mail.text.contains("Week by week"), "{}", mail.text);
     let nothing = Summary { week: Counts::default(), before: Vec::new(), quiet_days: 7, ..first };
     let mail = render_summary(&nothing, &english());
-    assert_eq!(mail.subject, "0 leads in a week: 16 Nov to 22 Nov 2026");
+    assert_eq!(mail.subject, "0 leads in the last 7 days: 16 Nov to 22 Nov 2026");
     assert!(mail.text.contains("On 7 days no lead came."), "{}", mail.text);
 }
 
@@ -108,18 +123,25 @@ fn a_silence_without_any_lead_before_says_so() {
 fn the_subject_names_offers_by_their_newest_lead_and_counts_what_is_special() {
     let subject = |digest: &Digest| render(digest, &english()).subject;
     let overview = digest(vec![do_not_contact(), known(), ada(), withheld()]);
-    assert_eq!(subject(&overview), "4 new leads (1 do not contact): Contoso Backup (2), Contoso VM (2)");
+    assert_eq!(
+        subject(&overview),
+        "4 new leads (1 asked to be contacted, 1 bought, 1 installed, 1 marked do not contact): Contoso Backup (2), \
+         Contoso VM (2)"
+    );
     assert_eq!(subject(&digest(vec![])), "No new leads");
     let rows = Digest { unreadable: vec![unreadable(), unreadable()], ..digest(vec![]) };
     assert_eq!(subject(&rows), "2 entries could not be read");
     let mixed = Digest { unreadable: vec![unreadable()], occasion: Occasion::MaybeRepeated, ..digest(vec![ada()]) };
-    assert_eq!(subject(&mixed), "May be a repeat: 1 new lead: Contoso Backup; 1 entry could not be read");
+    assert_eq!(
+        subject(&mixed),
+        "May be a repeat: New lead: Fabrikam Nordic AB · Asked to be contacted · Contoso Backup; 1 entry could not be read"
+    );
     let mut offers = ordinary(30);
     for (number, lead) in offers.iter_mut().enumerate() {
         lead.stored.lead.offer_title = format!("An offer with quite a long name, number {number}");
     }
     let many = subject(&digest(offers));
-    assert!(many.starts_with("30 new leads: An offer with quite a long name, number 0, "), "{many}");
+    assert!(many.starts_with("30 new leads (8 asked to be contacted, 7 bought, 7 test drives, 8 installed): An offer with quite a long name, number 0, "), "{many}");
     assert!(many.ends_with(", 28 more offers"), "{many}");
 }
 
@@ -143,10 +165,142 @@ fn answers_go_to_the_customer_only_in_a_digest_of_one_who_may_be_contacted() {
 }
 
 #[test]
+fn every_mail_says_who_gets_the_answers() {
+    let said = |digest: Digest, setting: &str| {
+        let mail = render(&digest, &RenderSettings { replies: Replies::parse(setting).unwrap(), ..english() });
+        let line = mail.text.lines().find(|line| line.starts_with("Replies")).unwrap().to_owned();
+        assert!(mail.html.contains(&line), "{line}");
+        (mail.reply_to, line)
+    };
+    let customer = Some("ada.lindqvist@fabrikam.com".to_owned());
+    let sales = Some("sales@contoso.com".to_owned());
+    let to_sender = "Replies to this mail go to its sender, and to no customer.";
+    for (leads, setting, reply_to, line) in [
+        (vec![ada()], "customer", customer, "Replies to this mail go to the customer, ada.lindqvist@fabrikam.com."),
+        (vec![ada(), known()], "customer", None, to_sender),
+        (vec![do_not_contact()], "customer", None, to_sender),
+        (vec![ada()], "sender", None, to_sender),
+        (vec![ada()], "sales@contoso.com", sales.clone(), "Replies to this mail go to sales@contoso.com."),
+        (vec![do_not_contact(), known()], "sales@contoso.com", sales, "Replies to this mail go to sales@contoso.com."),
+    ] {
+        assert_eq!(said(digest(leads), setting), (reply_to, line.to_owned()), "{setting}");
+    }
+}
+
+#[test]
+fn other_mails_are_answered_to_the_address_of_the_settings_too() {
+    let settings = samples::with_links();
+    let silence = Silence { id: "s".into(), days: 1, last_lead: None };
+    let [(_, trouble), _] = samples::troubles();
+    for mail in [
+        render_silence(&silence, &settings),
+        render_summary(&samples::summary(false), &settings),
+        render_trouble(&trouble, &settings),
+        render_suppressed(&samples::suppressed(), &settings),
+        render_reduced(&digest(vec![ada()]), &settings),
+    ] {
+        assert_eq!(mail.reply_to.as_deref(), Some("sales@contoso.com"), "{}", mail.subject);
+    }
+}
+
+#[test]
+fn a_link_to_the_crm_and_to_a_mail_hold_their_texts_encoded() {
+    let mut lead = ada();
+    lead.stored.lead.customer.email = "ada+'&x@fabrikam.com".into();
+    lead.stored.lead.offer_title = "Backup & \"Restore\" <b>?&bcc=eve@evil.example".into();
+    let mail = render(&digest(vec![lead]), &samples::with_links());
+    assert_harmless(&mail, 1);
+    let crm = "<a href=\"https://crm.example/search?q=ada%2B%27%26x%40fabrikam.com\">Search the CRM</a>";
+    assert!(mail.html.contains(crm), "{}", mail.html);
+    let write = "<a href=\"mailto:ada%2B%27%26x@fabrikam.com?subject=Backup%20%26%20%22Restore%22%20%3Cb%3E%3F%26bcc%3Deve%40e%E2%80%A6\"";
+    assert!(mail.html.contains(write), "{}", mail.html);
+    // Nobody is looked up by what is not plausibly an address.
+    let hostile = render(&digest(vec![hostile()]), &samples::with_links());
+    assert!(!hostile.html.contains("<a "), "{}", hostile.html);
+}
+
+#[test]
+fn a_lead_that_came_days_ago_says_so() {
+    let age = |hours: i64, occasion: Occasion| {
+        let mut lead = ada();
+        lead.stored.received = Some(samples::newest() - hours.hours());
+        let mail = render(&Digest { occasion, ..digest(vec![lead]) }, &english());
+        let ago = |text: &str| text.split_once("(came ").map(|(_, rest)| rest.split(')').next().unwrap().to_owned());
+        assert_eq!(ago(&mail.text), ago(&mail.html));
+        ago(&mail.text)
+    };
+    assert_eq!(age(23, Occasion::New), None);
+    assert_eq!(age(24, Occasion::New).as_deref(), Some("1 day ago"));
+    assert_eq!(age(75, Occasion::MaybeRepeated).as_deref(), Some("3 days ago"));
+    let occasion = Occasion::Backfill { since: samples::newest() - 100.hours(), until: samples::newest() };
+    assert_eq!(age(75, occasion), None);
+}
+
+#[test]
+fn the_file_is_named_by_the_minute_in_which_the_digest_was_put_together() {
+    for (id, zone, name) in [
+        ("20261124T203642Z-8f43ab-0025", "UTC", "leads-2026-11-24-2036-25.csv"),
+        ("20261124T203642Z-8f43ab-0001", "Asia/Shanghai", "leads-2026-11-25-0436-1.csv"),
+        ("99991124T203642Z-8f43ab-0001", "UTC", "leads-99991124T203642Z-8f43ab-0001.csv"),
+        ("validation-1", "UTC", "leads-validation-1.csv"),
+    ] {
+        let mail = render(&Digest { id: id.into(), ..digest(vec![ada()]) }, &samples::settings("en", zone));
+        assert!(mail.text.contains(name), "{}", mail.text);
+        assert_eq!(mail.csv.unwrap().name, name, "{id}");
+    }
+}
+
+#[test]
+fn test_leads_are_never_counted_as_new_ones() {
+    let subject = |leads| render(&digest(leads), &english()).subject;
+    assert_eq!(subject(vec![test_lead()]), "1 test lead: MSFT_TEST_636737558587117715");
+    assert_eq!(subject(vec![test_lead(), ada()]), "1 new lead, 1 test lead: Contoso Backup");
+    let several = subject(vec![test_lead(), test_lead(), ada(), known(), do_not_contact()]);
+    let counts = "1 asked to be contacted, 1 installed, 1 marked do not contact";
+    assert_eq!(several, format!("3 new leads, 2 test leads ({counts}): Contoso Backup (2), Contoso VM"));
+}
+
+#[test]
+fn names_in_han_characters_are_written_family_name_first() {
+    let name = |first: &str, last: &str| {
+        let mut lead = ada();
+        (lead.stored.lead.customer.first_name, lead.stored.lead.customer.last_name) = (first.into(), last.into());
+        render(&digest(vec![lead]), &english()).text
+    };
+    for (first, last, shown) in
+        [("小明", "王", "王小明"), ("Xiaoming", "王", "Xiaoming 王"), ("小明", "", "小明"), ("Ada", "King", "Ada King")]
+    {
+        assert!(name(first, last).contains(&format!("\n{shown}\n")), "{}", name(first, last));
+    }
+}
+
+#[test]
+fn an_overview_counts_every_lead_by_offer_and_action_and_says_what_is_urgent_first() {
+    let mail = render(&digest(ordinary(40)), &english());
+    assert!(mail.html.contains(">Overview</h2>"), "{}", mail.html);
+    let order = ["Contact me", "Bought", "Test drive", "Installed", "All"];
+    let places: Vec<_> = order.iter().map(|heading| mail.html.find(&format!(">{heading}</th>")).unwrap()).collect();
+    assert!(places.is_sorted());
+    assert!(mail.text.contains("- Contoso Backup: 3 asked to be contacted, 3 bought, 4 test drives, 4 installed\n"));
+    assert!(!render(&digest(ordinary(10)), &english()).html.contains(">Overview</h2>"));
+    let mut many = ordinary(30);
+    for (number, lead) in many.iter_mut().enumerate() {
+        lead.stored.lead.offer_title = format!("Offer {number}");
+    }
+    let mail = render(&digest(many), &english());
+    assert!(mail.text.contains("- 18 more offers\n") && mail.html.contains("18 more offers"), "{}", mail.text);
+}
+
+#[test]
 fn a_customer_who_must_not_be_contacted_has_no_link_at_all() {
-    for lead in [do_not_contact(), test_lead()] {
+    for (lead, settings) in [
+        (do_not_contact(), english()),
+        (test_lead(), english()),
+        (do_not_contact(), samples::with_links()),
+        (test_lead(), samples::with_links()),
+    ] {
         let email = lead.stored.lead.customer.email.clone();
-        let mail = render(&digest(vec![lead]), &english());
+        let mail = render(&digest(vec![lead]), &settings);
         assert!(!mail.html.contains("mailto:") && !mail.html.contains("tel:"), "{}", mail.html);
         assert!(!mail.html.contains("<a "), "{}", mail.html);
         // Split, so that mail programs make no link of their own.
@@ -171,15 +325,16 @@ fn earlier_actions_are_told_in_the_order_in_which_they_happened() {
         past("2026-11-03T12:00:00Z", "INS", "Contoso Backup"),
     ];
     let shown = text(two, 180);
-    assert!(shown.contains("Third action in 180 days: installed on 3 Nov, test drive on 9 Nov\n"), "{shown}");
+    assert!(shown.contains("Third action in 180 days; earlier: installed on 3 Nov, test drive on 9 Nov\n"), "{shown}");
     let shown =
         text(vec![past("2025-12-31T23:30:00Z", "PLT", "Contoso VM"), past("2025-12-30T12:00:00Z", "New", "")], 400);
     // Half past midnight in Berlin.
-    let expected = "Third action in 400 days: “New” on 30 Dec 2025, asked to be contacted on 1 Jan (Contoso VM)";
+    let expected =
+        "Third action in 400 days; earlier: “New” on 30 Dec 2025, asked to be contacted on 1 Jan (Contoso VM)";
     assert!(shown.contains(expected), "{shown}");
     let fifteen = (0..15).map(|_| past("2026-11-03T12:00:00Z", "Create", "Contoso Backup")).collect();
     let shown = text(fifteen, 180);
-    assert!(shown.contains("Action number 16 in 180 days: 3 earlier, bought on 3 Nov, "), "{shown}");
+    assert!(shown.contains("Action number 16 in 180 days; earlier: 3 older ones, bought on 3 Nov, "), "{shown}");
 }
 
 #[test]
@@ -216,7 +371,10 @@ fn more_than_fifty_recipients_get_several_messages() {
 fn a_hostile_lead_stays_text_everywhere() {
     let mail = render(&digest(vec![hostile()]), &english());
     assert_harmless(&mail, 1);
-    assert_eq!(mail.subject, "1 new lead: Contoso Bcc: eve@evil.example [U+202E]VM <b>");
+    assert_eq!(
+        mail.subject,
+        "New lead: -2+3+cmd|' /C calc'!A0 · Action “<i>new</i>… · Contoso Bcc: eve@evil.example [U+202E]VM <b>"
+    );
     assert!(!mail.html.contains("<a "), "something implausible became a link");
     let lead = hostile().stored.lead;
     let csv = mail.csv.unwrap();
@@ -254,6 +412,7 @@ fn no_lead_vanishes_however_long_the_leads_are() {
                 let long = "\"'<&>".repeat(200);
                 *description = "<&'\">\n".repeat(5_000);
                 *offer_title = format!("{number}{long}");
+                customer.first_name = format!("{number:04}");
                 customer.email = format!("{}@{}.example", "&'".repeat(30), "bücher".repeat(8));
                 for text in [&mut customer.first_name, &mut customer.company, &mut customer.title, &mut customer.phone]
                 {
@@ -266,7 +425,7 @@ fn no_lead_vanishes_however_long_the_leads_are() {
         let mail = render(&digest(leads), &english());
         assert_harmless(&mail, count);
         for number in 0..count {
-            assert!(mail.html.contains(&format!("row-{number:04}-")), "lead {number} of {count} is missing");
+            assert!(mail.html.contains(&format!("<bdi>{number:04}")), "lead {number} of {count} is missing");
             assert!(
                 mail.text.contains(&format!("row-{number:04}-")),
                 "lead {number} of {count} is missing in the text"

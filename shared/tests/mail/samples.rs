@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use marketplace_leads::lead::{Lead, Origin, StoredLead};
 use marketplace_leads::mail::{
-    Counts, Digest, DigestLead, Language, Occasion, PastAction, QuarantinedBody, RenderSettings, Summary,
-    UnreadableLead,
+    Counts, CrmSearch, Digest, DigestLead, Language, Occasion, PastAction, QuarantinedBody, RenderSettings, Replies,
+    Summary, SuppressedRecipient, Trouble, UnreadableLead,
 };
 use marketplace_leads::table::Keys;
 use serde_json::json;
@@ -19,11 +19,7 @@ pub(crate) fn newest() -> Timestamp {
 }
 
 pub(crate) fn settings(language: &str, zone: &str) -> RenderSettings {
-    RenderSettings {
-        language: Language::find(language).unwrap(),
-        time_zone: TimeZone::get(zone).unwrap(),
-        contact_window_days: 180,
-    }
+    RenderSettings::new(Language::find(language).unwrap(), TimeZone::get(zone).unwrap(), 180)
 }
 
 pub(crate) fn english() -> RenderSettings {
@@ -224,6 +220,21 @@ pub(crate) fn ordinary(count: usize) -> Vec<DigestLead> {
         .collect()
 }
 
+/// Settings with a link to a CRM, and with answers to an address.
+pub(crate) fn with_links() -> RenderSettings {
+    let replies = Replies::parse("sales@contoso.com").unwrap();
+    let crm_search = Some(CrmSearch::parse("https://crm.example/search?q={email}").unwrap());
+    RenderSettings { replies, crm_search, ..english() }
+}
+
+/// A lead that was in the table for days before it was found.
+pub(crate) fn late() -> DigestLead {
+    let mut late = known();
+    late.stored.received = late.stored.received.map(|received| received - 75.hours());
+    late.stored.timestamp = late.stored.received;
+    late
+}
+
 /// Every kind of digest by its name.
 pub(crate) fn all() -> Vec<(&'static str, Digest, RenderSettings)> {
     let new = |leads| digest(leads);
@@ -251,6 +262,7 @@ pub(crate) fn all() -> Vec<(&'static str, Digest, RenderSettings)> {
             Digest { unreadable: vec![unreadable()], ..new(vec![ada(), known(), do_not_contact(), withheld()]) },
             made_up::settings(),
         ),
+        ("late with links", new(vec![late(), do_not_contact()]), with_links()),
         ("maybe repeated", Digest { occasion: Occasion::MaybeRepeated, ..new(vec![ada()]) }, english()),
         (
             "backfill",
@@ -277,6 +289,29 @@ pub(crate) fn all_reduced() -> Vec<(&'static str, Digest, RenderSettings)> {
         ("reduced chinese", everything.clone(), settings("zh-Hans", "Asia/Shanghai")),
         ("reduced made-up language", everything, made_up::settings()),
     ]
+}
+
+/// What the operator is told of a destination: that it refuses leads, and that leads have been waiting for it.
+pub(crate) fn troubles() -> [(&'static str, Trouble); 2] {
+    let refused = Trouble {
+        id: "trouble-chat-2026-11-12".into(),
+        destination: "sales-chat".into(),
+        route: "sales".into(),
+        waiting: 3,
+        reason: "the destination answered 403".into(),
+        waiting_since: None,
+    };
+    let waiting = Trouble { waiting_since: Some(newest() - 30.hours()), ..refused.clone() };
+    [("trouble", refused), ("trouble waiting", waiting)]
+}
+
+/// A recipient to whom the mail service delivers nothing.
+pub(crate) fn suppressed() -> SuppressedRecipient {
+    SuppressedRecipient {
+        id: "suppressed-2026-11-12".into(),
+        address: "sales@contoso.com".into(),
+        routes: "default, sales".into(),
+    }
 }
 
 /// A lead of another offer, action and country.

@@ -159,5 +159,5 @@ fn digest(leads: Vec<DigestLead>) -> Digest {
 
 fn settings() -> RenderSettings {
     let language = Language::find("en").expect("English is there");
-    RenderSettings { language, time_zone: TimeZone::UTC, contact_window_days: 180 }
+    RenderSettings::new(language, TimeZone::UTC, 180)
 }

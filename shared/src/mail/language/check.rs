@@ -12,6 +12,14 @@ pub(super) fn check(language: &Language) -> Result<(), LanguageError> {
     if !["ltr", "rtl"].contains(&phrases.direction.as_str()) {
         return wrong("/direction", "is neither `ltr` nor `rtl`".to_owned());
     }
+    if !["abbreviation", "offset"].contains(&phrases.zone_style.as_str()) {
+        return wrong("/zone_style", "is neither `abbreviation` nor `offset`".to_owned());
+    }
+    // They stand in a style sheet as they are.
+    let is_font = |character: char| character.is_ascii_alphanumeric() || " ,-".contains(character);
+    if !phrases.fonts.chars().all(is_font) {
+        return wrong("/fonts", "has other characters than letters, digits, spaces, commas and hyphens".to_owned());
+    }
     if phrases.earlier_actions.ordinals.len() < 2 {
         return wrong("/earlier_actions/ordinals", "has fewer than two ordinals".to_owned());
     }
@@ -45,6 +53,7 @@ fn all_places(language: &Language) -> BTreeMap<String, Places> {
             Phrase::Counted(plural) => {
                 Places { names: forms(plural).flat_map(|(_, form)| places(form)).collect(), texts: None }
             }
+            Phrase::Names(names) => Places { names: names.keys().cloned().collect(), texts: None },
             // A language may have as many ordinals as it likes.
             Phrase::List(_) if path == "/earlier_actions/ordinals" => Places::default(),
             Phrase::List(texts) => {
@@ -75,6 +84,12 @@ fn problem(language: &Language, phrase: &Phrase<'_>, english: &Places) -> Option
             Some(format!("has {} texts, and in English {}", texts.len(), english.texts.unwrap_or_default()))
         }
         Phrase::List(texts) => other_places(&texts.iter().flat_map(|text| places(text)).collect(), &english.names),
+        Phrase::Names(names) if names.values().any(|name| is_empty(name)) => Some("has an empty name".to_owned()),
+        Phrase::Names(names) => {
+            let given = names.keys().cloned().collect::<BTreeSet<_>>();
+            let other = given.symmetric_difference(&english.names).next();
+            other.map(|code| format!("has {code}, and English has not, or the other way round"))
+        }
         Phrase::Counted(plural) => plural_problem(language, plural, english),
     }
 }

@@ -2,7 +2,9 @@
 //! files, so adding a language is adding its file.
 
 mod check;
+mod countries;
 mod phrases;
+mod reasons;
 
 pub(crate) use phrases::Phrases;
 pub(super) use phrases::{ActionPhrases, Plural};
@@ -117,12 +119,13 @@ impl Language {
         self.fill_date(pattern, date, &[])
     }
 
-    /// A time as people write it there, with the abbreviation of its zone.
+    /// A time as people write it there, with its zone: the abbreviation, or the offset where people do not use those.
     pub(super) fn date_time(&self, time: Timestamp, zone: &TimeZone) -> String {
         let local = time.to_zoned(zone.clone());
         let info = zone.to_offset_info(time);
         // A zone that has no abbreviation of its own is named by its offset, such as `+08`.
         let zone = match info.abbreviation() {
+            _ if self.phrases.zone_style == "offset" => offset(info.offset().seconds()),
             offset if offset.starts_with(['+', '-']) => format!("UTC{offset}"),
             letters => letters.to_owned(),
         };
@@ -140,6 +143,16 @@ impl Language {
         let mut values = vec![("day", day.as_str()), ("year", &year), ("month", month), ("weekday", weekday)];
         values.extend(more);
         fill(pattern, &values)
+    }
+}
+
+/// An offset from UTC: `UTC+8`, `UTC-3:30`.
+fn offset(seconds: i32) -> String {
+    let sign = if seconds < 0 { '-' } else { '+' };
+    match (seconds.unsigned_abs() / 3_600, seconds.unsigned_abs() / 60 % 60) {
+        (0, 0) => "UTC".to_owned(),
+        (hours, 0) => format!("UTC{sign}{hours}"),
+        (hours, minutes) => format!("UTC{sign}{hours}:{minutes:02}"),
     }
 }
 
@@ -220,7 +233,7 @@ mod tests {
     #[test]
     fn a_file_that_lacks_something_is_refused_and_says_what() {
         type Change = fn(&mut Value);
-        let changes: [(Change, &str); 12] = [
+        let changes: [(Change, &str); 16] = [
             (|file| drop(file["lead"].as_object_mut().unwrap().remove("note")), "missing field `note`"),
             (|file| file["lead"]["nonsense"] = "x".into(), "unknown field `nonsense`"),
             (|file| file["months"][11] = "".into(), "/months has an empty text"),
@@ -228,6 +241,10 @@ mod tests {
             (|file| drop(file["silence"]["checks"].as_array_mut().unwrap().pop()), "/silence/checks has 4 texts"),
             (|file| file["lead"]["phone"] = " ".into(), "/lead/phone is empty"),
             (|file| file["direction"] = "left".into(), "/direction is neither"),
+            (|file| file["zone_style"] = "none".into(), "/zone_style is neither"),
+            (|file| file["fonts"] = "Arial;color:red".into(), "/fonts has other characters"),
+            (|file| drop(file["countries"].as_object_mut().unwrap().remove("SE")), "/countries has SE, and English"),
+            (|file| file["countries"]["SE"] = "".into(), "/countries has an empty name"),
             (
                 |file| file["earlier_actions"]["ordinals"] = vec!["First"].into(),
                 "/earlier_actions/ordinals has fewer than two",
@@ -330,6 +347,8 @@ mod tests {
         assert_eq!(english.date_time(time, &TimeZone::UTC), "Tue 3 Nov 2026, 23:05 UTC");
         assert_eq!(english.date_time(time, &zone("Europe/Berlin")), "Wed 4 Nov 2026, 00:05 CET");
         assert_eq!(english.date_time(time, &zone("Asia/Singapore")), "Wed 4 Nov 2026, 07:05 UTC+08");
-        assert_eq!(chinese.date_time(time, &zone("Asia/Shanghai")), "2026年11月4日 周三 07:05 CST");
+        assert_eq!(chinese.date_time(time, &zone("Asia/Shanghai")), "2026年11月4日（周三）07:05 UTC+8");
+        assert_eq!(chinese.date_time(time, &zone("America/St_Johns")), "2026年11月3日（周二）19:35 UTC-3:30");
+        assert_eq!(chinese.date_time(time, &TimeZone::UTC), "2026年11月3日（周二）23:05 UTC");
     }
 }

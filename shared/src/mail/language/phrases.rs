@@ -1,7 +1,10 @@
 //! The phrases of a language, in the shape of its file. A phrase that is added here is asked for in every file.
 
+use super::countries::Countries;
+use crate::lead::Marketplace;
 use icu_plurals::PluralCategory;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// A phrase, as a walk through all of them meets it.
 pub(super) enum Phrase<'a> {
@@ -11,6 +14,8 @@ pub(super) enum Phrase<'a> {
     Counted(&'a Plural),
     /// Several texts in order.
     List(&'a [String]),
+    /// Names by their codes.
+    Names(&'a BTreeMap<String, String>),
 }
 
 /// Shows all phrases within to a visitor, with their paths in the file (`/subject/leads`).
@@ -30,6 +35,12 @@ impl Walk for Plural {
     }
 }
 
+impl Walk for Countries {
+    fn walk<'a>(&'a self, path: &str, visit: &mut dyn FnMut(&str, Phrase<'a>)) {
+        visit(path, Phrase::Names(&self.0));
+    }
+}
+
 impl Walk for Vec<String> {
     fn walk<'a>(&'a self, path: &str, visit: &mut dyn FnMut(&str, Phrase<'a>)) {
         visit(path, Phrase::List(self));
@@ -39,6 +50,20 @@ impl Walk for Vec<String> {
 impl<const N: usize> Walk for [String; N] {
     fn walk<'a>(&'a self, path: &str, visit: &mut dyn FnMut(&str, Phrase<'a>)) {
         visit(path, Phrase::List(self));
+    }
+}
+
+impl MarketplacePhrases {
+    /// What a marketplace is called in this language, by its name in [`Marketplace::name`]. One that is not known keeps
+    /// its name.
+    pub(in crate::mail) fn of<'a>(&'a self, name: &'a str) -> &'a str {
+        let known = [
+            (Marketplace::AzureMarketplace, &self.azure_marketplace),
+            (Marketplace::AzurePortal, &self.azure_portal),
+            (Marketplace::AppSource, &self.app_source),
+            (Marketplace::TestDrive, &self.test_drive),
+        ];
+        known.into_iter().find(|(marketplace, _)| marketplace.name() == name).map_or(name, |(_, phrase)| phrase)
     }
 }
 
@@ -94,6 +119,8 @@ macro_rules! phrases {
 phrases! {
     Phrases {
         direction: String,
+        fonts: String,
+        zone_style: String,
         months: [String; 12],
         weekdays: [String; 7],
         date: String,
@@ -101,11 +128,15 @@ phrases! {
         date_time: String,
         time_unknown: String,
         comma: String,
+        about_comma: String,
         colon: String,
         semicolon: String,
         brackets: String,
         subject: SubjectPhrases,
         notice: NoticePhrases,
+        replies: ReplyPhrases,
+        overview: OverviewPhrases,
+        marketplaces: MarketplacePhrases,
         action: ActionPhrases,
         past_action: ActionPhrases,
         earlier_actions: EarlierActionPhrases,
@@ -117,19 +148,38 @@ phrases! {
         operator: OperatorPhrases,
         silence: SilencePhrases,
         summary: SummaryPhrases,
+        countries: Countries,
     }
     SubjectPhrases {
         leads: Plural,
         leads_again: Plural,
+        tests: Plural,
+        one: String,
+        one_again: String,
+        one_do_not_contact: String,
         unreadable: Plural,
         nothing: String,
         some: String,
-        test: String,
+        test_drives: Plural,
         do_not_contact: String,
+        other_action: String,
         more_offers: Plural,
         maybe_repeated: String,
     }
     NoticePhrases { maybe_repeated: String, backfill: String, shortened: String, redirected: String }
+    ReplyPhrases { customer: String, address: String, sender: String }
+    OverviewPhrases {
+        heading: String,
+        offer: String,
+        contact_me: String,
+        create: String,
+        start_test_drive: String,
+        install: String,
+        other: String,
+        do_not_contact: String,
+        all: String,
+    }
+    MarketplacePhrases { azure_marketplace: String, azure_portal: String, app_source: String, test_drive: String }
     ActionPhrases {
         install: String,
         contact_me: String,
@@ -162,6 +212,8 @@ phrases! {
         email: String,
         phone: String,
         domain: String,
+        age: Plural,
+        crm: String,
         note: String,
         campaign: String,
         further: String,
@@ -175,9 +227,24 @@ phrases! {
         bodies: Plural,
         bodies_why: String,
         reason: String,
+        reasons: ReasonPhrases,
         size: Plural,
         shortened: String,
         more: Plural,
+    }
+    ReasonPhrases {
+        customer_info: String,
+        no_value: String,
+        values: String,
+        deleted: String,
+        too_long: String,
+        encoding: String,
+        empty: String,
+        no_object: String,
+        json_start: String,
+        json: String,
+        no_lead: String,
+        kept: String,
     }
     ReducedPhrases { leads: Plural, rows: Plural, why: String }
     FooterPhrases { attached: Plural, zone: String, digest: String }

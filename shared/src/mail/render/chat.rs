@@ -38,8 +38,13 @@ pub(crate) fn chat_reduced(digest: &Digest, settings: &RenderSettings) -> View {
 }
 
 impl Writer<'_> {
-    /// A view without what only a mail has: the attached file.
-    fn as_chat(&self, view: View) -> View {
+    /// A view without what only a mail has: the attached file, and links that hold a text of a lead.
+    fn as_chat(&self, mut view: View) -> View {
+        let leads = view.groups.iter_mut().flat_map(|group| &mut group.leads);
+        for link in leads.filter_map(|lead| lead.email.as_mut()?.link.as_mut()) {
+            let address = link.split('?').next().unwrap_or_default().len();
+            link.truncate(address);
+        }
         let notices = match self.digest.occasion {
             Occasion::MaybeRepeated => vec![self.phrases.chat.maybe_repeated.clone()],
             _ => self.notices(),

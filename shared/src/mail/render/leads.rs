@@ -4,10 +4,10 @@ use super::Writer;
 use super::detail::{Cut, Detail};
 use super::view::{EmailView, LeadView, PhoneView, TableView};
 use crate::display;
-use crate::lead::{Action, Lead, ShownTime, UnknownField, plausible};
-use crate::mail::digest::{DigestLead, PastAction};
+use crate::lead::{Action, Customer, Lead, ShownTime, UnknownField, plausible};
+use crate::mail::digest::{DigestLead, Occasion, PastAction};
 use crate::mail::language::{ActionPhrases, Phrases, fill};
-use crate::mail::links::{Address, phone_link};
+use crate::mail::links::{Address, percent_encode, phone_link};
 use jiff::Timestamp;
 use std::borrow::Cow;
 
@@ -22,12 +22,13 @@ impl Writer<'_> {
 
         let email = Some(cut.field(&customer.email)).filter(|text| !text.is_empty());
         let phone = Some(cut.field(&customer.phone)).filter(|text| !text.is_empty() && !detail.terse);
-        let about: Vec<_> = [&customer.title, &customer.company, &customer.country]
-            .into_iter()
-            .map(|text| cut.field(text))
-            .filter(|text| !text.is_empty() && !detail.terse)
-            .collect();
-        let name = match cut.field(&customer.name()) {
+        let about: Vec<_> =
+            [customer.title.as_str(), &customer.company, self.settings.language.country(&customer.country)]
+                .into_iter()
+                .map(|text| cut.field(text))
+                .filter(|text| !text.is_empty() && !detail.terse)
+                .collect();
+        let name = match cut.field(&full_name(customer)) {
             name if !name.is_empty() => name,
             _ => phrases.nameless.clone(),
         };
@@ -54,6 +55,8 @@ impl Writer<'_> {
             (is_withheld, &phrases.withheld),
         ];
         let address = Address::of(&customer.email);
+        let is_linked = linked && address.link.is_some();
+        let crm = self.settings.crm_search.as_ref().filter(|_| is_linked && !detail.brief);
         let source = lead.source();
         LeadView {
             name,
@@ -64,7 +67,10 @@ impl Writer<'_> {
             badges: badges.into_iter().filter(|(is, _)| *is).map(|(_, badge)| badge.clone()).collect(),
             email: email.map(|text| EmailView {
                 text,
-                link: address.link.filter(|link| linked && link.len() <= 2 * detail.field),
+                link: address
+                    .link
+                    .filter(|link| linked && link.len() <= 2 * detail.field)
+                    .map(|link| if detail.brief { link } else { with_subject(link, offer) }),
                 domain: address
                     .ascii_domain
                     .filter(|_| !detail.terse)
@@ -73,18 +79,36 @@ impl Writer<'_> {
             phone: phone
                 .map(|text| PhoneView { text, link: phone_link(&customer.phone).filter(|_| linked && !detail.brief) }),
             action: cut.field(&words(&lead.action(), &self.phrases.action)),
-            marketplace: cut.field(source.marketplace.name()),
+            marketplace: cut.field(self.phrases.marketplaces.of(source.marketplace.name())),
             time: match stored.shown_time() {
                 ShownTime::AsItCame(text) => cut.field(text),
-                time => self.known_time(time),
+                time => self.known_time(time) + &self.age(time),
             },
             note,
             tables,
+            crm: crm.map(|search| search.link(customer.email.trim())),
             earlier_actions: (!history.is_empty()).then(|| self.earlier_actions(history, stored.time(), offer, detail)),
             same_request: stored.same_request.map(|time| self.same_request(lead, time)),
             row: cut.row(&stored.keys),
             shortened: cut.shortened,
         }
+    }
+
+    /// How many days ago a lead came, where that is a day or more. Those that are sent again on demand are all old.
+    fn age(&self, time: ShownTime<'_>) -> String {
+        let (ShownTime::Known(time), Occasion::New | Occasion::MaybeRepeated) = (time, &self.digest.occasion) else {
+            return String::new();
+        };
+        let hours = match (plausible(time), self.digest.moment()) {
+            (Some(time), Some((now, _))) => now.duration_since(time).as_hours(),
+            _ => 0,
+        };
+        let days = usize::try_from(hours / 24).unwrap_or_default();
+        if days == 0 {
+            return String::new();
+        }
+        let age = self.settings.language.counted(&self.phrases.lead.age, days);
+        fill(&self.phrases.brackets, &[("text", &age)])
     }
 
     /// When the same request came at another time, and whether it may be of another customer.
@@ -136,6 +160,26 @@ impl Writer<'_> {
             }
         }
     }
+}
+
+/// First and last name. Between names in Han characters there is no space, and the family name comes first.
+fn full_name(customer: &Customer) -> String {
+    let is_han = |text: &str| {
+        let is_han = |character| matches!(character, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}');
+        !text.is_empty() && text.chars().all(is_han)
+    };
+    match [customer.first_name.trim(), customer.last_name.trim()] {
+        [given, family] if is_han(given) && is_han(family) => format!("{family}{given}"),
+        _ => customer.name(),
+    }
+}
+
+/// A link to an address, with the offer as the subject of the mail.
+fn with_subject(link: String, offer: &str) -> String {
+    /// The longest offer, in bytes.
+    const BYTES: usize = 60;
+    let offer = display::shorten(offer, BYTES, 1).0;
+    if offer.is_empty() { link } else { format!("{link}?subject={}", percent_encode(&offer)) }
 }
 
 /// Whether the customer of a lead is a person to whom one may write.

@@ -9,6 +9,7 @@
 mod chat;
 mod detail;
 mod leads;
+mod overview;
 mod reduced;
 mod size;
 mod subject;
@@ -25,7 +26,7 @@ use super::digest::{Digest, DigestLead, Occasion};
 use super::language::{Language, Phrases, fill};
 use super::links::Address;
 use super::message::content_size;
-use super::{Attachment, MAX_RECIPIENTS, Message};
+use super::{Attachment, CrmSearch, MAX_RECIPIENTS, Message, Replies};
 use crate::lead::{ShownTime, plausible};
 use crate::{columns, display};
 use detail::{CARDS, DETAIL, Detail};
@@ -34,13 +35,14 @@ use jiff::tz::TimeZone;
 use leads::may_be_contacted;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use view::{HtmlDigest, TextDigest};
+use view::{HtmlDigest, SectionView, TextDigest};
 
 /// The HTML of a mail stays under this many bytes, because Gmail cuts longer ones off.
 pub const MAX_HTML_BYTES: usize = 100_000;
 
 /// Up to this many leads, unreadable rows and bodies are all shown in the HTML of one mail, whatever they hold. If
-/// there are more, and they do not fit, HTML and text say how many are in the attached file alone.
+/// there are more, and they do not fit, the first ones are shown, and HTML and text say how many are in the attached
+/// file alone.
 pub const MAX_ENTRIES: usize = 200;
 
 /// The header that holds the digest's id.
@@ -55,6 +57,25 @@ pub struct RenderSettings {
     pub time_zone: TimeZone,
     /// For how many days back a person's earlier actions are known.
     pub contact_window_days: u32,
+    /// Who gets the answers.
+    pub replies: Replies,
+    /// The link that searches a CRM for a customer, if mails are to have one.
+    pub crm_search: Option<CrmSearch>,
+}
+
+impl RenderSettings {
+    /// Settings with answers to the customer, and without a link to a CRM.
+    pub fn new(language: &'static Language, time_zone: TimeZone, contact_window_days: u32) -> Self {
+        Self { language, time_zone, contact_window_days, replies: Replies::Customer, crm_search: None }
+    }
+
+    /// Where answers go to a mail that is not about one customer alone. `None`: to its sender.
+    pub(super) fn reply_to(&self) -> Option<String> {
+        match &self.replies {
+            Replies::Address(address) => Some(address.as_str().to_owned()),
+            Replies::Customer | Replies::Sender => None,
+        }
+    }
 }
 
 /// A mail without sender and recipients.
@@ -70,7 +91,8 @@ pub struct Rendered {
     pub csv: Option<Attachment>,
     /// Further headers: name and value, ASCII.
     pub headers: Vec<(String, String)>,
-    /// The customer's address, if the mail is about exactly one customer who may be contacted. It has at most
+    /// Where answers go, if not to the sender: by default to the customer, if the mail is about exactly one who may be
+    /// contacted. It has at most
     /// [`MAX_ADDRESS_BYTES`](super::MAX_ADDRESS_BYTES).
     pub reply_to: Option<String>,
 }
@@ -137,6 +159,11 @@ struct Group<'a> {
     leads: Vec<&'a DigestLead>,
 }
 
+/// What lists of mails show of a mail that names nobody.
+fn why_of(sections: &[SectionView]) -> String {
+    sections.first().map(|section| section.why.clone()).unwrap_or_default()
+}
+
 struct Writer<'a> {
     digest: &'a Digest,
     settings: &'a RenderSettings,
@@ -165,8 +192,16 @@ impl<'a> Writer<'a> {
         groups
     }
 
+    /// `leads-2026-11-24-2036-25.csv`: the minute in which the digest was put together, where its readers are, and its
+    /// number in that run.
     fn file_name(&self) -> String {
-        format!("leads-{}.csv", header_safe(&self.digest.id))
+        match self.digest.moment() {
+            Some((time, number)) => {
+                let time = time.to_zoned(self.settings.time_zone.clone());
+                format!("leads-{}-{number}.csv", time.strftime("%Y-%m-%d-%H%M"))
+            }
+            None => format!("leads-{}.csv", header_safe(&self.digest.id)),
+        }
     }
 
     fn csv(&self) -> Option<Attachment> {
@@ -183,14 +218,28 @@ impl<'a> Writer<'a> {
         Some(Attachment { name: self.file_name(), content_type: "text/csv".to_owned(), content })
     }
 
-    /// Where answers go: to the customer, if nobody else is in the mail and the customer may be written to.
+    /// Where answers go: by default to the customer, if nobody else is in the mail and the customer may be written to.
     fn reply_to(&self) -> Option<String> {
+        if self.settings.replies == Replies::Customer { self.only_customer() } else { self.settings.reply_to() }
+    }
+
+    fn only_customer(&self) -> Option<String> {
         let Digest { leads, unreadable, quarantined, .. } = self.digest;
         let [DigestLead { stored, .. }] = leads.as_slice() else { return None };
         if !unreadable.is_empty() || !quarantined.is_empty() || !may_be_contacted(&stored.lead) {
             return None;
         }
         Address::of(&stored.lead.customer.email).header
+    }
+
+    /// Who gets the answers, in words.
+    fn replies(&self, reply_to: Option<&str>) -> String {
+        let phrases = &self.phrases.replies;
+        match (reply_to, &self.settings.replies) {
+            (None, _) => phrases.sender.clone(),
+            (Some(address), Replies::Customer) => fill(&phrases.customer, &[("address", address)]),
+            (Some(address), _) => fill(&phrases.address, &[("address", address)]),
+        }
     }
 
     /// The HTML with as much detail as fits, with its view and that detail. It is the first of the steps with which the
@@ -201,21 +250,16 @@ impl<'a> Writer<'a> {
         loop {
             detail = match steps.next() {
                 Some(next) => next,
-                // There are more than `MAX_ENTRIES`. Some are left out until the rest fits.
-                None => Detail { entries: detail.entries.min(self.entries()) * 3 / 4, ..detail },
+                // There are more than `MAX_ENTRIES`. The first ones are shown, as many as fit.
+                None if detail.entries > MAX_ENTRIES => Detail { entries: MAX_ENTRIES, ..detail },
+                None => Detail { entries: detail.entries * 3 / 4, ..detail },
             };
             let view = view(detail);
-            let html = HtmlDigest { v: &view }.to_string();
+            let html = HtmlDigest::new(&view).to_string();
             if html.len() < MAX_HTML_BYTES || detail.entries == 0 {
                 return (html, view, detail);
             }
         }
-    }
-
-    /// How many entries the longest of the three lists has.
-    fn entries(&self) -> usize {
-        let Digest { leads, unreadable, quarantined, .. } = self.digest;
-        leads.len().max(unreadable.len()).max(quarantined.len())
     }
 
     fn view(&self, groups: &[Group<'_>], subject: &str, detail: Detail) -> View {
@@ -242,32 +286,38 @@ impl<'a> Writer<'a> {
         if detail.brief && all > 0 {
             notices.push(notice.shortened.clone());
         }
+        let reply_to = self.reply_to();
+        let mut replies = Some(self.replies(reply_to.as_deref()));
         let mut footer_lines = self.footer();
+        // An answer to a customer must not be a surprise. All else is said at the end.
+        if reply_to.is_none() || self.settings.replies != Replies::Customer {
+            footer_lines.extend(replies.take());
+        }
         if all > 0 {
             let file = self.file_name();
             footer_lines.insert(0, self.settings.language.counted_with(&footer.attached, all, &[("file", &file)]));
         }
+        let sections: Vec<_> = [self.unreadable(detail), self.quarantined(detail)].into_iter().flatten().collect();
         let preheader: Vec<_> = group_views
             .iter()
             .flat_map(|group| &group.leads)
             .take(4)
             .map(|lead| display::shorten(&lead.name, 40, 1).0)
             .collect();
-        let (start, end) = self.settings.language.sides();
         View {
             language: self.settings.language,
             p: self.phrases,
-            start,
-            end,
             title: subject.to_owned(),
             heading: self.heading(),
             flags: self.flags(),
-            preheader: preheader.join(comma),
+            preheader: if preheader.is_empty() { why_of(&sections) } else { preheader.join(comma) },
+            replies,
             notices,
             brief: detail.brief,
+            overview: self.overview(groups),
             groups: group_views,
             more: (hidden > 0).then(|| self.settings.language.counted(&lead_phrases.more, hidden)),
-            sections: [self.unreadable(detail), self.quarantined(detail)].into_iter().flatten().collect(),
+            sections,
             footer: footer_lines,
         }
     }

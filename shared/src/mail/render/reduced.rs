@@ -2,13 +2,13 @@
 
 use super::detail::{Cut, Detail, KEYS};
 use super::view::{EntryView, SectionView, TextDigest, View};
-use super::{RenderSettings, Rendered, Writer, headers};
+use super::{RenderSettings, Rendered, Writer, headers, why_of};
 use crate::mail::digest::{Digest, DigestLead};
 use crate::table::Keys;
 
 /// Writes a mail for a digest whose texts the mail service does not take, or which is too large. It has the keys and
-/// times of the rows, and says which leads are tests, must not be contacted, or are the same request again. It has no text of a lead, no attached
-/// file and no address for answers.
+/// times of the rows, and says which leads are tests, must not be contacted, or are the same request again. It has no text of a lead and no attached
+/// file, and answers never go to a customer.
 ///
 /// If not all rows fit into the HTML, it shows the newest ones. The text has all of them.
 pub fn render_reduced(digest: &Digest, settings: &RenderSettings) -> Rendered {
@@ -21,7 +21,7 @@ pub fn render_reduced(digest: &Digest, settings: &RenderSettings) -> Rendered {
     let view = |detail| writer.reduced_view(&heading, &subject, detail);
     let (html, _, detail) = writer.fitting_html(&KEYS, view);
     let text = TextDigest { v: &view(Detail { entries: usize::MAX, ..detail }) }.to_string();
-    Rendered { subject, html, text, csv: None, headers: headers(&digest.id), reply_to: None }
+    Rendered { subject, html, text, csv: None, headers: headers(&digest.id), reply_to: settings.reply_to() }
 }
 
 impl Writer<'_> {
@@ -77,22 +77,22 @@ impl Writer<'_> {
                 quarantined.len(),
             ),
         ];
-        let (start, end) = language.sides();
+        let sections: Vec<_> = sections.into_iter().flatten().collect();
         View {
             language,
             p: self.phrases,
-            start,
-            end,
             title: subject.to_owned(),
             heading: heading.to_owned(),
-            flags: self.flags(),
-            preheader: String::new(),
+            flags: self.marks(),
+            preheader: why_of(&sections),
+            replies: None,
             notices: self.notices(),
             brief: detail.brief,
+            overview: None,
             groups: Vec::new(),
             more: None,
-            sections: sections.into_iter().flatten().collect(),
-            footer: self.footer(),
+            sections,
+            footer: self.footer().into_iter().chain([self.replies(self.settings.reply_to().as_deref())]).collect(),
         }
     }
 }

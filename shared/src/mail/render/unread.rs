@@ -12,7 +12,7 @@ impl Writer<'_> {
             let mut cut = Cut::to_detail(detail);
             EntryView {
                 row: cut.row(&row.keys),
-                reason: cut.field(&row.reason),
+                reason: cut.field(&self.settings.language.reason(&row.reason)),
                 about: row.timestamp.map(|time| self.time(Some(time))).unwrap_or_default(),
                 columns: cut.columns(&row.columns),
                 excerpt: Vec::new(),
@@ -36,7 +36,7 @@ impl Writer<'_> {
             let received = body.received.map(|time| format!(" · {}", self.time(Some(time)))).unwrap_or_default();
             EntryView {
                 row: cut.row(&body.keys),
-                reason: cut.field(&body.reason),
+                reason: cut.field(&self.settings.language.reason(&body.reason)),
                 about: format!("{size}{received}"),
                 columns: Vec::new(),
                 excerpt: cut.block(&body.excerpt),

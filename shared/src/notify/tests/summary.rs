@@ -41,7 +41,7 @@ async fn the_summary_comes_once_a_week_at_its_time_and_counts_every_lead_of_the_
     assert_eq!(mails.len(), 1);
     assert_eq!(
         (mails[0].subject.as_str(), &mails[0].to),
-        ("3 leads in a week: 2 Nov to 8 Nov 2026", &vec!["boss@contoso.example".to_owned()])
+        ("3 leads in the last 7 days: 2 Nov to 8 Nov 2026", &vec!["boss@contoso.example".to_owned()])
     );
     assert!(mails[0].text.contains("- Contoso Backup: 3"), "{}", mails[0].text);
     // From the third of November on leads were counted: the day before it is not known to have been quiet.
@@ -51,7 +51,7 @@ async fn the_summary_comes_once_a_week_at_its_time_and_counts_every_lead_of_the_
     until(&world, "2026-11-16T08:00:00Z").await;
     let mails = summaries(&world);
     assert_eq!(mails.len(), 2);
-    assert_eq!(mails[1].subject, "1 lead in a week: 9 Nov to 15 Nov 2026");
+    assert_eq!(mails[1].subject, "1 lead in the last 7 days: 9 Nov to 15 Nov 2026");
     assert!(mails[1].text.contains("- Contoso Backup: 1 (was 3)"), "{}", mails[1].text);
     assert!(!world.texts_to("boss@contoso.example").contains("fabrikam"), "a summary names no customer");
     // Each lead was mailed to those who sell, as if there were no summary.
@@ -78,7 +78,7 @@ async fn a_lead_counts_once_however_often_its_batch_is_written() {
     until(&world, "2026-11-09T08:00:00Z").await;
     let mails = summaries(&world);
     assert_eq!(mails.len(), 1);
-    assert!(mails[0].subject.starts_with("1 lead in a week"), "{}", mails[0].subject);
+    assert!(mails[0].subject.starts_with("1 lead in the last 7 days"), "{}", mails[0].subject);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ fn sample(leads: usize) -> Result<(Digest, RenderSettings)> {
         quarantined: Vec::new(),
     };
     let language = Language::find("en").ok_or("no language")?;
-    Ok((digest, RenderSettings { language, time_zone: TimeZone::UTC, contact_window_days: 180 }))
+    Ok((digest, RenderSettings::new(language, TimeZone::UTC, 180)))
 }
 
 /// Renders a digest of 100 leads many times.
