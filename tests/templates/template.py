@@ -63,6 +63,7 @@ class Resolved:
 
     template: dict
     parameters: dict = field(default_factory=dict)
+    pseudo: dict = field(default_factory=dict)
 
     def __post_init__(self):
         defaults = {
@@ -106,6 +107,7 @@ class Resolved:
             "AWS::StackName": STACK,
             "AWS::Partition": "aws",
             "AWS::NoValue": NoValue,
+            **self.pseudo,
         }
         if name in pseudo:
             return pseudo[name]

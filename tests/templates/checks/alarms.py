@@ -31,6 +31,9 @@ def alarms(view):
                 yield f"{name}: missing data must be {' or '.join(sorted(missing))}"
             if statistic not in statistics or "Threshold" not in alarm:
                 yield f"{name}: no threshold, or no statistic for it"
+        yield from _simulated(name, alarm)
+        if alarm.get("OKActions") != ["AlarmTopic"]:
+            yield f"{name}: nobody hears that it is over"
         if alarm.get("AlarmActions") != ["AlarmTopic"] or alarm.get("ActionsEnabled") is False:
             yield f"{name}: tells nobody"
         heading = alarm["AlarmName"].removeprefix("leads-")
@@ -78,6 +81,54 @@ def alarms(view):
     ]
     if silent != ["LeadNotifierMissing"]:
         yield f"with the schedule off, the alarms without actions are {silent}"
+
+
+# What raises an alarm: for each metric the samples of the periods that must, and of those that must not. All other
+# counters raise theirs with the first event, and none without.
+_EVENT, _QUIET = [[0, 0, 1]], [[0, 0, 0], []]
+_SERIES = {
+    "NotifierRuns": ([[], []], [[], [1, 1]]),
+    "LeadsQueued": ([[1, 0]] * 3 + [[0]] * 9, [[1, 0]] * 2 + [[0]] * 10),
+    "IntakeUnauthorized": ([[1] * 50], [[1] * 49]),
+    "OldestOwedAge": ([[0, 21601]], [[0, 21600]]),
+    "PatrolLag": ([[0, 3]], [[0, 2.9]]),
+    "WaitingAge": ([[1, 901]], [[900, 900]]),
+}
+_OVER = {
+    "Sum": sum,
+    "Maximum": max,
+    "Minimum": min,
+    "SampleCount": len,
+    "Average": lambda samples: sum(samples) / len(samples),
+}
+_COMPARED = {
+    "GreaterThanThreshold": lambda value, threshold: value > threshold,
+    "GreaterThanOrEqualToThreshold": lambda value, threshold: value >= threshold,
+    "LessThanThreshold": lambda value, threshold: value < threshold,
+    "LessThanOrEqualToThreshold": lambda value, threshold: value <= threshold,
+}
+
+
+def _simulated(name, alarm):
+    """Whether an alarm over one metric is raised by what must raise it, and by nothing else."""
+    if "Metrics" in alarm:
+        return
+    metric = alarm["MetricName"]
+    for periods, is_expected in zip(_SERIES.get(metric, (_EVENT, _QUIET)), (True, False)):
+        if _is_raised(alarm, periods) != is_expected:
+            yield f"{name}: {'not ' if is_expected else ''}raised by {metric} of {periods}"
+
+
+def _is_raised(alarm, periods):
+    """Whether any of the evaluations of these periods, the samples of each, raises the alarm."""
+    compared, over = _COMPARED[alarm["ComparisonOperator"]], _OVER[alarm["Statistic"]]
+    is_missing_bad = alarm.get("TreatMissingData") == "breaching"
+    bad = [
+        compared(over(samples), float(alarm["Threshold"])) if samples else is_missing_bad for samples in periods
+    ]
+    count = alarm["EvaluationPeriods"]
+    needed = alarm.get("DatapointsToAlarm", count)
+    return any(sum(bad[at : at + count]) >= needed for at in range(max(1, len(bad) - count + 1)))
 
 
 def _watched(alarm):

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 
 # The functions that expressions of this template may use.
 _ARM_FUNCTIONS = {
@@ -108,5 +110,45 @@ def _arm(template, settings):
     for name, output in template["outputs"].items():
         if re.search(r"listKeys|listAccountSas|primaryKey|\bkeys\[", output["value"], re.I):
             yield f"output {name}: shows a key"
-    if "az storage account keys list" not in template["outputs"].get("connectionStringCommand", {}).get("value", ""):
+    yield from _network(account)
+    yield from _connection_string(template["outputs"].get("connectionStringCommand", {}).get("value", ""))
+    if not template["outputs"].get("tableEndpoint", {}).get("value", "").endswith(".primaryEndpoints.table]"):
+        yield "output tableEndpoint is not the endpoint of the tables"
+
+
+def _network(account):
+    """Partner Center writes from addresses that nobody publishes, so everybody may reach the account, with its key."""
+    properties = account["properties"]
+    if properties.get("publicNetworkAccess", "Enabled") != "Enabled":
+        yield "storage account: not reachable over the public network"
+    if properties.get("networkAcls", {}).get("defaultAction", "Allow") != "Allow":
+        yield "storage account: addresses that it does not know are refused"
+
+
+# Stands for `az` in the shells below: prints the first key for the query that the command has to make.
+_AZ = """az() {
+  [ "$*" = "storage account keys list --resource-group group --account-name account --query [0].value --output tsv" ] &&
+    echo KEY==
+}
+"""
+
+
+def _connection_string(value):
+    """The output prints the connection string in the order that Partner Center takes, whichever shell runs it."""
+    found = re.fullmatch(r"\[format\('((?:[^']|'')*)', (.*)\)\]", value)
+    known = {
+        "parameters('storageAccountName')": "account",
+        "resourceGroup().name": "group",
+        "environment().suffixes.storage": "core.windows.net",
+    }
+    if not found or not set(found[2].split(", ")) <= set(known):
         yield "no output says how to get the connection string"
+        return
+    command = found[1].replace("''", "'").format(*(known[argument] for argument in found[2].split(", ")))
+    if "'[0].value'" not in command:
+        yield "connectionStringCommand: zsh would look for files of the name [0].value"
+    expected = "DefaultEndpointsProtocol=https;AccountName=account;AccountKey=KEY==;EndpointSuffix=core.windows.net"
+    for shell in filter(shutil.which, ["sh", "dash", "bash", "zsh"]):
+        ran = subprocess.run([shell, "-c", f"{_AZ}{command}"], capture_output=True, text=True)
+        if ran.stdout.strip() != expected:
+            yield f"connectionStringCommand: {shell} prints something else than the connection string"

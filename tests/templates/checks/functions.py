@@ -52,6 +52,10 @@ def asynchronous_invocation(view):
     configured = {c["FunctionName"]: c for c in view.of("AWS::Lambda::EventInvokeConfig").values()}
     if configured.get("LeadNotifier", {}).get("MaximumRetryAttempts") != 2:
         yield "LeadNotifier: failed runs are not tried again"
+    # A failed run is tried again after one and two minutes more, each of which may take the whole time-out.
+    needed = 3 * view.functions["LeadNotifier"]["Timeout"] + 180
+    if configured.get("LeadNotifier", {}).get("MaximumEventAgeInSeconds", 21600) < needed:
+        yield f"LeadNotifier: failed runs are forgotten before the third try, which may come after {needed} s"
     dead_letters = view.functions["LeadNotifier"].get("DeadLetterConfig", {}).get("TargetArn", "")
     if not dead_letters.endswith(":NotifierDeadLetterQueue"):
         yield "LeadNotifier: failed runs are not kept"
@@ -59,6 +63,9 @@ def asynchronous_invocation(view):
 
 def urls(view):
     """Intake is open to everybody, because Microsoft cannot sign requests. Export is open to signed requests alone."""
+    for url in view.of("AWS::Lambda::Url").values():
+        if "Cors" in url:
+            yield f"{url['TargetFunctionArn']}: pages of other sites may call it"
     urls = {u["TargetFunctionArn"]: (u["AuthType"], u.get("InvokeMode")) for u in view.of("AWS::Lambda::Url").values()}
     expected = {"LeadIntake": ("NONE", "BUFFERED"), "LeadExport": ("AWS_IAM", "RESPONSE_STREAM")}
     if urls != expected:

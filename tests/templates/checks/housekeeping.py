@@ -47,6 +47,16 @@ def parameters(view):
             "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=aaaa",
         ),
         ("IntakeKeysParameter", "/a/b", "0123456789abcdef"),
+        ("StorageConnectionStringParameter", "/a/b-c_d.e", "/a/b/"),
+        ("IntakeKeysParameter", "/a", "/a/"),
+        ("MailFrom", "leads@mail.contoso.example", "Leads <leads@contoso.example>"),
+        ("TimeZone", "America/New_York", "-05:00"),
+        ("TimeZone", "Etc/GMT+5", "Europe/ Berlin"),
+        ("Cadence", "every 240 minutes", "daily at 99:00"),
+        ("Table", "MarketplaceLeads", "Marketplace-Leads"),
+        ("StateTable", "MarketplaceLeads2", "2Leads"),
+        ("AlarmEmail", "", "nobody"),
+        ("OperatorEmail", "ops@contoso.example", "a@contoso.example;b@contoso.example"),
     ]:
         pattern = parameters[name].get("AllowedPattern", "")
         if not re.search(pattern, good) or re.search(pattern, bad):

@@ -19,6 +19,11 @@ SES_EVENTS = {
 
 def mail(view):
     """SES counts what becomes of every mail."""
+    for name, properties in view.of("AWS::SES::ConfigurationSet").items():
+        if properties.get("SendingOptions", {}).get("SendingEnabled", True) is not True:
+            yield f"{name}: sends nothing"
+        if set(properties.get("SuppressionOptions", {}).get("SuppressedReasons", [])) != {"BOUNCE", "COMPLAINT"}:
+            yield f"{name}: would send again to addresses that bounced or complained"
     for name, properties in view.of("AWS::SES::ConfigurationSetEventDestination").items():
         destination = properties["EventDestination"]
         events = set(destination.get("MatchingEventTypes", []))
@@ -29,8 +34,9 @@ def mail(view):
         if destination.get("Enabled") is not True:
             yield f"{name}: not enabled"
         for dimension in destination.get("CloudWatchDestination", {}).get("DimensionConfigurations", []):
-            if dimension["DimensionValueSource"] not in ("messageTag", "emailHeader", "linkTag"):
-                yield f"{name}: no such source of dimensions, {dimension['DimensionValueSource']}"
+            # SES tags each message with its configuration set by itself; no header or link does.
+            if dimension["DimensionValueSource"] != "messageTag":
+                yield f"{name}: {dimension['DimensionValueSource']} does not name the configuration set"
             if dimension["DimensionName"] != "ses:configuration-set":
                 yield f"{name}: SES sets no tag {dimension['DimensionName']} by itself"
         if properties["ConfigurationSetName"] not in view.of("AWS::SES::ConfigurationSet"):

@@ -17,6 +17,13 @@ def queues(view):
             yield f"{name}: does not keep messages for 14 days"
         if name not in redrives and name not in dead_letters:
             yield f"{name}: has no dead-letter queue and is none"
+        if queue.get("KmsMasterKeyId"):
+            yield f"{name}: no role may use the key that it is encrypted with"
+        if queue.get("DelaySeconds", 0) != 0:
+            yield f"{name}: what is sent waits {queue['DelaySeconds']} s before its first try"
+        # Intake queues bodies of up to 180 KiB, as Base64 in JSON.
+        if queue.get("MaximumMessageSize", 262144) < 262144:
+            yield f"{name}: does not take the longest body that intake queues"
     for name, target in redrives.items():
         if target.rsplit(":", 1)[-1] not in view.queues or target.endswith(f":{name}"):
             yield f"{name}: its dead-letter queue is {target}"
@@ -27,6 +34,12 @@ def queues(view):
         function = view.functions[mapping["FunctionName"]]
         if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
             yield f"{mapping['FunctionName']}: one bad message would hold up its batch"
+        if mapping.get("Enabled", True) is not True or mapping.get("FilterCriteria"):
+            yield f"{mapping['FunctionName']}: some messages are taken by nobody"
+        if mapping.get("MaximumBatchingWindowInSeconds", 0) != 0:
+            yield f"{mapping['FunctionName']}: waits for more messages before it stores a lead"
+        if mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 2) < 2:
+            yield f"{mapping['FunctionName']}: Lambda takes no concurrency below 2"
         if view.queues[queue].get("VisibilityTimeout", 30) < 6 * function["Timeout"]:
             yield f"{queue}: visible again before {mapping['FunctionName']} may be done"
     if len(view.of("AWS::Lambda::EventSourceMapping")) != 1:
@@ -38,6 +51,9 @@ def retention(view):
     for name, properties in view.of("AWS::Logs::LogGroup").items():
         if not properties.get("RetentionInDays"):
             yield f"{name}: logs are kept for ever"
+        # The other class makes no metrics of what the functions log.
+        if properties.get("LogGroupClass", "STANDARD") != "STANDARD":
+            yield f"{name}: metrics in these logs would reach nobody"
     for name, function in view.functions.items():
         group = view.all.get(f"{name}Logs", {}).get("Properties", {})
         if group.get("LogGroupName") != f"/aws/lambda/{function['FunctionName']}":

@@ -26,6 +26,7 @@ _AWS_THEMES = [
     functions.urls,
     variables.environment,
     roles.roles,
+    roles.partitions,
     queues.queues,
     queues.retention,
     mail.mail,

@@ -51,6 +51,8 @@ def roles(view):
     for role in sorted(set(roles) ^ set(needed)):
         yield f"{role}: unexpected or missing role"
     for name, role in roles.items():
+        if role.get("PermissionsBoundary"):
+            yield f"{name}: a boundary may take away what is called"
         if role.get("ManagedPolicyArns"):
             yield f"{name}: managed policies allow more than is called"
         trust = role["AssumeRolePolicyDocument"]["Statement"]
@@ -64,12 +66,36 @@ def roles(view):
         for policy in role.get("Policies", []):
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield from _statement(name, statement)
+                if statement["Effect"] != "Allow":
+                    yield f"{name}: denies {statement.get('Action')}"
                 actions |= set(_list(statement.get("Action")))
         expected = needed.get(name, set())
         for action in sorted(actions - expected):
             yield f"{name}: allows {action}, which is not called"
         for action in sorted(expected - actions):
             yield f"{name}: does not allow {action}, which is called"
+
+
+def partitions(view):
+    """Every resource of every statement is in the partition and region of the stack, and the sender's identities are its
+    address and its domain."""
+    for partition, region in [("aws", "eu-west-1"), ("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-north-1")]:
+        resolved = Resolved(view.template, pseudo={"AWS::Partition": partition, "AWS::Region": region})
+        for name, role in resolved.resources("AWS::IAM::Role"):
+            for policy in role["Properties"].get("Policies", []):
+                for statement in policy["PolicyDocument"]["Statement"]:
+                    resources = _list(statement.get("Resource"))
+                    for resource in resources:
+                        # The references to attributes are computed for one partition and region.
+                        if re.match(r"arn:[^:]*:(ssm|ses):", resource):
+                            if not resource.startswith(
+                                (f"arn:{partition}:ssm:{region}:{ACCOUNT}:", f"arn:{partition}:ses:{region}:{ACCOUNT}:")
+                            ):
+                                yield f"{name}: {resource} is not in {partition}, {region}"
+                    if "ses:SendEmail" in _list(statement.get("Action")):
+                        sent = {r.rsplit(":identity/", 1)[1] for r in resources if ":identity/" in r}
+                        if sent != {"leads@contoso.example", "contoso.example"}:
+                            yield f"{name}: sends as {sorted(sent)}"
 
 
 def routes(view):

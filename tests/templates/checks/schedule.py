@@ -53,6 +53,12 @@ def schedule(view):
             yield f"{name}: does not try again"
         if not target.get("DeadLetterConfig", {}).get("Arn", "").endswith(":NotifierDeadLetterQueue"):
             yield f"{name}: no dead-letter queue"
+        if schedule.get("FlexibleTimeWindow", {}).get("Mode") != "OFF":
+            yield f"{name}: runs later than its interval says"
+        if "StartDate" in schedule or "EndDate" in schedule:
+            yield f"{name}: does not run all the time"
+        if "GroupName" in schedule and schedule["GroupName"] not in view.all:
+            yield f"{name}: nothing makes the group {schedule['GroupName']}"
         if schedule.get("State") != "ENABLED":
             yield f"{name}: off by default"
     off = dict(Resolved(view.template, {"ScheduleState": "DISABLED"}).resources())

@@ -1,6 +1,15 @@
 """The environment variables of the functions: those that the code reads, with the code's defaults, and no secret."""
 
 from checks.view import function_of
+from template import Resolved
+
+# The variables whose value is a resource. All others are parameters of the same name.
+_RESOURCES = {
+    "LEADS_MAIL_CONFIGURATION_SET": "MailConfigurationSet",
+    "LEADS_QUEUE_URL": "LeadQueue",
+    "LEADS_DEAD_LETTER_QUEUE_URL": "LeadDeadLetterQueue",
+    "LEADS_INTAKE_URL": "LeadIntakeUrl.FunctionUrlleads",
+}
 
 
 def environment(view):
@@ -21,3 +30,18 @@ def environment(view):
             default = variables.get(variable, {}).get("default")
             if default is not None and str(value) != default:
                 yield f"{name}: {variable} is {value} by default, {default} in the code"
+    yield from _values(view)
+
+
+def _values(view):
+    """Each variable has the value of the parameter of its name: `LEADS_MAIL_FROM` that of `MailFrom`."""
+    marked = {name: f"value of {name}" for name in view.template["Parameters"]}
+    for parameters in (marked, {**marked, "OperatorEmail": ""}):
+        for name, function in Resolved(view.template, parameters).resources("AWS::Lambda::Function"):
+            for variable, value in function["Properties"].get("Environment", {}).get("Variables", {}).items():
+                parameter = variable.removeprefix("LEADS_").title().replace("_", "")
+                if variable == "LEADS_OPERATOR":
+                    parameter = "OperatorEmail" if parameters["OperatorEmail"] else "AlarmEmail"
+                expected = _RESOURCES.get(variable, parameters.get(parameter))
+                if value != expected:
+                    yield f"{name}: {variable} is {value}, not {expected}"

@@ -8,12 +8,12 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 
 from checks import registry
-from mistakes import aws, azure, facts, guide, samconfig
+from mistakes import aws, azure, facts, guide, samconfig, values
 
 # For each part of the table: its heading, the text of the sources that is changed, the checks, and the mistakes.
 _PARTS = [
-    ("`infra/aws/template.yaml`", "aws", registry.AWS_CHECKS, aws.MISTAKES),
-    ("`infra/azure/storage.json`", "azure", registry.AZURE_CHECKS, azure.MISTAKES),
+    ("`infra/aws/template.yaml`", "aws", registry.AWS_CHECKS, aws.MISTAKES + values.AWS),
+    ("`infra/azure/storage.json`", "azure", registry.AZURE_CHECKS, azure.MISTAKES + values.AZURE),
     ("`infra/aws/samconfig.toml`", "samconfig", registry.SAMCONFIG_CHECKS, samconfig.MISTAKES),
     ("`infra/by-hand.md`", "guide", registry.GUIDE_CHECKS, guide.GUIDE),
     ("`docs/operations.md`", "operations", registry.OPERATIONS_CHECKS, guide.OPERATIONS),
@@ -55,11 +55,14 @@ def _seeded(sources, file, title, change):
     return dataclasses.replace(sources, **{file: changed})
 
 
-def _edited(text, title, old, new):
-    """A text with one part of it replaced, which must be there once."""
-    if text.count(old) != 1:
-        raise ValueError(f"{title}: its text is there {text.count(old)} times")
-    return text.replace(old, new)
+def _edited(text, title, *change):
+    """A text with one part of it replaced, which must be there once; or the first such part after one that is there once."""
+    *after, old, new = change
+    once = after[0] if after else old
+    if text.count(once) != 1 or old not in text[text.index(once) :]:
+        raise ValueError(f"{title}: its text is there {text.count(once)} times")
+    at = text.index(old, text.index(once))
+    return text[:at] + new + text[at + len(old) :]
 
 
 # The processes that try the mistakes are forked, and find their work here: the checks cannot be sent to them.
