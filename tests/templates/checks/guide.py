@@ -120,6 +120,8 @@ def shell_faults(text, sources, template):
             for function in re.findall(r"(?:\$STACK|\bleads)-(lead-[a-z]+)\b", line):
                 if function not in sources.facts["functions"]:
                     yield f"{function}: there is no such function"
+            if "AccountLimit.ConcurrentExecutions" in line:
+                yield "what other functions have reserved cannot be reserved again: UnreservedConcurrentExecutions is what is left"
             for output in re.findall(r"OutputKey=='(\w+)'", line):
                 if output not in template["Outputs"]:
                     yield f"{output}: the template has no such output"
