@@ -9,6 +9,7 @@ mod fence;
 mod history;
 mod moving;
 mod open;
+mod put_off;
 mod queries;
 mod rows;
 
@@ -212,28 +213,6 @@ impl<T: Table> Log<T> {
     /// The key of the next row of the log.
     pub(crate) fn next_row(&self) -> String {
         rows::next_log_key((self.clock)(), &self.last_log)
-    }
-
-    /// Notes that a channel owes entries again in a new row of the log, which has this key, in place of those before its
-    /// cursor.
-    pub(crate) async fn put_off(
-        &mut self,
-        channel: Channel,
-        key: &str,
-        entries: Vec<Entry>,
-    ) -> Result<(), NotifyError> {
-        let mut bits = bits::Bits::default();
-        (0..entries.len()).for_each(|index| bits.set(index));
-        let row = LogRow { key: key.to_owned(), entries, owed_by: BTreeMap::from([(channel.id.clone(), bits)]) };
-        let operations = vec![
-            Operation::InsertOrReplace(self.progress.to_entity(key)),
-            Operation::Insert(row.to_entity()),
-            Operation::InsertOrReplace(channel.to_entity()),
-        ];
-        self.commit(operations, true).await?;
-        self.last_log = key.to_owned();
-        self.put(vec![channel]);
-        Ok(())
     }
 
     /// The row of the log for what was found, and the channels as they are with it.
