@@ -88,9 +88,10 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
         Breakage::PageReadAsAWhole => is_hourly && !config.is_kind && has(LeadKind::HalfPair),
         // What cues name is found by patrol at last: it must be missed before.
         Breakage::CueRemovedFirst => {
-            let fails = config.tables.killed >= 0.02 || config.tables.before >= 0.15;
+            let is_killed = config.tables.killed >= 0.02;
             let is_searched_late = config.sweep_hours == 0 && config.setting_changes == 0;
-            has(LeadKind::Redelivered) && fails && is_searched_late && config.leads_a_day >= 5
+            let has_cues = has(LeadKind::Redelivered) || has(LeadKind::Quarantined);
+            has_cues && is_killed && is_searched_late && config.leads_a_day >= 20
         }
         Breakage::CursorSkips => is_hourly && !config.is_kind && config.leads_a_day >= 5,
         // A run has to die between a mail and the batch that notes it.
