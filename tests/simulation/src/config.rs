@@ -224,6 +224,8 @@ pub struct Config {
     pub parameters: Rates,
     /// How many times one of them answers something else for a while, and for how long at most.
     pub moods: (u32, SignedDuration),
+    /// The largest message that they take, where it is less than what their kinds take.
+    pub most_bytes: Option<usize>,
     /// How many times the operator deletes or damages the parameter of the first one, until the faults end.
     pub lost_parameters: u32,
     /// Whether routes send now and then, or in their hours alone.
@@ -287,6 +289,7 @@ impl Config {
             posts: Rates::default(),
             parameters: Rates::default(),
             moods: (0, HOUR),
+            most_bytes: None,
             lost_parameters: 0,
             is_patient: tape.chance(0.15),
             has_summary: tape.chance(0.3),
@@ -346,6 +349,7 @@ impl Config {
             config.posts = Rates::draw(tape);
             config.parameters = Rates::draw(tape);
             config.moods = (tape.pick(&[0, 1, 4]), tape.pick(&[HOUR / 6, HOUR, HOUR * 10, HOUR * 168]));
+            config.most_bytes = tape.pick(&[None, None, Some(6_000)]);
             config.lost_parameters = tape.pick(&[0, 0, 1, 2]);
             if tape.chance(0.2) {
                 config.permanent = Permanent::DeadReceiver;

@@ -2,8 +2,10 @@
 //! that say where they are.
 
 use crate::breakage::Breakage;
+use crate::config::{Config, Permanent};
 use crate::desk::{Desk, Kind, SimClock, Verdict};
 use crate::desk::{Service, Service::Parameters, Service::Receiver};
+use crate::leads::POISON;
 use crate::routing::{RECEIVERS, receiver};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -74,14 +76,21 @@ struct State {
     moods: BTreeMap<u32, (u16, Option<&'static str>)>,
     parameters: BTreeMap<u32, Parameter>,
     dead: BTreeSet<u32>,
+    /// The largest body that they take, where it is less than what their kinds take.
+    most_bytes: Option<usize>,
+    /// Whether they refuse what holds [`POISON`].
+    is_choosy: bool,
     breakage: Breakage,
     refused: u64,
 }
 
 impl Receivers {
-    /// Receivers of a new world. What is `dead` answers that it is gone, for ever.
-    pub fn new(dead: Option<u32>, breakage: Breakage) -> Self {
-        let state = State { dead: dead.into_iter().collect(), breakage, ..State::default() };
+    /// Receivers of a new world. The first one can be dead: it answers that it is gone, for ever.
+    pub fn new(config: &Config, breakage: Breakage) -> Self {
+        let dead = (config.permanent == Permanent::DeadReceiver).then_some(0);
+        let is_choosy = config.permanent == Permanent::PoisonedText;
+        let most_bytes = config.most_bytes;
+        let state = State { dead: dead.into_iter().collect(), most_bytes, is_choosy, breakage, ..State::default() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -158,6 +167,8 @@ impl Receivers {
         let (status, retry_after) = match state.moods.get(&number) {
             _ if state.dead.contains(&number) => (410, None),
             Some(mood) => *mood,
+            None if state.most_bytes.is_some_and(|most| post.body.len() > most) => (413, None),
+            None if state.is_choosy && post.body.contains(POISON) => (400, None),
             None => (200, None),
         };
         let meant = meaning(status, retry_after, clock.now());

@@ -127,8 +127,9 @@ impl World {
             dead = set(&route.to);
             mail.set(|mail| mail.dead = route.to.iter().map(|person| address(*person)).collect());
         }
-        let dead_receiver = (config.permanent == Permanent::DeadReceiver).then_some(0);
-        dead |= dead_receiver.map_or(0, receiver_bit);
+        if config.permanent == Permanent::DeadReceiver {
+            dead |= receiver_bit(0);
+        }
         let is_text = config.permanent == Permanent::PoisonedText;
         let key = (config.permanent == Permanent::PoisonedKey)
             .then(|| format!("row-{}", crate::leads::marker(crate::workload::POISONED)));
@@ -140,7 +141,7 @@ impl World {
         Self {
             leads: TableService::new(clock, &config),
             state: TableService::new(clock, &config),
-            receivers: Receivers::new(dead_receiver, breakage),
+            receivers: Receivers::new(&config, breakage),
             queue: QueueService::new(config.queue_stays, breakage),
             receive_at: None,
             keys: Keys::default(),
