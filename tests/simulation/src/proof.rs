@@ -54,7 +54,7 @@ fn is_small(config: &Config, breakage: Breakage) -> bool {
         return false;
     }
     let hours: i64 = config.storms.iter().map(SignedDuration::as_hours).sum();
-    let has_bursts = breakage == Breakage::BoundedByCountAlone;
+    let has_bursts = [Breakage::BoundedByCountAlone, Breakage::CueRemovedFirst].contains(&breakage);
     let is_broken = breakage == Breakage::SharedFailures;
     hours <= 54
         && (config.burst <= 3 || has_bursts && config.burst <= 80)
@@ -91,7 +91,7 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
             let is_killed = config.tables.killed >= 0.02;
             let is_searched_late = config.sweep_hours == 0 && config.setting_changes == 0;
             let has_cues = has(LeadKind::Redelivered) || has(LeadKind::Quarantined);
-            has_cues && is_killed && is_searched_late && config.leads_a_day >= 20
+            has_cues && is_killed && is_searched_late && config.kinds.len() < 6 && config.leads_a_day >= 100
         }
         Breakage::CursorSkips => is_hourly && !config.is_kind && config.leads_a_day >= 5,
         // A run has to die between a mail and the batch that notes it.
