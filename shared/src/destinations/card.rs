@@ -33,7 +33,7 @@ fn message(view: &View) -> String {
     let mut body = vec![json!({
         "type": "TextBlock", "text": heading(view), "size": "Large", "weight": "Bolder", "wrap": true,
     })];
-    body.extend(view.notices.iter().map(|notice| text(&[run(notice, &[("color", "Warning")])], false)));
+    body.extend(view.notices.iter().map(|notice| text(&[run(notice, &[("color", "Accent")])], false)));
     for group in &view.groups {
         body.extend(group_items(view, group));
     }
@@ -113,12 +113,12 @@ fn lead_item(p: &Phrases, lead: &LeadView) -> Value {
     }
     let mut items = vec![text(&who, false)];
     if lead.do_not_contact {
-        let why = run(&format!("  {}", p.lead.do_not_contact_why), &[("color", "Attention")]);
-        let badge = run(&p.lead.do_not_contact, &[("weight", "Bolder"), ("color", "Attention")]);
+        let why = run(&format!("  {}", p.lead.do_not_contact_why), &[]);
+        let badge = run(&p.lead.do_not_contact, &[("weight", "Bolder")]);
         items.push(text(&[badge, why], true));
     }
     if !lead.badges.is_empty() {
-        let badges = run(&lead.badges.join(" · "), &[("weight", "Bolder"), ("color", "Warning")]);
+        let badges = run(&lead.badges.join(" · "), &[("weight", "Bolder"), ("color", "Accent")]);
         items.push(text(&[badges], true));
     }
     if lead.withheld {
@@ -134,7 +134,7 @@ fn lead_item(p: &Phrases, lead: &LeadView) -> Value {
         lead.note.iter().filter(|line| !line.is_empty()).map(|line| text(&[run(line, &[("italic", "")])], true)),
     );
     if let Some(email) = &lead.email {
-        let domain = email.domain.iter().map(|domain| run(&format!("  {domain}"), &[("color", "Warning")]));
+        let domain = email.domain.iter().map(|domain| run(&format!("  {domain}"), &[("color", "Accent")]));
         let runs: Vec<_> = labelled(&p.lead.email, &email.text).into_iter().chain(domain).collect();
         items.push(text(&runs, true));
     }
