@@ -1,5 +1,6 @@
 //! Whether texts stand out from what is behind them, computed from the mails as they are, in light and in dark.
 
+use crate::harmless::next_tag;
 use crate::samples;
 use marketplace_leads::mail::{
     Language, RenderSettings, Silence, render, render_reduced, render_silence, render_summary, render_suppressed,
@@ -58,19 +59,15 @@ fn pairs(html: &str, is_dark: bool) -> BTreeMap<(Color, Color), String> {
     let mut open: Vec<(String, Color, Color)> = Vec::new();
     let mut pairs = BTreeMap::new();
     let mut rest = body;
-    while let Some((text, after)) = rest.split_once('<') {
+    while let Some((text, tag, next)) = next_tag(rest) {
+        rest = next;
         let words = text.replace("&nbsp;", "");
         if let Some((_, color, background)) = open.last()
             && !words.trim().is_empty()
         {
             pairs.entry((color.clone(), background.clone())).or_insert_with(|| words.trim().to_owned());
         }
-        if after.starts_with("!--") {
-            rest = after.split_once("<![endif]-->").unwrap().1;
-            continue;
-        }
-        let (tag, next) = after.split_once('>').unwrap();
-        rest = next;
+        let Some(tag) = tag else { continue };
         let name = tag.split(' ').next().unwrap();
         if let Some(name) = name.strip_prefix('/') {
             assert_eq!(open.pop().map(|(open, ..)| open).as_deref(), Some(name));

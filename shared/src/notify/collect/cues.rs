@@ -3,7 +3,7 @@
 use super::{CLOCK_MARGIN, Item, READS_AT_ONCE, Reading};
 use crate::cue::{Cue, Cued};
 use crate::mail::Mailer;
-use crate::notify::log::{MAX_CUES, log_key};
+use crate::notify::log::{Entry, MAX_CUES, log_key};
 use crate::notify::run::{Run, TABLE_CALL};
 use crate::notify::times::{earlier, later};
 use crate::notify::{Notifier, NotifyError};
@@ -27,24 +27,25 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     pub(super) async fn follow_cues(&self, run: &mut Run<T>, reading: &mut Reading) -> Result<bool, NotifyError> {
         let mut is_whole = true;
         let share_ends = later(self.now(), self.now().duration_until(run.latest(TABLE_CALL)) / CUES_SHARE);
-        let mut unreadable = BTreeSet::new();
         for cues in run.log.cues().to_vec().chunks(MAX_CUES) {
             let now = self.now();
             if now > share_ends || !run.has_time(now, TABLE_CALL * 4) {
                 return Ok(false);
             }
-            let cues: Vec<_> = cues.iter().filter(|cue| !unreadable.contains(partition(cue))).collect();
+            let is_asked =
+                |cue: &&Cue| entry(cue).is_none_or(|entry| !run.unreadable.is_given_up(entry.partition_key()));
+            let cues: Vec<_> = cues.iter().filter(is_asked).collect();
             let reads: Vec<_> = cues.iter().map(|cue| self.cued(cue)).collect();
             let rows: Vec<_> = stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
             let mut found = Vec::new();
             for (cue, row) in cues.into_iter().zip(rows) {
                 let is_young = cue.left.is_some_and(|left| now < left.saturating_add(CUE_LIFE).unwrap_or(now));
+                if let Some(entry) = entry(cue) {
+                    run.unreadable.note(entry.partition_key(), row.is_ok());
+                }
                 match row {
-                    // The cue stays. What it names keeps nothing else from being read, and others of its partition wait too.
-                    Err(error) => {
-                        run.failed("cues", &error);
-                        unreadable.insert(partition(cue).to_owned());
-                    }
+                    // The cue stays; what it names keeps nothing else from being read.
+                    Err(error) => run.failed("cues", &error),
                     Ok(None) if is_young => {}
                     Ok(item) => found.push((cue, item)),
                 }
@@ -135,13 +136,12 @@ fn recorded_from(cue: &Cue, written: Option<Timestamp>) -> String {
     log_key(earlier(written.map_or(left, |written| written.min(left)), CLOCK_MARGIN))
 }
 
-/// The partition of the row that a cue names.
-fn partition(cue: &Cue) -> &str {
-    match &cue.cued {
-        Some(Cued::Lead(keys)) => &keys.partition,
-        Some(Cued::Quarantined { .. }) => quarantine::PARTITION,
-        None => "",
-    }
+/// What a cue names, as the log has it.
+fn entry(cue: &Cue) -> Option<Entry> {
+    cue.cued.as_ref().map(|cued| match cued {
+        Cued::Lead(keys) => Entry::Lead(keys.clone()),
+        Cued::Quarantined { row_key } => Entry::Quarantined(row_key.clone()),
+    })
 }
 
 fn is_older(cue: &Cue, written: Option<Timestamp>, known_from: &str) -> bool {

@@ -49,8 +49,9 @@ impl<T: Table> Log<T> {
                 is_held: false,
                 is_uncertain: false,
             };
-            let shows_one_moment = log.read_hot_range().await?;
+            let (shows_one_moment, has_all_cues) = log.read_hot_range().await?;
             if shows_one_moment || before.as_ref() == Some(&log.core.etag) {
+                log.turn_cues(has_all_cues).await;
                 return Ok(log);
             }
             before = Some(log.core.etag.take());
@@ -58,8 +59,8 @@ impl<T: Table> Log<T> {
         Err(unread("the state changed each time that it was read"))
     }
 
-    /// Reads the hot range once. Says whether core and all that comes before it are of one page.
-    async fn read_hot_range(&mut self) -> Result<bool, TableError> {
+    /// Reads the hot range once. Says whether core and all that comes before it are of one page, and whether all cues were read.
+    async fn read_hot_range(&mut self) -> Result<(bool, bool), TableError> {
         let hot = Query {
             row_key_from: Some("c".to_owned()),
             row_key_before: Some("d".to_owned()),
@@ -69,7 +70,7 @@ impl<T: Table> Log<T> {
         let mut next = None;
         let mut pages = 0;
         let mut pages_to_core = 0;
-        let is_whole = loop {
+        let has_all_cues = loop {
             if !self.has_time() {
                 return Err(unread("no time was left to read the state"));
             }
@@ -94,8 +95,7 @@ impl<T: Table> Log<T> {
                 break next.is_none();
             }
         };
-        self.turn_cues(is_whole).await;
-        Ok(pages_to_core <= 1)
+        Ok((pages_to_core <= 1, has_all_cues))
     }
 
     /// A number that is another one in each run: with what it begins, where not everything may have its turn.
@@ -105,10 +105,10 @@ impl<T: Table> Log<T> {
 
     /// Each run begins with other cues, so that those whose rows do not come keep no other one from its turn. Where not all
     /// of them were read, more are read from that place on. What cannot be read there waits.
-    async fn turn_cues(&mut self, is_whole: bool) {
+    async fn turn_cues(&mut self, has_all_cues: bool) {
         let first = cue::row_key_from(self.turn());
         let mut turned = Vec::new();
-        if !is_whole {
+        if !has_all_cues {
             let query = Query {
                 row_key_from: Some(first.clone()),
                 row_key_before: Some("d".to_owned()),

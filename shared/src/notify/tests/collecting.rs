@@ -1,6 +1,9 @@
 //! Finding what is new, once, whoever wrote it and whenever it becomes visible.
 
+use super::hooked::{Before, Call, Hooked};
 use super::*;
+use futures::FutureExt as _;
+use std::future::ready;
 
 #[tokio::test]
 async fn leads_of_both_sources_go_out_in_one_mail_and_only_once() {
@@ -377,6 +380,27 @@ async fn one_run_follows_hundreds_of_cues_however_short_the_pages_are() {
     let notifier = world.notifier_on(world.leads.clone(), state, world.mailer.clone());
     notifier.run("short pages", world.deadline()).await.unwrap();
     assert_eq!(world.state_keys("cue-").len(), 0);
+}
+
+#[tokio::test]
+async fn a_cue_whose_row_can_never_be_read_keeps_no_other_one_of_its_partition_waiting() {
+    let world = World::new();
+    world.runs(2, MINUTE).await;
+    for number in 0..200 {
+        world.quarantine(format!("Body{number:03}x").as_bytes()).await;
+    }
+    // Nobody can read the row that comes first, whoever is asked for it.
+    let first = Arc::new(Mutex::new(None));
+    let before: Before = Arc::new(move |call| {
+        let is_first = matches!(&call, Call::Get(keys) if *first.lock().unwrap().get_or_insert(keys.clone()) == *keys);
+        let unavailable = || Err(TableError::Unavailable { reason: "test".to_owned() });
+        ready(if is_first { unavailable() } else { Ok(()) }).boxed()
+    });
+    let leads = Hooked { service: world.leads.clone(), before: Arc::new(|_| ready(Ok(())).boxed()) };
+    let state = Hooked { service: world.state.clone(), before };
+    let notifier = world.notifier_on(leads, state, world.mailer.clone());
+    let record = notifier.run("damaged", world.deadline()).await.unwrap();
+    assert_eq!((record.outcome, world.state_keys("cue-").len()), (Outcome::Failed, 1));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod delivering;
 mod destinations;
 mod erase;
 mod faults;
+mod hooked;
 mod moving;
 mod patrol;
 mod recipients;

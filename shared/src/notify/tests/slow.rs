@@ -1,7 +1,8 @@
 //! Tables and a mail service whose calls take time, at the same time where they are made at the same time.
 
+use super::hooked::{Before, Call, Hooked};
 use super::*;
-use crate::table::{Continuation, ETag, Keys, Operation, Page, Query};
+use futures::FutureExt as _;
 use futures::task::noop_waker;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -38,35 +39,18 @@ impl<S> Slow<S> {
     }
 }
 
-impl Table for Slow<MemoryTable> {
-    async fn insert(&self, entity: &Entity) -> Result<(), TableError> {
-        self.wait().await;
-        self.service.insert(entity).await
-    }
-
-    async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
-        self.wait().await;
-        self.service.get(keys).await
-    }
-
-    async fn page(&self, query: &Query, from: Option<&Continuation>) -> Result<Page, TableError> {
-        self.wait().await;
-        self.service.page(query, from).await
-    }
-
-    async fn submit(&self, partition_key: &str, operations: &[Operation]) -> Result<Vec<Option<ETag>>, TableError> {
-        self.wait().await;
-        self.service.submit(partition_key, operations).await
-    }
-
-    async fn delete(&self, keys: &Keys) -> Result<(), TableError> {
-        self.wait().await;
-        self.service.delete(keys).await
-    }
-
-    async fn create(&self) -> Result<(), TableError> {
-        self.wait().await;
-        self.service.create().await
+impl Slow<MemoryTable> {
+    fn table(&self) -> Hooked {
+        let slow = self.clone();
+        let before: Before = Arc::new(move |_| {
+            let slow = slow.clone();
+            async move {
+                slow.wait().await;
+                Ok(())
+            }
+            .boxed()
+        });
+        Hooked { service: self.service.clone(), before }
     }
 }
 
@@ -103,7 +87,7 @@ impl World {
             timers: timers.clone(),
         };
         let mailer = Slow { service: self.mailer.clone(), each: mail, world: self.clone(), timers: timers.clone() };
-        let notifier = self.notifier_on(slow(&self.leads), slow(&self.state), mailer);
+        let notifier = self.notifier_on(slow(&self.leads).table(), slow(&self.state).table(), mailer);
         let id = self.run_id();
         let mut run = pin!(notifier.run(&id, deadline));
         let waker = noop_waker();
@@ -126,45 +110,24 @@ impl World {
     }
 }
 
-/// A state table that lets another run do all its work between the first page of what a run reads of the state, and the
-/// second one.
-#[derive(Clone)]
-struct OvertakenBetweenPages {
-    service: MemoryTable,
-    world: World,
-    /// How many times more this happens.
-    times: Arc<AtomicUsize>,
-}
-
-impl Table for OvertakenBetweenPages {
-    async fn insert(&self, entity: &Entity) -> Result<(), TableError> {
-        self.service.insert(entity).await
-    }
-
-    async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
-        self.service.get(keys).await
-    }
-
-    async fn page(&self, query: &Query, from: Option<&Continuation>) -> Result<Page, TableError> {
-        let is_second = query.row_key_from.as_deref() == Some("c") && from.is_some();
-        let left = self.times.load(Ordering::Relaxed);
-        if is_second && left > 0 {
-            self.times.store(left - 1, Ordering::Relaxed);
-            self.world.run().await;
-        }
-        self.service.page(query, from).await
-    }
-
-    async fn submit(&self, partition_key: &str, operations: &[Operation]) -> Result<Vec<Option<ETag>>, TableError> {
-        self.service.submit(partition_key, operations).await
-    }
-
-    async fn delete(&self, keys: &Keys) -> Result<(), TableError> {
-        self.service.delete(keys).await
-    }
-
-    async fn create(&self) -> Result<(), TableError> {
-        self.service.create().await
+impl World {
+    /// A state table in which another run does all its work, so many times, between the first page of what a run reads of the
+    /// state, and the second one.
+    fn overtaken_between_pages(&self, service: MemoryTable, times: usize) -> Hooked {
+        let (world, left) = (self.clone(), Arc::new(AtomicUsize::new(times)));
+        let before: Before = Arc::new(move |call| {
+            let (world, left) = (world.clone(), left.clone());
+            async move {
+                let is_second = matches!(call, Call::Page(query, true) if query.row_key_from.as_deref() == Some("c"));
+                if is_second && left.load(Ordering::Relaxed) > 0 {
+                    left.fetch_sub(1, Ordering::Relaxed);
+                    world.run().await;
+                }
+                Ok(())
+            }
+            .boxed()
+        });
+        Hooked { service, before }
     }
 }
 
@@ -179,13 +142,8 @@ async fn a_run_that_reads_the_state_in_pages_while_another_one_mails_mails_nothi
         world.run().await;
         assert_eq!((world.owed().await, world.mails_with("Ada")), (1, 0), "the lead waits");
         world.advance(HOUR);
-        let overtaken = |service: MemoryTable, times: usize| OvertakenBetweenPages {
-            service,
-            world: world.clone(),
-            times: Arc::new(AtomicUsize::new(times)),
-        };
-        let (leads, state) =
-            (overtaken(world.leads.clone(), 0), overtaken(world.state.clone().with_page_size(1), times));
+        let leads = world.overtaken_between_pages(world.leads.clone(), 0);
+        let state = world.overtaken_between_pages(world.state.clone().with_page_size(1), times);
         // Whatever becomes of this run: the one that overtook it has mailed the lead.
         let _ = world.notifier_on(leads, state, world.mailer.clone()).run("late", world.deadline()).await;
         assert_eq!(world.mails_with("Ada"), 1);

@@ -1,66 +1,28 @@
 //! Worlds in which one thing would take the time or the place of another: one partition, one row, one route, one cue.
 
+use super::hooked::{Before, Call, Hooked};
 use super::*;
 use crate::cue::{self, Cued};
-use crate::table::{Continuation, ETag, Operation, Page, Query};
-
-/// What becomes of a reading of one partition, and how long it takes.
-type Decide = Arc<dyn Fn(&str) -> (SignedDuration, Result<(), TableError>) + Send + Sync>;
-
-/// A leads table of which some partitions are slow, or do not answer.
-#[derive(Clone)]
-struct HalfDown {
-    service: MemoryTable,
-    world: World,
-    decide: Decide,
-}
-
-impl HalfDown {
-    fn answer(&self, partition_key: &str) -> Result<(), TableError> {
-        let (time, answer) = (self.decide)(partition_key);
-        self.world.advance(time);
-        answer
-    }
-}
-
-impl Table for HalfDown {
-    async fn insert(&self, entity: &Entity) -> Result<(), TableError> {
-        self.service.insert(entity).await
-    }
-
-    async fn get(&self, keys: &Keys) -> Result<Entity, TableError> {
-        self.answer(&keys.partition)?;
-        self.service.get(keys).await
-    }
-
-    async fn page(&self, query: &Query, from: Option<&Continuation>) -> Result<Page, TableError> {
-        self.answer(query.partition_key.as_deref().unwrap_or_default())?;
-        self.service.page(query, from).await
-    }
-
-    async fn submit(&self, partition_key: &str, operations: &[Operation]) -> Result<Vec<Option<ETag>>, TableError> {
-        self.service.submit(partition_key, operations).await
-    }
-
-    async fn delete(&self, keys: &Keys) -> Result<(), TableError> {
-        self.service.delete(keys).await
-    }
-
-    async fn create(&self) -> Result<(), TableError> {
-        self.service.create().await
-    }
-}
+use futures::FutureExt as _;
+use std::future::ready;
 
 impl World {
-    /// A run in which readings of the leads table are decided so.
+    /// A run in which readings of the leads table are decided so, by their partition: how long each takes, and how it ends.
     async fn run_half_down(
         &self,
         decide: impl Fn(&str) -> (SignedDuration, Result<(), TableError>) + Send + Sync + 'static,
     ) -> RunRecord {
-        let half =
-            |service: &MemoryTable, decide: Decide| HalfDown { service: service.clone(), world: self.clone(), decide };
-        let leads = half(&self.leads, Arc::new(decide));
-        let state = half(&self.state, Arc::new(|_| (SignedDuration::ZERO, Ok(()))));
+        let world = self.clone();
+        let before: Before = Arc::new(move |call| {
+            let (time, answer) = match &call {
+                Call::Change => (SignedDuration::ZERO, Ok(())),
+                Call::Get(_) | Call::Page(..) => decide(call.partition()),
+            };
+            world.advance(time);
+            ready(answer).boxed()
+        });
+        let leads = Hooked { service: self.leads.clone(), before };
+        let state = Hooked { service: self.state.clone(), before: Arc::new(|_| ready(Ok(())).boxed()) };
         self.notifier_on(leads, state, self.mailer.clone()).run(&self.run_id(), self.deadline()).await.unwrap()
     }
 }
