@@ -22,7 +22,7 @@ pub(super) fn check(
 ) -> (Findings, Option<()>) {
     let mut findings = Findings::default();
     for problem in &settings.problems {
-        let cure = format!("set {} in the stack's parameters to {}", problem.variable, problem.expected);
+        let cure = format!("set {} to {}", problem.variable, problem.expected);
         findings.fail(format!("{} {}", problem.variable, problem.wrong), cure);
     }
     recipients(&mut findings, settings);

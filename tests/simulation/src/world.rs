@@ -137,6 +137,7 @@ impl World {
             mail.forbidden = forbidden(is_text, key);
             broken(mail, breakage);
         });
+        let is_kind = config.is_kind;
         let leaves_out = config.recipients > 50 && config.sandbox_hours > 0;
         Self {
             leads: TableService::new(clock, &config),
@@ -157,7 +158,7 @@ impl World {
             settings,
             routing,
             routing_before: None,
-            model: Model::new(leaves_out),
+            model: Model::new(leaves_out, is_kind),
             dead,
             calendar: BTreeMap::new(),
             entries: 0,
@@ -313,6 +314,7 @@ impl World {
                 self.mail.set(|mail| mail.sandbox = is_on);
                 self.say(|| format!("the mail service refuses everybody: {is_on}"));
             }
+            Event::Suppress(is_on) => self.suppress(is_on),
             Event::ChangeRoutes => self.change_routes(),
             Event::Mood(receiver, mood) => {
                 self.receivers.set_mood(receiver, mood);
@@ -378,6 +380,7 @@ impl World {
             (self.mail.refused_for_content(), Sometimes::Poison),
             (self.mail.refused_for_recipients(), Sometimes::DeadDestination),
             (self.receivers.refused(), Sometimes::PostRefused),
+            (self.mail.dropped(), Sometimes::Suppressed),
         ] {
             if count > 0 {
                 self.coverage.note(what);

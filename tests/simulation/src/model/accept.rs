@@ -44,7 +44,7 @@ impl Model {
                     format!("lead {name} was erased before, and mailed"),
                 ));
             }
-            let redirected = if lead.may & self.gone != 0 { self.redirect_to } else { 0 };
+            let redirected = if lead.may & (self.gone | self.suppressed) != 0 { self.redirect_to } else { 0 };
             let may = if lead.was_sent && !is_backfill { 0 } else { lead.may | redirected };
             if to & !may != 0 {
                 let who = (to & !may).trailing_zeros();
