@@ -28,19 +28,20 @@ draw_phone() {
     rm "$preview/phone.html"
 }
 
-# draw_local: starts the local cloud, draws its screen without the names of this machine's folders, and stops it.
+# draw_local: starts the local cloud, draws its screen without its keys and the names of this machine's folders, and stops it.
 draw_local() {
     mkdir -p "$preview"
     cargo local >"$preview/local.txt" 2>"$preview/local.log" &
     cloud=$!
-    trap 'kill -INT $cloud' EXIT
+    trap 'kill $cloud' EXIT
+    sleep 1
     until grep -q 'Ctrl-C' "$preview/local.txt"; do
         kill -0 $cloud
         sleep 1
     done
     {
         printf '<body style="margin:0;background:#12161b;color:#e8ecf1;font:14px/1.5 DejaVu Sans Mono,Consolas,monospace"><pre style="margin:14px 18px;white-space:pre-wrap;overflow-wrap:anywhere;font:inherit">$ cargo local\n'
-        sed -e "s#$PWD#~/marketplace-leads#g" -e 's/&/\&amp;/g' -e 's/</\&lt;/g' "$preview/local.txt"
+        sed -e "s#$PWD#~/marketplace-leads#g" -e 's/\(code=\|Key=\)[^;&" '"'"']*/\1.../g' -e 's/&/\&amp;/g' -e 's/</\&lt;/g' "$preview/local.txt"
         printf '</pre>'
     } >"$preview/local.html"
     lines=$(($(wc -l <"$preview/local.txt") + $(grep -c '.\{112\}' "$preview/local.txt" || true) + 3))
