@@ -41,7 +41,7 @@ draw_local() {
     done
     {
         printf '<body style="margin:0;background:#12161b;color:#e8ecf1;font:14px/1.5 DejaVu Sans Mono,Consolas,monospace"><pre style="margin:14px 18px;white-space:pre-wrap;overflow-wrap:anywhere;font:inherit">$ cargo local\n'
-        sed -e "s#$PWD#~/marketplace-leads#g" -e 's/\(code=\|Key=\)[^;&" '"'"']*/\1.../g' -e 's/&/\&amp;/g' -e 's/</\&lt;/g' "$preview/local.txt"
+        sed -e "s#$PWD#~/marketplace-leads#g" -e "s/code=[^&\" ']*/code=.../g" -e 's/Key=[^;]*/Key=.../g' -e 's/&/\&amp;/g' -e 's/</\&lt;/g' "$preview/local.txt"
         printf '</pre>'
     } >"$preview/local.html"
     lines=$(($(wc -l <"$preview/local.txt") + $(grep -c '.\{112\}' "$preview/local.txt" || true) + 3))
