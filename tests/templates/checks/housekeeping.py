@@ -79,7 +79,7 @@ def tags(view):
 
 def outputs(view):
     """The outputs are the ones that the guides name, of the right resources."""
-    outputs = {name: view.aws.value(output["Value"]) for name, output in view.template["Outputs"].items()}
+    outputs = dict(view.aws.outputs())
     expected = {
         "IntakeUrl": "LeadIntakeUrl.FunctionUrlleads",
         "ExportUrl": "LeadExportUrl.FunctionUrlleads",

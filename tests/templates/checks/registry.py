@@ -10,6 +10,7 @@ from checks import (
     housekeeping,
     linters,
     mail,
+    parts,
     queues,
     roles,
     samconfig,
@@ -37,6 +38,7 @@ _AWS_THEMES = [
     alarms.alarms,
     roles.routes,
     schedule.schedule,
+    parts.parts,
 ]
 
 

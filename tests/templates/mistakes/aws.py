@@ -47,7 +47,7 @@ MISTAKES = [
     ),
     (
         "sam build is not told how",
-        "  LeadExport:\n    Type: AWS::Serverless::Function\n    Metadata: {BuildMethod: rust-cargolambda}",
+        "  LeadExport:\n    Type: AWS::Serverless::Function\n    Condition: HasExport\n    Metadata: {BuildMethod: rust-cargolambda}",
         "  LeadExport:\n    Type: AWS::Serverless::Function",
     ),
     # References
@@ -303,7 +303,7 @@ MISTAKES = [
         "",
     ),
     # Housekeeping
-    ("a parameter in no group", "Parameters: [Table, StateTable, IntakeBudgetMs]", "Parameters: [Table, StateTable]"),
+    ("a parameter in no group", "[Table, StateTable, HttpsIntake, IntakeBudgetMs, HttpsExport]", "[Table, StateTable, HttpsIntake, HttpsExport]"),
     (
         "a parameter that takes a secret in place of its name",
         "  IntakeKeysParameter:\n    Type: String\n    Default: /marketplace-leads/intake-keys\n    AllowedPattern: ^(/[A-Za-z0-9_.-]+)+$",
