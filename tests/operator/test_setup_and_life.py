@@ -33,8 +33,6 @@ TEMPLATE = """Parameters:
     Default: arm64
   ReserveConcurrency:
     Default: 'true'
-  SandboxRecipient:
-    Default: ''
   DestinationsPrefix:
     Default: /marketplace-leads/destinations/
 Resources:
@@ -353,7 +351,7 @@ class Setup(ReleaseTest):
             p["ParameterKey"]: p["ParameterValue"]
             for p in outcome.one("cloudformation create-change-set")["request"]["Parameters"]
         }
-        self.assertEqual((given["ReserveConcurrency"], given["SandboxRecipient"]), ("false", "me@elsewhere.example"))
+        self.assertEqual(given["ReserveConcurrency"], "false")
         self.assertIn("SES is in its sandbox", outcome.err)
         self.assertIn("SES has paused sending", outcome.err)
         old = {"call": "--version", "answer": "aws-cli/2.7.1 Python/3.9"}

@@ -20,8 +20,9 @@ def update(session):
         for name, value in values.items()
         if name not in declared and value != old.get(name, {}).get("DefaultValue", "")
     }
-    # Their place is taken by a parameter, into which they are moved.
-    gone.pop("Routes", None)
+    # The routes are moved into a parameter, and what SES asks for in its sandbox is always allowed.
+    for name in ("Routes", "SandboxRecipient"):
+        gone.pop(name, None)
     if gone:
         session.screen.warn(
             f"This release has no setting {listed(sorted(gone))} any more: its changelog says what takes the place"

@@ -143,9 +143,6 @@ def values(session, release, known):
             )
             if "DestinationsPrefix" in declared:
                 found["DestinationsPrefix"] = f"{folder}/destinations/"
-    recipient = sandbox_recipient(session, found) if known["in_sandbox"] else None
-    if recipient and "SandboxRecipient" in declared:
-        found["SandboxRecipient"] = recipient
     kept = {**session.answers.get("parameters", {}), **known["parameters"]}
     found.update({name: value for name, value in kept.items() if name in declared and name not in found})
     settle(session, declared, found)
@@ -195,16 +192,6 @@ def refuse(declared, values):
         raise Problem(
             f"the template does not take the value of {listed(wrong)}", "leads settings get says what each means."
         )
-
-
-def sandbox_recipient(session, found):
-    """In the sandbox, the identity by which SES knows a recipient, where it is another one than the sender's."""
-    own, _ = mail.sender(session, found["MailFrom"])
-    for recipient in found["MailTo"].split(";"):
-        name, is_verified = mail.sender(session, recipient.strip())
-        if is_verified and name != own:
-            return name
-    return None
 
 
 def account_of_storage(session, has_secret):
