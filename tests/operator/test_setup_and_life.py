@@ -418,6 +418,14 @@ class Setup(ReleaseTest):
                 self.assertEqual((outcome.status, given), (2, {}))
                 self.assertIn("HttpsIntake is off", outcome.err)
 
+    def test_no_two_stacks_share_a_bucket_that_one_of_them_would_remove(self):
+        names = ["leads", "Leads", "leads-test", "marketplace-leads-production-a", "marketplace-leads-production-b"]
+        buckets = [release.bucket_name(name, "123456789012", "ap-northeast-1") for name in names]
+        self.assertEqual(len(set(buckets)), len(names), buckets)
+        for bucket in buckets:
+            self.assertRegex(bucket, r"\A[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
+        self.assertEqual(buckets[0], "leads-code-123456789012-ap-northeast-1")
+
     def test_another_stack_has_parameters_of_its_own(self):
         name = "/marketplace-leads-test/storage-connection-string"
         rules = [
@@ -565,7 +573,7 @@ class Life(ReleaseTest):
             ".leads.json",
             json.dumps({"account": "123456789012", "azure": {"group": "marketplace-leads", "account": "contosoleads"}}),
         )
-        gone = [{"call": "cloudformation delete-stack"}, dict(DEPLOYED[0], times=1), NO_STACK]
+        gone = [{"call": "cloudformation delete-stack"}, dict(DEPLOYED[0], times=2), NO_STACK]
         objects = [
             {"call": "s3api list-objects-v2", "answer": {"Contents": [{"Key": "a"}]}},
             {"call": "s3api delete-object"},
@@ -605,6 +613,18 @@ class Life(ReleaseTest):
         )
         self.assertIn("az group delete --name marketplace-leads", outcome.out)
         self.assertFalse(os.path.exists(".leads.json"))
+
+    def test_what_another_stack_uses_is_not_removed_with_this_one(self):
+        stacks = [*described()["Stacks"], *described(parameters=dict(PARAMETERS, IntakeKeysParameter="/other"))["Stacks"]]
+        stacks[1]["StackName"] = "leads-test"
+        both = {"call": "cloudformation describe-stacks", "answer": {"Stacks": stacks}, "times": 2}
+        rules = [both, NO_STACK, EMPTY, {"call": "cloudformation delete-stack"}, {"call": "sqs delete-queue"}]
+        rules += [{"call": "s3api list-objects-v2", "answer": {}}, {"call": "s3api delete-bucket"}]
+        rules += [{"call": "ssm delete-parameters", "answer": {"DeletedParameters": [KEYS]}}, *ACCOUNT, *WORKS]
+        outcome = self.run_command("--yes", "remove", rules=rules)
+        self.assertEqual(outcome.status, 0, outcome.err)
+        self.assertEqual(outcome.one("ssm delete-parameters")["request"]["Names"], [KEYS])
+        self.assertIn("Another stack uses what StorageConnectionStringParameter", outcome.out)
 
     def test_nothing_is_removed_without_a_yes(self):
         rules = [{"call": "ssm describe-parameters", "answer": {"Parameters": []}}] + ACCOUNT

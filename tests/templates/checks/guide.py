@@ -120,6 +120,8 @@ def shell_faults(text, sources, template):
             for function in re.findall(r"(?:\$STACK|\bleads)-(lead-[a-z]+)\b", line):
                 if function not in sources.facts["functions"]:
                     yield f"{function}: there is no such function"
+            if re.search(r"-prefix[ =][\"']?\$\{?STACK\b", line):
+                yield f"names of other stacks may begin like those of this one: {line.strip()}"
             if "AccountLimit.ConcurrentExecutions" in line:
                 yield "what other functions have reserved cannot be reserved again: UnreservedConcurrentExecutions is what is left"
             for output in re.findall(r"OutputKey=='(\w+)'", line):

@@ -49,6 +49,11 @@ GUIDE = [
         "for name in intake redelivery notifier export; do",
     ),
     ("a block that no shell can read", "esac\n```", "```"),
+    (
+        "queues of other stacks are removed, too",
+        "aws sqs get-queue-attributes --queue-url <each> --attribute-names All",
+        'aws sqs list-queues --queue-name-prefix "$STACK-"',
+    ),
 ]
 
 OPERATIONS = [
