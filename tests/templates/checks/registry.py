@@ -85,7 +85,7 @@ DOCUMENT_CHECKS = {"typos": documents.spelling, "own": documents.own}
 CHECKS = {
     "infra/aws/template.yaml": AWS_CHECKS,
     "infra/azure/storage.json": AZURE_CHECKS,
-    "infra/aws/samconfig.toml": SAMCONFIG_CHECKS,
+    "infra/aws/samconfig.toml.example": SAMCONFIG_CHECKS,
     "infra/by-hand.md": GUIDE_CHECKS,
     "docs/operations.md": OPERATIONS_CHECKS,
     "documents": DOCUMENT_CHECKS,

@@ -89,6 +89,8 @@ def roles(view):
 def partitions(view):
     """Every resource of every statement is in the partition and region of the stack. Who sends mail may send it as the sender
     alone, whichever identity SES knows it by, and with the stack's configuration set alone."""
+    for arn in re.findall(r"arn:aws[\w-]*:\S+", view.sources.aws):
+        yield f"{arn} is in one partition"
     for partition, region in [("aws", "eu-west-1"), ("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-north-1")]:
         resolved = Resolved(view.template, pseudo={"AWS::Partition": partition, "AWS::Region": region})
         for name, role in resolved.resources("AWS::IAM::Role"):

@@ -33,8 +33,13 @@ GUIDE = [
     ),
     (
         "a value that its parameter refuses",
-        "--parameter-overrides IntervalMinutes=5",
-        "--parameter-overrides IntervalMinutes=25",
+        "DestinationsPrefix=/marketplace-leads-test/destinations/",
+        "DestinationsPrefix=/marketplace-leads-test/destinations",
+    ),
+    (
+        "a value that the next deployment undoes",
+        "sam build && sam deploy                      # once",
+        "sam build && sam deploy --parameter-overrides RoutesParameter=/marketplace-leads/routes",
     ),
     ("an unknown option of a deployment", "resolve_s3 = true\nparameter_overrides", "s3 = true\nparameter_overrides"),
     ("addresses with commas between", "MailTo=me@contoso.com Alarm", "MailTo=me@contoso.com,you@contoso.com Alarm"),

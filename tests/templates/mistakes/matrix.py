@@ -14,7 +14,7 @@ from mistakes import aws, azure, facts, guide, samconfig, values
 _PARTS = [
     ("`infra/aws/template.yaml`", "aws", registry.AWS_CHECKS, aws.MISTAKES + values.AWS),
     ("`infra/azure/storage.json`", "azure", registry.AZURE_CHECKS, azure.MISTAKES + values.AZURE),
-    ("`infra/aws/samconfig.toml`", "samconfig", registry.SAMCONFIG_CHECKS, samconfig.MISTAKES),
+    ("`infra/aws/samconfig.toml.example`", "samconfig", registry.SAMCONFIG_CHECKS, samconfig.MISTAKES),
     ("`infra/by-hand.md`", "guide", registry.GUIDE_CHECKS, guide.GUIDE),
     ("`docs/operations.md`", "operations", registry.OPERATIONS_CHECKS, guide.OPERATIONS),
     ("The documents", "documents", registry.DOCUMENT_CHECKS, guide.DOCUMENTS),

@@ -57,6 +57,8 @@ AWS = [
     ('the dashboard shows an intake that is left out', 'AlarmsOfIntake: !If', 'HasIntake', 'HasExport'),
     ('a graph without intake is no JSON', '          StartsOfIntake: !If', "            - ''", "            - ','"),
     ('export is left out with intake', '  LeadExport:\n', 'Condition: HasExport', 'Condition: HasIntake'),
+    ('a dashboard of GovCloud in the public console', '  IsGovCloud:', 'aws-us-gov', 'aws-gov'),
+    ('a managed policy of one partition', '  LeadExportRole:\n', '      Description:', '      ManagedPolicyArns: [arn:aws:iam::aws:policy/AWSLambdaBasicExecutionRole]\n      Description:'),
     ('alarm OK action missing', '  MailBounces:\n', '      OKActions: [!Ref AlarmTopic]\n', ''),
 ]
 
