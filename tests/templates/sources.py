@@ -28,6 +28,8 @@ class Sources:
     facts: dict
     aws: str
     azure: str
+    # The policy of who deploys.
+    deployment: str
     samconfig: str
     # The patterns of files that git ignores.
     ignored: list
@@ -46,6 +48,7 @@ class Sources:
             facts=facts,
             aws=text("infra/aws/template.yaml"),
             azure=text("infra/azure/storage.json"),
+            deployment=text("infra/aws/deploy-policy.json"),
             samconfig=text("infra/aws/samconfig.toml.example"),
             ignored=text(".gitignore").splitlines(),
             guide=text("infra/by-hand.md"),

@@ -78,7 +78,7 @@ def roles(view):
                 yield from _statement(name, statement)
                 if statement["Effect"] != "Allow":
                     yield f"{name}: denies {statement.get('Action')}"
-                actions |= set(_list(statement.get("Action")))
+                actions |= set(as_list(statement.get("Action")))
         expected = needed.get(name, set())
         for action in sorted(actions - expected):
             yield f"{name}: allows {action}, which is not called"
@@ -96,7 +96,7 @@ def partitions(view):
         for name, role in resolved.resources("AWS::IAM::Role"):
             for policy in role["Properties"].get("Policies", []):
                 for statement in policy["PolicyDocument"]["Statement"]:
-                    resources = _list(statement.get("Resource"))
+                    resources = as_list(statement.get("Resource"))
                     for resource in resources:
                         # The references to attributes are computed for one partition and region.
                         if re.match(r"arn:[^:]*:(ssm|ses):", resource):
@@ -129,8 +129,8 @@ def _allows(statements, action, resource, sender):
         condition = statement.get("Condition", {})
         expected = condition.get("StringEqualsIgnoreCase", {}).get("ses:FromAddress")
         is_met = not condition or condition == AS_SENDER and str(expected).lower() == sender.lower()
-        is_about = action in _list(statement.get("Action")) and any(
-            fnmatch.fnmatchcase(resource, pattern) for pattern in _list(statement.get("Resource"))
+        is_about = action in as_list(statement.get("Action")) and any(
+            fnmatch.fnmatchcase(resource, pattern) for pattern in as_list(statement.get("Resource"))
         )
         if is_met and is_about and statement["Effect"] == "Allow":
             return True
@@ -166,7 +166,7 @@ def _needed_actions(view):
 
 def _statement(role, statement):
     """What is wrong with the resources of one statement."""
-    actions, resources = set(_list(statement.get("Action"))), _list(statement.get("Resource"))
+    actions, resources = set(as_list(statement.get("Action"))), as_list(statement.get("Resource"))
     if statement["Effect"] == "Allow" and (not resources or "NotAction" in statement or "NotResource" in statement):
         yield f"{role}: a statement that is not limited to actions and resources"
     for action in actions:
@@ -206,5 +206,5 @@ def _statement(role, statement):
             yield f"{role}: reads the parameters {resources}"
 
 
-def _list(value):
+def as_list(value):
     return value if isinstance(value, list) else [] if value is None else [value]
