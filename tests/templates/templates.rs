@@ -128,8 +128,8 @@ fn the_findings_of_a_copy_of_the_tree_are_printed_one_a_line() {
         infra/aws/template.yaml: own: LeadQueue: visible again before LeadRedelivery may be done\n\
         infra/azure/storage.json: own: diagnostic setting: the table service has no such logs, \
         ['StorageRead', 'StorageRemove', 'StorageWrite']\n\
-        infra/aws/samconfig.toml.example: own: default.build: cached is not False, although a cached build would miss a change in \
-        shared/\n\
+        infra/aws/samconfig.toml.example: own: default.build: cached is not False, although a cached build would miss a \
+        change in shared/\n\
         infra/by-hand.md: own: IntakeAddress: the template has no such output\n\
         docs/operations.md: own: there is no section for the notifier's command dry-run\n\
         documents: typos: docs/export.md:1:11: error: seperated should be separated\n\
