@@ -72,7 +72,9 @@ def az():
 def leaf(parser, command):
     """The parser of one command below that of the program."""
     for word in command.split():
-        below = next(action for action in parser._actions if isinstance(action.choices, dict) and word in action.choices)
+        below = next(
+            action for action in parser._actions if isinstance(action.choices, dict) and word in action.choices
+        )
         parser = below.choices[word]
     return parser
 
@@ -107,7 +109,9 @@ def text(known):
             lines = [f"    {json.dumps(option)}" for option in options if option["names"]]
             commands.append(f"   {json.dumps(command)}: [\n" + ",\n".join(lines) + "\n   ]")
         inner = ",\n".join(commands)
-        programs.append(f' {json.dumps(program)}: {{\n  "from": {json.dumps(it["from"])},\n  "commands": {{\n{inner}\n  }}\n }}')
+        programs.append(
+            f' {json.dumps(program)}: {{\n  "from": {json.dumps(it["from"])},\n  "commands": {{\n{inner}\n  }}\n }}'
+        )
     return "{\n" + ",\n".join(programs) + "\n}\n"
 
 

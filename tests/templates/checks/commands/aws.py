@@ -150,7 +150,9 @@ def _ask(request, arguments):
     if not request.operation:
         # The last line says what is wrong, above it is how to use the command.
         lines = [line for line in said.getvalue().splitlines() if line.strip() and "usage:" not in line]
-        told = next((line for line in lines if re.search(r"error|Unknown|Error|Invalid|invalid", line)), *lines[-1:] or ["?"])
+        told = next(
+            (line for line in lines if re.search(r"error|Unknown|Error|Invalid|invalid", line)), *lines[-1:] or ["?"]
+        )
         request.faults.append(f"aws {' '.join(arguments)}: {told}")
         return
     request.faults += _against_model(request)

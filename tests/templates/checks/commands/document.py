@@ -8,7 +8,9 @@ from checks.commands.names import Names
 from checks.commands.shells import JUDGED, OTHERS, calls
 
 # A command in a sentence, outside of code, and its options; what stands between the options is not looked at.
-_IN_PROSE = re.compile(r"(?<![`\w-])(aws|az)((?: [a-z][a-z0-9-]*)+)((?:(?! \| |[.;,)] )[^`\n])*? --[a-z](?:(?! \| |[.;,)] )[^`\n])*)")
+_IN_PROSE = re.compile(
+    r"(?<![`\w-])(aws|az)((?: [a-z][a-z0-9-]*)+)((?:(?! \| |[.;,)] )[^`\n])*? --[a-z](?:(?! \| |[.;,)] )[^`\n])*)"
+)
 
 
 def command_faults(text, sources):

@@ -65,7 +65,12 @@ def leads_faults(given, is_mention, parameters):
         for fault in override_faults(shlex.join([f"{name}={value}"]), parameters):
             yield f"{where}: {fault}"
     # A route's times have the forms of the stack's own.
-    for option, parameter in [("cadence", "Cadence"), ("zone", "TimeZone"), ("time_zone", "TimeZone"), ("mail_to", "MailTo")]:
+    for option, parameter in [
+        ("cadence", "Cadence"),
+        ("zone", "TimeZone"),
+        ("time_zone", "TimeZone"),
+        ("mail_to", "MailTo"),
+    ]:
         value = getattr(parsed, option, None)
         if value:
             for fault in override_faults(shlex.join([f"{parameter}={value}"]), parameters):
@@ -115,7 +120,9 @@ def cargo_faults(given):
         yield f"{where}: there is no package {package}"
     elif package and "--test" in asked:
         folder, test = packages[package] / "tests", asked["--test"]
-        declared = re.findall(r'\[\[test\]\]\s*name = "([\w-]+)"', (packages[package] / "Cargo.toml").read_text("utf-8"))
+        declared = re.findall(
+            r'\[\[test\]\]\s*name = "([\w-]+)"', (packages[package] / "Cargo.toml").read_text("utf-8")
+        )
         if not ((folder / f"{test}.rs").is_file() or (folder / test / "main.rs").is_file() or test in declared):
             yield f"{where}: {package} has no test {test}"
 

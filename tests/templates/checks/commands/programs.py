@@ -46,7 +46,9 @@ def read(program, arguments, is_mention):
             values += [value] if equals else []
         elif word.startswith("-"):
             near = difflib.get_close_matches(word, known, 1)
-            asked.faults.append(f"{program} {asked.command}: there is no option {word}{', but ' + near[0] if near else ''}")
+            asked.faults.append(
+                f"{program} {asked.command}: there is no option {word}{', but ' + near[0] if near else ''}"
+            )
             values = []
         else:
             values.append(word)

@@ -124,7 +124,9 @@ def calls(text):
     if not of_document:
         return [], []
     # zsh takes a colon and a letter after a name for a modifier, and `:l` would make small letters.
-    faults = [f"{name} is cut by zsh: write it with braces" for name in re.findall(r"\$[A-Za-z_]\w*:[a-z]", _all(of_document))]
+    faults = [
+        f"{name} is cut by zsh: write it with braces" for name in re.findall(r"\$[A-Za-z_]\w*:[a-z]", _all(of_document))
+    ]
     seen = {}
     for shell, options in _SHELLS.items():
         if shutil.which(shell):
