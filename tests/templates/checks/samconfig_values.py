@@ -13,7 +13,8 @@ _HARMFUL = {
 
 
 @functools.cache
-def _regions():
+def regions():
+    """Every region with Lambda, of every partition."""
     session = botocore.session.get_session()
     partitions = session.get_available_partitions()
     return {region for partition in partitions for region in session.get_available_regions("lambda", partition)}
@@ -21,13 +22,13 @@ def _regions():
 
 def environment_faults(environment, commands):
     """What is wrong with the values for one environment."""
-    regions = set()
+    named = set()
     for command, section in commands.items():
         where, parameters = f"{environment}.{command}", section.get("parameters", {})
         region = parameters.get("region")
         if region is not None:
-            regions.add(region)
-            if region not in _regions():
+            named.add(region)
+            if region not in regions():
                 yield f"{where}: no region with Lambda is called {region}"
         for option, (value, reason) in _HARMFUL.items():
             if parameters.get(option) is value:
@@ -37,8 +38,8 @@ def environment_faults(environment, commands):
         for tag in str(parameters.get("tags", "")).split():
             if tag.count("=") != 1 or tag.startswith(("=", "aws:")):
                 yield f"{where}: {tag} is no tag"
-    if len(regions) > 1:
-        yield f"{environment}: its commands are for several regions, {', '.join(sorted(regions))}"
+    if len(named) > 1:
+        yield f"{environment}: its commands are for several regions, {', '.join(sorted(named))}"
     if environment != "default" and "deploy" in commands:
         yield from _further(environment, commands)
 

@@ -3,9 +3,12 @@
 import json
 import re
 
-from checks.commands import aws, own, programs
+from checks.commands import aws, bodies, own, programs
 from checks.commands.names import Names
 from checks.commands.shells import JUDGED, OTHERS, calls
+
+# What the functions run on.
+_TARGETS = ("aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu")
 
 # A command in a sentence, outside of code, and its options; what stands between the options is not looked at.
 _IN_PROSE = re.compile(
@@ -18,6 +21,8 @@ def command_faults(text, sources):
     made, faults = calls(text)
     yield from faults
     names = Names(sources)
+    written = {call.arguments[-1] for call in made if call.arguments[:2] == ("lambda", "invoke")}
+    of_az = []
     for call in made:
         is_mention = not call.part.is_block
         if call.program == "aws":
@@ -28,27 +33,36 @@ def command_faults(text, sources):
         elif call.program in ("az", "sam"):
             asked = programs.read(call.program, call.arguments, is_mention)
             yield from asked.faults
+            of_az += [asked] if call.program == "az" else []
             if not asked.faults:
                 yield from getattr(names, call.program)(asked)
         elif call.program == "leads":
             yield from own.leads_faults(call.arguments, is_mention, names.parameters)
         elif call.program == "cargo":
             yield from own.cargo_faults(list(call.arguments))
-        else:
-            yield from _other_faults(call)
+        elif call.program == "curl":
+            yield from bodies.curl_faults(call.arguments)
+        elif call.program == "jq":
+            yield from bodies.jq_faults(call.arguments, written)
+        elif (known := OTHERS.get(call.program)) and (call.arguments or ("",))[0] not in known:
+            yield f"{call.program} {' '.join(call.arguments[:1])}: no document needs this"
+        elif call.program == "rustup" and call.arguments[-1] not in _TARGETS:
+            yield f"rustup: the functions are not built for {call.arguments[-1]}"
+    yield from names.all_az(of_az)
     yield from _prose_faults(text)
+    yield from _json_faults(text, names)
 
 
-def _other_faults(call):
-    known, (first, *_) = OTHERS.get(call.program), (*call.arguments, "")
-    if known is not None and first not in known:
-        yield f"{call.program} {first}: no document needs this"
-    if call.program == "curl" and "--json" in call.arguments:
-        body = call.arguments[call.arguments.index("--json") + 1]
+def _json_faults(text, names):
+    """What is wrong with the JSON of a document: an array is routes."""
+    for block in re.findall(r"^ *```json\n(.*?)^ *```", text, re.M | re.S):
         try:
-            json.loads(body)
+            value = json.loads(block)
         except ValueError as error:
-            yield f"curl --json: {error}: {body}"
+            yield f"no JSON: {error}\n{block}"
+            continue
+        if isinstance(value, list):
+            yield from bodies.routes_faults(block, names.parameters)
 
 
 def _prose_faults(text):

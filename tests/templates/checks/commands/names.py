@@ -3,7 +3,9 @@
 import json
 import re
 
+from checks.commands.bodies import destination_faults, routes_faults
 from checks.commands.query import query_faults
+from checks.commands.shells import PRINTED, PRINTED_SECOND
 from checks.payloads import payload_faults
 from checks.samconfig import override_faults
 from checks.view import function_of
@@ -61,6 +63,11 @@ class Names:
         for name in given.get("AlarmNames", ()):
             if name not in of["AWS::CloudWatch::Alarm"]:
                 yield f"{name}: there is no such alarm"
+        if given.get("QueueNamePrefix", f"{STACK}-") != f"{STACK}-":
+            yield f"queues of other stacks begin with {given['QueueNamePrefix']}, too"
+        for name, value in given.items():
+            if name.endswith("Arn") and value != PRINTED and value not in self.outputs and not value.startswith("arn:"):
+                yield f"{name}: {value} is no ARN"
         # A placeholder for a queue is the name of an output.
         for value in filter(lambda value: isinstance(value, str), given.values()):
             if re.fullmatch(r"[A-Z][A-Za-z]+(Url|Arn)", value) and value not in self.outputs:
@@ -87,6 +94,14 @@ class Names:
                 yield f"{name}: the secret is only in the guide or only in the template"
             if is_secret and given.get("Type", "SecureString") != "SecureString":
                 yield f"{name}: a secret is no {given['Type']}"
+            if name in self.secrets and "Value" in given:
+                left = given["Value"].replace(PRINTED, "").replace(PRINTED_SECOND, "")
+                if left.strip(",") or left == given["Value"]:
+                    yield f"{name}: its value is not what a command has printed: {given['Value']}"
+            if name == ROUTES and "Value" in given:
+                yield from routes_faults(given["Value"], self.parameters)
+            if name.startswith(self.destinations) and "Value" in given:
+                yield from destination_faults(given["Value"])
             if is_secret and "Value" not in given and "Names" not in given and not given.get("WithDecryption"):
                 yield f"{name}: without --with-decryption the answer is no use"
 
@@ -104,6 +119,17 @@ class Names:
         if "Payload" in given:
             yield from payload_faults(function, given["Payload"], self.sources)
 
+    def all_az(self, of_document):
+        """What is wrong with the commands of the Azure CLI in a document, looked at together."""
+        groups, keys = set(), set()
+        for asked in of_document:
+            groups.update(asked.options.get("--resource-group", ()))
+            keys.update(asked.options.get("--key", ()))
+        if len(groups) > 1:
+            yield f"one resource group has the names {', '.join(sorted(groups))}"
+        if keys and keys != {"primary", "secondary"}:
+            yield f"only the key {', '.join(keys)} is ever renewed"
+
     def az(self, asked):
         """What is wrong with the names in a command of the Azure CLI."""
         (query,) = asked.options.get("--query", [None])[:1] or [None]
@@ -115,7 +141,8 @@ class Names:
                 if not (self.sources.root / file).is_file():
                     yield f"{file}: there is no such template"
             yield from self._arm_parameters(asked.options.get("--parameters", ()))
-        for account in asked.options.get("--account-name", ()):
+        accounts = [one.partition("=")[2] for one in asked.options.get("--parameters", ()) if "AccountName=" in one]
+        for account in [*accounts, *asked.options.get("--account-name", ())]:
             if not re.fullmatch(r"[a-z0-9]{3,24}", account):
                 yield f"{account}: no storage account can be called so"
         if query is not None:
@@ -140,6 +167,9 @@ class Names:
         """What is wrong with the values in a command of the SAM CLI."""
         for value in asked.options.get("--parameter-overrides", ()):
             yield from override_faults(value, self.parameters)
+            name, _, value = value.partition("=")
+            if name.endswith("Parameter") and value not in {*self.secrets, ROUTES}:
+                yield f"{value}: the guide puts nothing into a parameter of this name"
         for name in asked.options.get("--stack-name", ()):
             if name != STACK:
                 yield f"the stack is called {STACK}, not {name}"

@@ -2,12 +2,15 @@
 
 import argparse
 import functools
+import json
 import re
 import shlex
 import sys
 from unittest import mock
 
+from checks.commands.bodies import routes_faults
 from checks.samconfig import override_faults, tomllib
+from checks.samconfig_values import regions
 from sources import WORKSPACE
 
 sys.path.append(str(WORKSPACE / "infra/leads"))
@@ -64,17 +67,19 @@ def leads_faults(given, is_mention, parameters):
         name, _, value = setting.partition("=")
         for fault in override_faults(shlex.join([f"{name}={value}"]), parameters):
             yield f"{where}: {fault}"
-    # A route's times have the forms of the stack's own.
-    for option, parameter in [
-        ("cadence", "Cadence"),
-        ("zone", "TimeZone"),
-        ("time_zone", "TimeZone"),
-        ("mail_to", "MailTo"),
-    ]:
-        value = getattr(parsed, option, None)
-        if value:
-            for fault in override_faults(shlex.join([f"{parameter}={value}"]), parameters):
-                yield f"{where}: {fault}"
+    yield from (f"{where}: {fault}" for fault in _value_faults(vars(parsed), parameters))
+
+
+def _value_faults(given, parameters):
+    """What is wrong with values that have a form, in a command or in the stack."""
+    for option, parameter in [("time_zone", "TimeZone"), ("mail_to", "MailTo"), ("mail_from", "MailFrom")]:
+        if given.get(option):
+            yield from override_faults(shlex.join([f"{parameter}={given[option]}"]), parameters)
+    if given.get("region") not in (None, "word") and given["region"] not in regions():
+        yield f"no region with Lambda is called {given['region']}"
+    if "cadence" in given:
+        route = {name: given[name] for name in ("id", "to", "cadence", "window", "zone") if given.get(name)}
+        yield from routes_faults(json.dumps([route]), parameters)
 
 
 @functools.cache

@@ -66,6 +66,9 @@ class _Walk:
         if shape is _ANYTHING:
             return _ANYTHING
         if _kind(shape) == "map":
+            keys = getattr(shape.key, "enum", None)
+            if keys and name not in keys:
+                raise Unfit(f"there is no {name}, only {few(keys)}")
             return shape.value
         if _kind(shape) != "structure":
             raise Unfit(f"{name} is asked of a {_kind(shape)}")
@@ -132,5 +135,11 @@ class _Walk:
         wanted, given = known["signature"], len(node["children"])
         if given != len(wanted) and not (wanted and wanted[-1].get("variadic") and given >= len(wanted)):
             raise Unfit(f"{node['value']} takes {len(wanted)} values")
-        self._other(node, shape)
+        sides = [self.visit(child, shape) for child in node["children"]]
+        values, part = getattr(sides[0], "enum", None) if sides else None, node["children"][-1].get("value")
+        holds = {"starts_with": str.startswith, "ends_with": str.endswith, "contains": str.__contains__}.get(
+            node["value"]
+        )
+        if values and holds and isinstance(part, str) and not any(holds(value, part) for value in values):
+            raise Unfit(f"{part} is in none of {few(values)}")
         return _ANYTHING

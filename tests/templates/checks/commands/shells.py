@@ -27,7 +27,7 @@ JUDGED = ("aws", "az", "cargo", "leads", "sam")
 OTHERS = {
     ".ci/run": {""},
     "curl": None,
-    "dig": None,
+    "dig": {"+short"},
     "git": {"pull", "tag"},
     "jq": None,
     "notifier": None,
@@ -42,7 +42,7 @@ OTHERS = {
 # Programs that do nothing outside of the folder that they are run in.
 _REAL = ("cat", "cp", "mkdir", "tr")
 
-# What a reader has set before, and folders that are there.
+# What a reader has set before; what programs read of what a block sets; and folders that are there.
 _SET = {
     "AWS_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "id",
@@ -50,21 +50,27 @@ _SET = {
     "AWS_SESSION_TOKEN": "token",
     "EXPORT_URL": "https://example.com/leads",
 }
-_FOLDERS = ("infra/aws", "target/release-artifacts", ".ci")
+_READ_BY_PROGRAMS = {"AWS_PROFILE", "AWS_REGION", "LEADS_TRUST", "PATH", "UPDATE_DOCS", "UPDATE_TABLES"}
+_FOLDERS = ("infra/aws", "target/tools/bin", "target/release-artifacts", ".ci")
 
 # What the functions print. `az deployment group show` gives a command, which is run.
-_PRINTED = "echo some thing"
+PRINTED, PRINTED_SECOND = "some thing", "other thing"
 
 # Each program is a function, which takes a tenth of the time of a process.
 _STUBS = f"""
 _stub() {{
-  printf '%s\\036' "$PART" "$@" >> "$RECORD"
-  printf '\\035' >> "$RECORD"
+  # The programs of a pipe write at the same time: each has a file of its own.
+  printf '%s\\036' "$PART" "$@" >> "$RECORD/${{1##*/}}"
+  printf '\\035' >> "$RECORD/${{1##*/}}"
   if [ "${{2-}} ${{3-}}" = "lambda invoke" ]; then
     for _last in "$@"; do :; done
     case $_last in /*) ;; *) echo '{{}}' > "$_last" ;; esac
   fi
-  echo {_PRINTED}
+  case $* in
+    "az deployment group show "*) echo echo {PRINTED} ;;
+    *"$OTHER"*) echo {PRINTED_SECOND} ;;
+    *) echo {PRINTED} ;;
+  esac
 }}
 # The day is never the same. Let it be one.
 date() {{ echo 2026-11-01T00:00:00Z; }}
@@ -119,19 +125,19 @@ def _filled(text):
 
 @functools.lru_cache(maxsize=256)
 def calls(text):
-    """The calls of a document, those of the last shell, and what is wrong with its blocks."""
+    """The calls of a document, and what is wrong with its blocks."""
     of_document = list(parts(text))
-    if not of_document:
-        return [], []
+    blocks = "\n".join(part.text for part in of_document)
+    faults = [f"{name} is set and never used" for name in _unused(of_document, text)]
     # zsh takes a colon and a letter after a name for a modifier, and `:l` would make small letters.
-    faults = [
-        f"{name} is cut by zsh: write it with braces" for name in re.findall(r"\$[A-Za-z_]\w*:[a-z]", _all(of_document))
-    ]
+    faults += [f"{name} is cut by zsh: write it with braces" for name in re.findall(r"\$[A-Za-z_]\w*:[a-z]", blocks)]
+    elsewhere = [f"a block writes to {path}" for path in re.findall(r">>?\s*(/(?!dev/null\b)\S+|~\S*)", blocks)]
+    if elsewhere or not of_document:
+        return [], faults + elsewhere  # It is not run.
     seen = {}
-    for shell, options in _SHELLS.items():
-        if shutil.which(shell):
-            seen[shell], found = _run(of_document, shell, options)
-            faults += found
+    for shell in filter(shutil.which, _SHELLS):
+        seen[shell], found = _run(of_document, shell)
+        faults += found
     (first, made), *others = seen.items()
     for other, made_there in others:
         # In a pipe it is left open which program starts first.
@@ -139,15 +145,23 @@ def calls(text):
         if unlike and not faults:
             call = next(iter(unlike))
             faults.append(f"{other} reads other arguments than {first}: {call.program} {' '.join(call.arguments)}")
-    return max(seen.values(), key=len), faults
+    if re.search(r"\bcase \S+ in\n", blocks):
+        # Once more, so that the second key is the one in use, and the other branch is taken.
+        further, found = _run(of_document, first, "[0].value")
+        made, faults = made + further, faults + found
+    return made, faults
 
 
-def _all(of_document):
-    return "\n".join(part.text for part in of_document)
+def _unused(of_document, text):
+    """Variables that a block sets and that the document never reads."""
+    blocks = "\n".join(part.text for part in of_document if part.is_block)
+    set_ = re.findall(r"(?:^|[ ;)])(?:export )?([A-Z_]+)=", blocks, re.M)
+    return sorted(name for name in set(set_) - _READ_BY_PROGRAMS if not re.search(rf"\$\{{?{name}\b", text))
 
 
-def _run(of_document, shell, options):
-    """The calls that a shell makes, and why it cannot read or run a block."""
+def _run(of_document, shell, other="no argument at all"):
+    """The calls that a shell makes, and why it cannot read or run a block. A program prints something else where it is
+    asked with `other`."""
     with tempfile.TemporaryDirectory(prefix="documents-") as folder:
         home, programs = Path(folder, "home"), Path(folder, "programs")
         for path in (programs, *(home / below for below in _FOLDERS)):
@@ -158,13 +172,14 @@ def _run(of_document, shell, options):
         for name in _REAL:
             (programs / name).symlink_to(shutil.which(name))
         record, main = Path(folder, "record"), [_STUBS, "set -eu"]
-        record.touch()
+        record.mkdir()
         for number, part in enumerate(of_document):
             Path(folder, f"{number}.sh").write_text(part.text + "\n", "utf-8")
             main.append(f"cd; export PART={number}; . '{folder}/{number}.sh'")
-        environment = {"PATH": str(programs), "HOME": str(home), "RECORD": str(record), **_SET}
+        main.append(f"printf %s \"$PATH\" > '{folder}/path'")
+        environment = {"PATH": str(programs), "HOME": str(home), "RECORD": str(record), "OTHER": other, **_SET}
         ran = subprocess.run(
-            [shutil.which(shell), *options, "-c", "\n".join(main)],
+            [shutil.which(shell), *_SHELLS[shell], "-c", "\n".join(main)],
             cwd=home,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -173,7 +188,7 @@ def _run(of_document, shell, options):
             timeout=60,
         )
         made = []
-        for line in record.read_text("utf-8").split("\x1d")[:-1]:
+        for line in "".join(path.read_text("utf-8") for path in sorted(record.iterdir())).split("\x1d")[:-1]:
             number, program, *arguments = line.split("\x1e")[:-1]
             taken = tuple(_inlined(argument, home) for argument in arguments)
             made.append(Call(program, taken, of_document[int(number)]))
@@ -181,6 +196,10 @@ def _run(of_document, shell, options):
         if ran.returncode or ran.stderr.strip():
             said = ran.stderr.replace(f"{folder}/", "").strip() or f"it ends with {ran.returncode}"
             faults.append(f"{shell} cannot run the blocks as they stand: {said}")
+        elif missing := [
+            path for path in Path(folder, "path").read_text("utf-8").split(":") if not Path(path).is_dir()
+        ]:
+            faults.append(f"PATH names folders that are not there: {', '.join(missing)}")
         return made, faults
 
 
