@@ -58,8 +58,8 @@ class Names:
                 yield f"{given['FunctionName'].removeprefix(f'{STACK}-')}: there is no such function"
         if request.service == "scheduler" and given.get("Name") not in of["AWS::Scheduler::Schedule"]:
             yield f"{given.get('Name')}: there is no such schedule"
-        if request.service == "logs" and request.operation == "tail":
-            yield from self._log_group(given["words"][0] if given["words"] else "")
+        if request.service == "logs" and request.operation == "tail" and given["words"]:
+            yield from self._log_group(given["words"][0])
         for name in given.get("AlarmNames", ()):
             if name not in of["AWS::CloudWatch::Alarm"]:
                 yield f"{name}: there is no such alarm"
