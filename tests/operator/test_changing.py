@@ -182,6 +182,17 @@ class Routes(CommandTest):
             self.run_command("route", "add", "--id", "Boss!", "--to", "a@b.example", rules=there).err,
         )
 
+    def test_a_route_gets_the_weekly_summary_alone(self):
+        there = [parameter("/marketplace-leads/routes", "[]"), PUT, function("validation", REPORT)]
+        friday = {"id": "figures", "to": ["a@b.example"], "zone": "Europe/Berlin", "summary": "weekly on fri at 16:00"}
+        for given, route in [
+            (["--summary", friday["summary"], "--zone", "Europe/Berlin"], friday),
+            (["--summary"], {"id": "figures", "to": ["a@b.example"], "summary": "weekly"}),
+        ]:
+            outcome = self.run_command("route", "add", "--id", "figures", "--to", "a@b.example", *given, rules=there)
+            self.assertEqual(self.routes_of(outcome), [[route]], outcome.err)
+            self.assertIn(f"figures: to a@b.example; summary {route['summary']}", outcome.out)
+
     def test_routes_that_validation_does_not_take_are_put_back(self):
         before = '[{"id": "vm", "to": ["a@b.example"]}]'
         rules = [parameter("/marketplace-leads/routes", before), PUT, function("validation", dict(REPORT, ok=False))]
@@ -445,6 +456,15 @@ class StorageKey(CommandTest):
         )
         self.assertIn(CONNECTION.replace(OLD, NEW), outcome.out)
         self.assertEqual(self.answers()["azure"]["key"], "key2")
+
+    def test_without_az_a_signature_is_made_anew_of_the_connection_string_that_is_given(self):
+        rules = [parameter(STORAGE, storage.with_signature(CONNECTION, 30)), PUT, function("validation", REPORT)]
+        other = CONNECTION.replace(OLD, NEW)
+        outcome = self.run_command("rotate", "storage-key", rules=rules + RESTART, piped=other + "\n")
+        value = outcome.one("ssm put-parameter")["request"]["Value"]
+        now = datetime.datetime.now(datetime.timezone.utc)
+        lately = [storage.with_signature(other, 365, now - datetime.timedelta(seconds=ago)) for ago in range(60)]
+        self.assertEqual((outcome.status, value in lately), (0, True), outcome.err)
 
     def test_without_az_the_other_connection_string_is_asked_for_and_put_back_where_it_does_not_work(self):
         other = CONNECTION.replace(OLD, NEW)

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from .aws import is_here
 from .words import Problem
 
 # How long an answer may take, in seconds: the function's own limit in the template, and some more.
@@ -73,7 +74,7 @@ def when_free(session, call):
         if not is_said:
             session.screen.warn("The function is busy with another run; waiting for its end …")
             is_said = True
-        time.sleep(PAUSE)
+        session.aws.wait(PAUSE)
 
 
 def restart(session):
@@ -96,7 +97,7 @@ def wait_for_update(session, which):
             raise Problem(
                 f"{which['FunctionName']} is still being changed after five minutes", "Run the command again."
             )
-        time.sleep(PAUSE)
+        session.aws.wait(PAUSE)
 
 
 def reach(url):
@@ -111,8 +112,7 @@ def reach(url):
 
 def opener(url):
     """What opens a URL: by the proxy of the environment, but not to this machine."""
-    is_here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_here else []))
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_here(url) else []))
 
 
 def post_lead(url, key, lead):
