@@ -13,7 +13,7 @@ import urllib.parse
 from unittest import mock
 
 from support import DEPLOYED, OUTPUTS, PARAMETERS, RECORD, REPORT, CommandTest, described, error, function
-from test_changing import CHANGE_SET, CONNECTION, EMPTY, KEYS, NEW, OLD, PUT, RESTART, STORAGE, missing, parameter
+from test_changing import CHANGE_SET, CONNECTION, EMPTY, KEYS, NEW, OLD, PUT, RESTART, STORAGE, changed, missing, parameter
 
 from leads import export, functions, release, storage, words  # noqa: E402
 
@@ -307,7 +307,7 @@ class Setup(ReleaseTest):
             now = datetime.datetime.now(datetime.timezone.utc)
             self.assertEqual((fields["srt"], fields["sp"], (until - now).days), ("o", "raud", 29))
             self.assertEqual(value, storage.with_signature(whole, 30, until - datetime.timedelta(days=30)))
-            self.assertEqual(len(outcome.of("lambda update-function-configuration")), 5)
+            self.assertEqual(len(changed(outcome)), 5)
             # Partner Center keeps the key.
             self.assertIn(f"Azure table:    {whole}", outcome.out)
             self.assertEqual(self.answers()["azure"]["signature_days"], 30)
@@ -372,7 +372,7 @@ class Setup(ReleaseTest):
                 "--yes", *GIVEN, "--connection-string", rules=deployed + self.setup_rules(), piped=given + "\n"
             )
             self.assertEqual(
-                (outcome.status, len(outcome.of("lambda update-function-configuration"))), (0, restarts), outcome.err
+                (outcome.status, len(changed(outcome))), (0, restarts), outcome.err
             )
             self.assertEqual(len(outcome.of("ssm put-parameter")), restarts // 5)
 

@@ -1,5 +1,6 @@
 """The deployed functions: invoking them, starting them afresh, and reaching their URLs."""
 
+import concurrent.futures
 import datetime
 import json
 import os
@@ -79,24 +80,27 @@ def when_free(session, call):
 
 def restart(session):
     """Makes every function start afresh, so that it reads its secrets again. Requests under way end first."""
+    names = [session.stack.output(output) for output in FUNCTIONS]
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: restart_one(session, name), names))
+
+
+def restart_one(session, name):
+    """Lambda refuses a change while another one is under way; the answer to a change says whether it is done."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    for output in FUNCTIONS:
-        which = {"FunctionName": session.stack.output(output)}
-        wait_for_update(session, which)
-        session.aws.call(
-            "lambda", "update-function-configuration", {**which, "Description": f"Secrets read again {now}"}
-        )
-        wait_for_update(session, which)
-
-
-def wait_for_update(session, which):
-    """Waits until no change of a function is under way: Lambda refuses a second one."""
-    until = time.monotonic() + 300
-    while session.aws.call("lambda", "get-function-configuration", which).get("LastUpdateStatus") == "InProgress":
+    which, until = {"FunctionName": name}, time.monotonic() + 300
+    operation, request = "update-function-configuration", {**which, "Description": f"Secrets read again {now}"}
+    while True:
+        try:
+            found = session.aws.call("lambda", operation, request)
+            operation, request = "get-function-configuration", which
+            if found.get("LastUpdateStatus") != "InProgress":
+                return
+        except Problem as problem:
+            if problem.code != "ResourceConflictException":
+                raise
         if time.monotonic() > until:
-            raise Problem(
-                f"{which['FunctionName']} is still being changed after five minutes", "Run the command again."
-            )
+            raise Problem(f"{name} is still being changed after five minutes", "Run the command again.")
         session.aws.wait(PAUSE)
 
 
