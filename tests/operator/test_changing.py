@@ -3,11 +3,13 @@
 import base64
 import datetime
 import json
+import os
 import unittest
+from unittest import mock
 
 from support import DEPLOYED, OUTPUTS, PARAMETERS, REPORT, CommandTest, error, function
 
-from leads import storage  # noqa: E402
+from leads import aws, storage  # noqa: E402
 
 STORAGE, KEYS = PARAMETERS["StorageConnectionStringParameter"], PARAMETERS["IntakeKeysParameter"]
 OLD, NEW = (
@@ -105,6 +107,14 @@ class Settings(CommandTest):
         operations = [call["operation"] for call in outcome.calls]
         waited = operations[: operations.index("cloudformation create-change-set")]
         self.assertEqual(waited, ["cloudformation describe-stacks"] * 5)
+
+    def test_what_an_emulator_on_this_machine_does_is_waited_for_a_moment_alone(self):
+        waited = []
+        with mock.patch("time.sleep", waited.append):
+            for endpoint in ("", "http://127.0.0.1:8100", "https://vpce-1.example.amazonaws.com"):
+                with mock.patch.dict(os.environ, AWS_ENDPOINT_URL=endpoint):
+                    aws.Aws().wait(20)
+        self.assertEqual([waited[0], waited[1] < 1, waited[2]], [20, True, 20])
 
     def test_a_change_that_was_taken_back_is_told_with_the_reason(self):
         back = {"Stacks": [dict(DEPLOYED[0]["answer"]["Stacks"][0], StackStatus="UPDATE_ROLLBACK_COMPLETE")]}

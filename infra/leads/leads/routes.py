@@ -137,7 +137,7 @@ def keep(session, name, before, routes, said):
         )
     session.screen.result(
         {"parameter": name, "routes": routes},
-        [f"{said}. There are {count(len(routes), 'route')}; the notifier reads them within five minutes."],
+        [f"{said}. The notifier reads this within five minutes; {count(len(routes), 'route')} in all."],
     )
     return 0
 

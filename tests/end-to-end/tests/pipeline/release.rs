@@ -314,7 +314,7 @@ async fn settings_and_receivers(user: &User) {
     user.leads("destination add crm --kind teams", "https://crm.contoso.invalid/hook\n", 0, "is kept").await;
     user.leads("destination list", "", 0, "crm: teams, used by no route").await;
     user.leads(&format!("--yes route add --id figures --to {MAIL_TO} --summary"), "", 0, "summary weekly").await;
-    user.leads("--yes route add --id crm --offer Other --to crm", "", 0, "There are 2 routes").await;
+    user.leads("--yes route add --id crm --offer Other --to crm", "", 0, "2 routes in all").await;
     // There is nobody at this address.
     user.leads("destination test crm", "", 1, "destinations").await;
     user.leads("route list", "", 0, "crm: to crm; offers Other").await;
