@@ -116,7 +116,7 @@ fn make_releases(cloud: &LocalCloud, folder: &Path) {
     let template = fs::read_to_string(new.join("template.yaml")).unwrap();
     let template = for_emulator(&template, cloud.aws().endpoint());
     fs::write(new.join("template.yaml"), &template).unwrap();
-    sum(&new);
+    sum(&new, &["template.yaml"]);
 
     fs::create_dir(&old).unwrap();
     for entry in fs::read_dir(&new).unwrap().flatten() {
@@ -124,22 +124,23 @@ fn make_releases(cloud: &LocalCloud, folder: &Path) {
     }
     let retired = "\nParameters:\n  Retired:\n    Type: String\n    Default: ''\n";
     fs::write(old.join("template.yaml"), template.replacen("\nParameters:\n", retired, 1)).unwrap();
-    let notifier = old.join(format!("lead-notifier-{architecture}.zip"));
-    let notifier = fs::File::options().read(true).write(true).open(notifier).unwrap();
+    let name = format!("lead-notifier-{architecture}.zip");
+    let notifier = fs::File::options().read(true).write(true).open(old.join(&name)).unwrap();
     let mut notifier = zip::ZipWriter::new_append(notifier).unwrap();
     notifier.set_comment("the version before");
     notifier.finish().unwrap();
-    sum(&old);
+    sum(&old, &["template.yaml", &name]);
 }
 
-/// Writes the checksums of a release that was changed.
-fn sum(release: &Path) {
+/// Writes the checksums of the files of a release that were changed.
+fn sum(release: &Path, changed: &[&str]) {
     let sums = release.join(pack::release::SUMS);
-    let names = fs::read_to_string(&sums).unwrap();
-    let names = names.lines().map(|line| line.split_once("  ").unwrap().1);
-    let lines = names.map(|name| {
-        let digest = Sha256::digest(fs::read(release.join(name)).unwrap());
-        format!("{}  {name}\n", hex::encode(digest))
+    let before = fs::read_to_string(&sums).unwrap();
+    let lines = before.lines().map(|line| match line.split_once("  ").unwrap() {
+        (_, name) if changed.contains(&name) => {
+            format!("{}  {name}\n", hex::encode(Sha256::digest(fs::read(release.join(name)).unwrap())))
+        }
+        _ => format!("{line}\n"),
     });
     fs::write(&sums, lines.collect::<String>()).unwrap();
 }
