@@ -218,7 +218,7 @@ async fn a_release_alone_leads_to_the_first_mail_through_every_command_and_back_
     user.began = Instant::now();
     user.use_release("release");
     let setup = format!(
-        "--region eu-west-1 --yes setup --mail-from {MAIL_FROM} --mail-to {MAIL_TO} --alarm-email - \
+        "--region eu-west-1 --yes setup --mail-from {MAIL_FROM} --mail-to {MAIL_TO} --alarm-email ops@contoso.example \
          --set Cadence=immediately --set IntervalMinutes=60 --set Retired=soon"
     );
     let printed = user.leads(&setup, &connection, 0, "SES has accepted its mail: look into the inbox.").await;
