@@ -7,7 +7,7 @@ import os
 import unittest
 from unittest import mock
 
-from support import DEPLOYED, OUTPUTS, PARAMETERS, REPORT, CommandTest, error, function
+from support import DEPLOYED, OUTPUTS, PARAMETERS, REPORT, CommandTest, described, error, function
 
 from leads import aws, storage  # noqa: E402
 
@@ -388,6 +388,29 @@ class IntakeKey(CommandTest):
         outcome = self.run_command("rotate", "intake-key", "--finish", rules=[both, PUT, dead, EMPTY], typed="no\n")
         self.assertEqual((outcome.status, self.written(outcome)), (1, []))
         self.assertIn("1 lead in the dead-letter queue", outcome.err)
+
+    def test_a_stack_without_intake_has_no_key_to_rotate_and_its_other_functions_start_afresh(self):
+        left = {name: value for name, value in OUTPUTS.items() if name not in ("IntakeUrl", "IntakeFunction")}
+        without = described(parameters=dict(PARAMETERS, HttpsIntake="off"), outputs=left)
+        rules = [{"call": "cloudformation describe-stacks", "answer": without}, PUT, parameter(KEYS, "a" * 20)]
+        for command in (["rotate", "intake-key"], ["logs", "intake"]):
+            outcome = self.run_command("--yes", *command, rules=rules, deployed=False)
+            self.assertEqual((outcome.status, outcome.of("ssm put-parameter")), (2, []), outcome.err)
+            self.assertIn("leads settings set HttpsIntake=on makes it", outcome.err)
+        storage_rules = [parameter(STORAGE, CONNECTION), function("validation", REPORT), *RESTART]
+        given = CONNECTION.replace(OLD, NEW) + "\n"
+        outcome = self.run_command(
+            "--yes", "rotate", "storage-key", rules=rules + storage_rules, piped=given, deployed=False
+        )
+        restarted = changed(outcome)
+        self.assertEqual((outcome.status, len(restarted)), (0, 4), outcome.err)
+        self.assertNotIn("leads-lead-intake", restarted)
+
+    def test_switching_intake_off_says_what_is_lost_with_it(self):
+        on = [{"call": "cloudformation describe-stacks", "answer": described(parameters=dict(PARAMETERS, HttpsIntake="on"))}]
+        outcome = self.run_command("settings", "set", "HttpsIntake=off", rules=on + CHANGE_SET, typed="no\n")
+        self.assertEqual((outcome.status, outcome.of("cloudformation execute-change-set")), (1, []))
+        self.assertIn("still sends to the HTTPS endpoint is lost", outcome.err)
 
     def test_a_rotation_can_be_taken_back_before_and_after_its_end(self):
         history = {

@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import destinations, export, keys, life, looking, notifier, routes, settings, setup
+from . import destinations, export, keys, life, looking, notifier, questions, routes, settings, setup
 
 EPILOG = """Answers are kept in .leads.json in this folder (--config names another file). Exit status: 0 all is well,
 1 something is not, or the answer was no, 2 a wrong command line or a problem."""
@@ -58,7 +58,7 @@ def add_setup(it):
     it.add_argument("--time-zone", metavar="NAME", help="for instance Europe/Berlin")
     it.add_argument("--alarm-email", metavar="ADDRESS", help="who gets the alarms; a hyphen for nobody")
     it.add_argument(
-        "--destination", choices=setup.DESTINATIONS, help="which destination the offers have in Partner Center"
+        "--destination", choices=questions.DESTINATIONS, help="which destination the offers have in Partner Center"
     )
     it.add_argument("--architecture", choices=("x86_64", "arm64"), help="processor of the functions")
     it.add_argument("--azure-account", metavar="NAME", help="let az make or check this storage account")

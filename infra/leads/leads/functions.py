@@ -80,7 +80,8 @@ def when_free(session, call):
 
 def restart(session):
     """Makes every function start afresh, so that it reads its secrets again. Requests under way end first."""
-    names = [session.stack.output(output) for output in FUNCTIONS]
+    outputs = session.stack.outputs()
+    names = [outputs[output] for output in FUNCTIONS if output in outputs]
     with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
         list(pool.map(lambda name: restart_one(session, name), names))
 

@@ -22,7 +22,8 @@ def new_key():
 
 
 def intake_keys(session):
-    """The parameter's name and the one or two keys in it."""
+    """The parameter's name and the one or two keys in it. Fails where there is no endpoint that they open."""
+    session.stack.output("IntakeUrl")
     name = session.stack.parameters()["IntakeKeysParameter"]
     text = parameters.read(session, name)
     keys = [key.strip() for key in (text or "").split(",") if key.strip()]

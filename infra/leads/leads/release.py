@@ -96,8 +96,13 @@ class Release:
 
 
 def bucket_name(stack, account, region):
-    """The bucket for the code: one for each stack, so that removing the stack can remove it."""
-    return f"{stack.lower()[:24].strip('-')}-code-{account}-{region}"
+    """The bucket for the code: one for each stack, so that removing the stack can remove it. Where the stack's name does not
+    fit into that of a bucket, its digest tells it from others that begin alike.
+    """
+    short = stack
+    if len(stack) > 24 or stack != stack.lower().strip("-"):
+        short = f"{stack[:15].lower().strip('-')}-{hashlib.sha256(stack.encode()).hexdigest()[:8]}"
+    return f"{short}-code-{account}-{region}"
 
 
 def upload(session, release, account, architecture):

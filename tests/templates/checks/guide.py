@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 
-from checks.samconfig import faults, override_faults, tomllib
+from checks.samconfig import faults, tomllib
 from checks.view import function_of
 from template import parsed
 
@@ -37,8 +37,8 @@ def guide(sources):
     for name in re.findall(r"az deployment group create.*?--parameters (\w+)=", _joined(text), re.S):
         if name not in arm["parameters"]:
             yield f"{name}: the ARM template has no such parameter"
-    for override in re.findall(r"--parameter-overrides ([A-Za-z]+=[^\s`]+)", text):
-        yield from override_faults(override, template["Parameters"])
+    if "--parameter-overrides" in text:
+        yield "a value on the command line is undone by the next deployment, which takes the saved ones"
     for block in _blocks(text, "toml"):
         try:
             yield from faults(tomllib.loads(block), sources)
@@ -120,6 +120,8 @@ def shell_faults(text, sources, template):
             for function in re.findall(r"(?:\$STACK|\bleads)-(lead-[a-z]+)\b", line):
                 if function not in sources.facts["functions"]:
                     yield f"{function}: there is no such function"
+            if re.search(r"-prefix[ =][\"']?\$\{?STACK\b", line):
+                yield f"names of other stacks may begin like those of this one: {line.strip()}"
             if "AccountLimit.ConcurrentExecutions" in line:
                 yield "what other functions have reserved cannot be reserved again: UnreservedConcurrentExecutions is what is left"
             for output in re.findall(r"OutputKey=='(\w+)'", line):

@@ -28,13 +28,18 @@ GUIDE = [
     ),
     (
         "a parameter that does not exist",
-        "parameter\n`SandboxRecipient` as well",
-        "parameter\n`SandboxAddress` as well",
+        "ones without a default are `MailFrom`",
+        "ones without a default are `MailSender`",
     ),
     (
         "a value that its parameter refuses",
-        "--parameter-overrides IntervalMinutes=5",
-        "--parameter-overrides IntervalMinutes=25",
+        "DestinationsPrefix=/marketplace-leads-test/destinations/",
+        "DestinationsPrefix=/marketplace-leads-test/destinations",
+    ),
+    (
+        "a value that the next deployment undoes",
+        "sam build && sam deploy                      # once",
+        "sam build && sam deploy --parameter-overrides RoutesParameter=/marketplace-leads/routes",
     ),
     ("an unknown option of a deployment", "resolve_s3 = true\nparameter_overrides", "s3 = true\nparameter_overrides"),
     ("addresses with commas between", "MailTo=me@contoso.com Alarm", "MailTo=me@contoso.com,you@contoso.com Alarm"),
@@ -49,6 +54,11 @@ GUIDE = [
         "for name in intake redelivery notifier export; do",
     ),
     ("a block that no shell can read", "esac\n```", "```"),
+    (
+        "queues of other stacks are removed, too",
+        "aws sqs get-queue-attributes --queue-url <each> --attribute-names All",
+        'aws sqs list-queues --queue-name-prefix "$STACK-"',
+    ),
 ]
 
 OPERATIONS = [
@@ -101,6 +111,6 @@ DOCUMENTS = [
         "`test_nothing_is_removed_without_a_yes`",
         "`test_nothing_is_removed_without_a_no`",
     ),
-    ("costs of fewer alarms than there are", "docs/costs.md", " metrics, 25 alarms", " metrics, 24 alarms"),
+    ("costs of fewer alarms than there are", "docs/costs.md", " metrics, 26 alarms", " metrics, 25 alarms"),
     ("a misspelt word", "README.md", "each lead to the people", "each lead to the poeple"),
 ]

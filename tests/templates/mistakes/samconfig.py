@@ -16,6 +16,7 @@ MISTAKES = [
     ("the packages have no bucket", "resolve_s3 = true", "resolve_s3 = false"),
     ("delete looks for the packages elsewhere", 's3_prefix = "leads"\ntags', 's3_prefix = "marketplace-leads"\ntags'),
     ("the stack has another tag", "application=marketplace-leads", "application=leads"),
+    ("somebody's own region", "resolve_s3 = true", 'resolve_s3 = true\nregion = "eu-west-1"'),
     (
         "a value for a parameter that does not exist",
         "resolve_s3 = true",
