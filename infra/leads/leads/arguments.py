@@ -165,6 +165,13 @@ def add_routes(commands):
     it.add_argument("--zone", metavar="NAME", help="whose clock these mean")
     it.add_argument("--urgent-waits", action="store_true", help="urgent leads wait for the cadence, too")
     it.add_argument("--drop-do-not-contact", action="store_true", help="without leads that must not be contacted")
+    it.add_argument(
+        "--summary",
+        nargs="?",
+        const="weekly",
+        metavar="TEXT",
+        help="no leads, but once a week what the week brought; for instance: weekly on fri at 16:00 (weekly)",
+    )
     below.add("list", "all routes", routes.show)
     below.add("remove", "remove a route", routes.remove).add_argument("id")
     below = Commands(commands.add("destination", "webhooks, Teams and Slack"), "destinations")
