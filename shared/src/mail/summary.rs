@@ -136,8 +136,11 @@ impl Writer<'_> {
     fn days(&self, last: Date) -> String {
         let first = last.checked_sub(6.days()).unwrap_or(last);
         // The year is said once, where a reader comes to it first or last.
-        let years =
-            if self.p.date_with_year.starts_with("{year}") { [i16::MIN, first.year()] } else { [last.year(), i16::MIN] };
+        let years = if self.p.date_with_year.starts_with("{year}") {
+            [i16::MIN, first.year()]
+        } else {
+            [last.year(), i16::MIN]
+        };
         let [from, until] = [(first, years[0]), (last, years[1])].map(|(day, year)| self.language.date(day, year));
         fill(&self.p.summary.days, &[("from", &from), ("until", &until)])
     }
