@@ -62,6 +62,15 @@ def commands(sources):
             yield f"there is no section for the notifier's command {command}"
         if f'{{"command":"{command}"' not in text:
             yield f"there is no example of the notifier's command {command}"
+    for queue in re.findall(r"purge-queue --queue-url <(\w+)>", text):
+        if queue != "NotifierDeadLetterQueueUrl":
+            yield f"{queue}: emptying it deletes leads"
+    for subject in re.findall(r'githubusercontent\.com:sub": "([^"]*)"', text):
+        if not re.fullmatch(r"repo:[\w.-]+/[\w.-]+:environment:[\w-]+", subject):
+            yield f"{subject}: the role is not for an environment, whose people agree to a deployment"
+    for example in re.findall(r'-e "s/([^/]+)/\$', text):
+        if example not in sources.deployment:
+            yield f"{example}: the policy of who deploys does not have it, so that nothing is put in its place"
     for title in re.findall(r'"title": "([^"]+)"', sources.aws):
         if f"| *{title}* |" not in text:
             yield f"the dashboard's graph {title} is not described"

@@ -1,6 +1,7 @@
 """What values in the SAM CLI's configuration do, beyond their types."""
 
 import functools
+import re
 
 import botocore.session
 
@@ -20,7 +21,7 @@ def regions():
     return {region for partition in partitions for region in session.get_available_regions("lambda", partition)}
 
 
-def environment_faults(environment, commands):
+def environment_faults(environment, commands, defaults):
     """What is wrong with the values for one environment."""
     named = set()
     for command, section in commands.items():
@@ -41,10 +42,10 @@ def environment_faults(environment, commands):
     if len(named) > 1:
         yield f"{environment}: its commands are for several regions, {', '.join(sorted(named))}"
     if environment != "default" and "deploy" in commands:
-        yield from _further(environment, commands)
+        yield from _further(environment, commands, defaults)
 
 
-def _further(environment, commands):
+def _further(environment, commands, defaults):
     """Beside the stack of the guides, another one has its own name and its own secrets."""
     deploy = commands["deploy"].get("parameters", {})
     if deploy.get("capabilities") != "CAPABILITY_IAM":
@@ -54,5 +55,6 @@ def _further(environment, commands):
     if commands.get("global", {}).get("parameters", {}).get("stack_name", "leads") == "leads":
         yield f"{environment}: its stack has the name of the default's"
     for name in ("StorageConnectionStringParameter", "IntakeKeysParameter"):
-        if f"{name}=" not in deploy.get("parameter_overrides", ""):
-            yield f"{environment}.deploy: without {name} it takes the default's secret"
+        given = re.findall(rf"\b{name}=(\S+)", deploy.get("parameter_overrides", ""))
+        if not given or given == [defaults[name]]:
+            yield f"{environment}.deploy: {name} names the default's secret"

@@ -1,6 +1,12 @@
 """Mistakes in the guides: what is wrong, the text to replace, which must be there once, and its replacement."""
 
 GUIDE = [
+    ("a key that intake does not take", "KEY=$(openssl rand -hex 24)", "KEY=$(openssl rand -base64 24)"),
+    (
+        "another environment has the default's intake key",
+        "IntakeKeysParameter=/marketplace-leads-test/intake-keys",
+        "IntakeKeysParameter=/marketplace-leads/intake-keys",
+    ),
     (
         "the validation is called something else",
         'aws lambda invoke --function-name "$STACK-lead-validation"',
@@ -209,6 +215,13 @@ GUIDE = [
 ]
 
 OPERATIONS = [
+    (
+        "the queue of leads is emptied",
+        "purge-queue --queue-url <NotifierDeadLetterQueueUrl>",
+        "purge-queue --queue-url <LeadDeadLetterQueueUrl>",
+    ),
+    ("a role without an environment", "marketplace-leads:environment:production", "marketplace-leads:ref:refs/heads/main"),
+    ("a region that the policy does not have", "s/eu-west-1/$AWS_REGION/g", "s/eu-west-2/$AWS_REGION/g"),
     ("no command in place of an ARN", '--source-arn "$(aws sqs', '--source-arn "(aws sqs'),
     ("an attribute that the answer does not have", "--query Attributes.QueueArn", "--query Attributes.QueueARN"),
     ("a block writes where it should not", ">/dev/null && jq . answer.json", ">/dev/nul && jq . answer.json"),

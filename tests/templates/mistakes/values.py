@@ -1,6 +1,31 @@
 """Mistakes in values. Where there is a text between the title and the text to replace, the place is the first one after it."""
 
 AWS = [
+    (
+        "addresses with a hyphen are refused",
+        """  MailFrom:
+    Type: String
+    AllowedPattern: ^[^@\\s<>,;"]+@[^@\\s<>,;"]+\\.[^@\\s<>,;"]+$""",
+        """  MailFrom:
+    Type: String
+    AllowedPattern: ^[A-Za-z0-9._]+@[A-Za-z0-9.]+\\.[A-Za-z]+$""",
+    ),
+    ("a language that the code does not have", "AllowedValues: [en, zh-Hans]", "AllowedValues: [en, zh-CN]"),
+    ("no mails in the evening", "daily at [0-2][0-9]:", "daily at [01][0-9]:"),
+    ("more leads in a mail than the code takes", "MaxValue: 200\n", "MaxValue: 1000\n"),
+    ("leads kept for fewer days than the code takes", "    Default: 90\n    MinValue: 30", "    Default: 90\n    MinValue: 7"),
+    ("a prefix without its last slash", "^(/[A-Za-z0-9_.-]+)+/$", "^(/[A-Za-z0-9_.-]+)+/?$"),
+    ("leads given up after some minutes", "maxReceiveCount: 1000", "maxReceiveCount: 10"),
+    (
+        "an alarm on three periods in a row alone",
+        "EvaluationPeriods: 12\n      DatapointsToAlarm: 3",
+        "EvaluationPeriods: 3\n      DatapointsToAlarm: 3",
+    ),
+    (
+        "an alarm that one run a period raises",
+        "ComparisonOperator: LessThanThreshold\n      Threshold: 1",
+        "ComparisonOperator: LessThanOrEqualToThreshold\n      Threshold: 1",
+    ),
     ('pattern of parameter names lets a trailing slash in', '  IntakeKeysParameter:', '^(/[A-Za-z0-9_.-]+)+$', '^(/[A-Za-z0-9_.-]*)+$'),
     ('time zones may have no underscore', '  TimeZone:', '[A-Za-z0-9_+/-]*', '[A-Za-z0-9+/-]*'),
     ('Cadence lets hours above 29 in', '  Cadence:', 'daily at [0-2][0-9]', 'daily at [0-9][0-9]'),

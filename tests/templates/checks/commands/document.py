@@ -46,6 +46,8 @@ def command_faults(text, sources):
             yield from bodies.jq_faults(call.arguments, written)
         elif (known := OTHERS.get(call.program)) and (call.arguments or ("",))[0] not in known:
             yield f"{call.program} {' '.join(call.arguments[:1])}: no document needs this"
+        elif call.program == "openssl" and call.arguments[:2] != ("rand", "-hex") and "whsec_" not in call.part.text:
+            yield f"openssl {' '.join(call.arguments)}: a key of intake has letters, digits and - _ . ~ alone"
         elif call.program == "rustup" and call.arguments[-1] not in _TARGETS:
             yield f"rustup: the functions are not built for {call.arguments[-1]}"
     yield from names.all_az(of_az)

@@ -53,7 +53,7 @@ _SET = {
     "EXPORT_URL": "https://example.com/leads",
 }
 _READ_BY_PROGRAMS = {"AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_REGION", "LEADS_TRUST", "PATH", "UPDATE_DOCS", "UPDATE_TABLES"}
-_FOLDERS = ("infra/aws", "target/tools/bin", "target/release-artifacts", "tests/mail-clients", "docs/images", ".ci")
+_FOLDERS = ("infra/aws", "target/tools/bin", "target/release-artifacts", "tests/mail-clients", "docs/images", "release-new", ".ci")
 
 # Files of the repository that programs copy or read.
 _ROOT = Path(__file__).parents[4]
