@@ -1,11 +1,26 @@
 """The command line. No secret is an argument: secrets are asked for, or read from standard input."""
 
 import argparse
+import difflib
+import re
 
 from . import destinations, export, keys, life, looking, notifier, questions, routes, settings, setup
 
 EPILOG = """Answers are kept in .leads.json in this folder (--config names another file). Exit status: 0 all is well,
 1 something is not, or the answer was no, 2 a wrong command line or a problem."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says which words there are where one is wrong, and which of them is near, alike in all versions of Python."""
+
+    def error(self, message):
+        wrong = re.search(r"invalid choice: '(?P<said>[^']*)'.*\(choose from (?P<known>.*)\)", message)
+        if wrong:
+            known = re.findall(r"[\w-]+", wrong["known"])
+            near = difflib.get_close_matches(wrong["said"], known, 1, 0.7)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            message = f"there is no {wrong['said']}{meant} There are: {', '.join(known)}"
+        super().error(message)
 
 
 def common(parser, is_main):
@@ -38,7 +53,7 @@ class Commands:
 
 
 def parser():
-    main = argparse.ArgumentParser(
+    main = Parser(
         prog="leads", description="Sets up Marketplace Leads, looks at it, changes it and removes it.", epilog=EPILOG
     )
     common(main, True)

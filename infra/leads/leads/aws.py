@@ -198,6 +198,13 @@ class Aws:
             code, message = found["code"], " ".join(found["message"].split())
             about = "" if secret else f": {message}"
             return Problem(f"AWS refused {asked} ({code}){about}", CURES.get(code), code)
+        endpoint = os.environ.get("AWS_ENDPOINT_URL")
+        if endpoint and "Could not connect to the endpoint" in said:
+            return Problem(
+                f"nothing answers at {endpoint}, which AWS_ENDPOINT_URL names",
+                "Start what shall answer there (cargo local), or unset AWS_ENDPOINT_URL.",
+                "Unreached",
+            )
         for sign, message, cure in UNREACHED:
             if sign in said:
                 return Problem(f"{message} ({asked})", cure, "Unreached")

@@ -15,15 +15,19 @@ mod inbox;
 mod install;
 mod invocation;
 mod logs;
+mod mail_files;
 mod parts;
 mod pool;
+mod ports;
 mod processes;
+mod programs;
 mod progress;
 mod proof;
 pub mod proxy;
 mod receivers;
 mod reset;
 mod run;
+mod secrets;
 mod servers;
 mod table;
 mod workspace;
@@ -34,10 +38,11 @@ pub use failure::{Failure, Result};
 pub use function_processes::{FunctionProcesses, Resident};
 pub use functions::Packages;
 pub use inbox::{Attachment, Body, Destination, Header, Inbox, Mail};
-pub use invocation::{Invocation, functions_of_stack, invoke};
+pub use invocation::Invocation;
 pub use logs::FunctionLogs;
 pub use parts::{LocalTable, TableKind};
 pub use pool::{Borrowed, borrow};
+pub use programs::shell_word;
 pub use progress::Progress;
 pub use proof::prove;
 pub use receivers::{Received, Receivers};
@@ -50,6 +55,7 @@ use crate::parts::{Parts, TableServer};
 use crate::processes::Process;
 use crate::proxy::Proxy;
 use crate::run::Run;
+use crate::secrets::Secrets;
 use crate::workspace::Workspace;
 use jiff::Timestamp;
 use reqwest::Method;
@@ -57,7 +63,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tokio::sync::Mutex;
 
@@ -81,6 +87,11 @@ pub struct Options {
     pub empty: bool,
     /// Parameters of the template, each with its value. Sender, recipients and architecture are set already.
     pub parameters: Vec<(String, String)>,
+    /// The first of the ports on which the cloud is reached; or else it takes any that are free. With the same ports it
+    /// has the same addresses and secrets from run to run.
+    pub ports: Option<u16>,
+    /// Writes each mail as a file, too, into [`LocalCloud::mails_folder`].
+    pub mail_files: bool,
     /// Shows the progress of the start.
     pub progress: Progress,
 }
@@ -89,7 +100,7 @@ pub struct Options {
 pub struct LocalCloud {
     run: Run,
     aws: Aws,
-    secret_key: String,
+    secrets: Secrets,
     table: TableService,
     table_server: Mutex<TableServer>,
     table_proxy: Option<Proxy>,
@@ -98,7 +109,6 @@ pub struct LocalCloud {
     receivers: Option<Receivers>,
     outputs: BTreeMap<String, String>,
     packages: &'static Packages,
-    intake_key: String,
     emulators: Emulators,
     // Fields are dropped in the order of their declaration: these are the last.
     gateway: Gateway,
@@ -111,6 +121,16 @@ impl LocalCloud {
     /// Fails if Python or Node.js is missing, with a sentence about each.
     pub async fn check_prerequisites() -> Result<()> {
         install::prerequisites().await.map(drop)
+    }
+
+    /// Fails if a port of the range that begins with `first` is taken, and names it.
+    pub fn check_ports(first: u16) -> Result<()> {
+        ports::check(first)
+    }
+
+    /// Whether nothing was installed yet, so that a start takes minutes.
+    pub async fn is_first_start() -> Result<bool> {
+        Ok(!install::is_installed(&Workspace::find().await?.target))
     }
 
     /// Installs and builds what is not there yet, starts all parts, and deploys the template.
@@ -131,15 +151,18 @@ impl LocalCloud {
 
         let since = Instant::now();
         progress.set("starting the table service, the AWS emulator and the inbox");
-        let secret_key = random_hex(20);
-        let parts = Parts::start(&run, &emulators, &secret_key, &options).await?;
+        let secrets = match options.ports {
+            Some(first) => Secrets::of_ports(&workspace.target, first)?,
+            None => Secrets::new(),
+        };
+        let parts = Parts::start(&run, &emulators, &secrets.secret_key, &options).await?;
         progress.done("table service, AWS emulator and inbox started", since);
 
-        let aws = Aws::new(&format!("http://127.0.0.1:{}", parts.aws_port), REGION, ACCESS_KEY, &secret_key);
+        let aws = Aws::new(&format!("http://127.0.0.1:{}", parts.aws_port), REGION, ACCESS_KEY, &secrets.secret_key);
         let mut cloud = Self {
             run,
             aws,
-            secret_key,
+            secrets,
             table: parts.table,
             table_server: Mutex::new(parts.table_server),
             table_proxy: parts.table_proxy,
@@ -148,7 +171,6 @@ impl LocalCloud {
             receivers: parts.receivers,
             outputs: BTreeMap::new(),
             packages,
-            intake_key: random_hex(20),
             emulators,
             gateway: parts.gateway,
             _aws_process: parts.aws_process,
@@ -170,7 +192,7 @@ impl LocalCloud {
     /// Fills the account and deploys the template.
     async fn deploy(&mut self, workspace: &Workspace, options: &Options) -> Result<()> {
         let connection_string = connection_string_of_functions(&self.table, &self.table_proxy);
-        deploy::fill_account(&self.aws, &connection_string, &self.intake_key).await?;
+        deploy::fill_account(&self.aws, &connection_string, &self.secrets.intake_key).await?;
         let mut parameters = options.parameters.clone();
         if let Some(receivers) = &self.receivers {
             receivers.fill_account(&self.aws).await?;
@@ -181,6 +203,8 @@ impl LocalCloud {
         }
         self.outputs = deploy::deploy(&self.aws, workspace, self.packages, &parameters).await?;
         ignored::set(&self.aws).await?;
+        let address = self.function_url("IntakeUrl")?;
+        self.gateway.show_intake(address.replacen(self.aws.endpoint(), "", 1));
         if self.receivers.is_some() {
             // No template can set it: only someone who may change the functions themselves can.
             for function in ["NotifierFunction", "ValidationFunction"] {
@@ -192,12 +216,22 @@ impl LocalCloud {
 
     /// The intake URL with its key: what is pasted into Partner Center.
     pub fn intake_url(&self) -> Result<String> {
-        Ok(format!("{}?code={}", self.function_url("IntakeUrl")?, self.intake_key))
+        Ok(format!("{}?code={}", self.function_url("IntakeUrl")?, self.intake_key()))
+    }
+
+    /// The same through the gateway, where it depends on port and key alone.
+    pub fn lasting_intake_url(&self) -> String {
+        format!("{}?code={}", self.gateway.intake_address(), self.intake_key())
+    }
+
+    /// Where AWS is reached as the functions reach it: through the gateway.
+    pub fn aws_endpoint(&self) -> String {
+        self.gateway.address()
     }
 
     /// The intake key.
     pub fn intake_key(&self) -> &str {
-        &self.intake_key
+        &self.secrets.intake_key
     }
 
     /// The address on this machine of a function URL that is an output of the stack, path included.
@@ -245,7 +279,7 @@ impl LocalCloud {
 
     /// The secret key that goes with the access key `local`.
     pub fn secret_key(&self) -> &str {
-        &self.secret_key
+        &self.secrets.secret_key
     }
 
     /// The access key that has all rights.
@@ -286,9 +320,10 @@ impl LocalCloud {
         Ok(role.at(&self.gateway.address()))
     }
 
-    /// Invokes a function and waits for its answer; see [`invoke`].
+    /// Invokes a function by its name and waits for its answer. While it is at its reserved concurrency, tries again for up
+    /// to a minute.
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<Invocation> {
-        invoke(&self.aws, function, event).await.map_err(|failure| failure.log(self.run.log("aws")))
+        invocation::invoke(&self.aws, function, event).await.map_err(|failure| failure.log(self.run.log("aws")))
     }
 
     /// Overwrites one of the secrets in SSM, by the last part of its parameter's name. Functions read it when they start.
