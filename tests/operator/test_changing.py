@@ -323,6 +323,10 @@ class Destinations(CommandTest):
             self.run_command("destination", "test", "crm", rules=rules).payloads(),
             [{"checks": ["destinations", "mail"], "send": True}],
         )
+        for status, code in [("ok", 0), ("warning", 1)]:
+            said = dict(REPORT, checks=[{"id": "mail", "status": "warning"}, {"id": "destinations", "status": status}])
+            outcome = self.run_command("destination", "test", "crm", rules=[function("validation", said), *rules])
+            self.assertEqual(outcome.status, code)
         self.assertIn("the route vm names crm", self.run_command("destination", "remove", "crm", rules=rules).err)
         free = [parameter("/marketplace-leads/routes", "[]")] + rules[1:]
         self.assertEqual(
