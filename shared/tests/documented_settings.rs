@@ -87,6 +87,14 @@ fn the_table_of_settings_is_the_one_in_the_code_with_the_parameters_of_the_templ
 }
 
 #[test]
+fn the_parameter_that_a_report_names_is_the_one_of_the_template() {
+    for variable in VARIABLES {
+        let first = parameters_of(variable.name, TEMPLATE).first().copied();
+        assert_eq!(variable.parameter, first, "{}", variable.name);
+    }
+}
+
+#[test]
 fn the_parameters_of_a_variable_are_found_however_the_template_sets_it() {
     let template = "\
 Parameters:

@@ -9,12 +9,13 @@ import json
 import os
 import threading
 import unittest
+import urllib.parse
 from unittest import mock
 
 from support import DEPLOYED, OUTPUTS, PARAMETERS, RECORD, REPORT, CommandTest, described, error, function
-from test_changing import CHANGE_SET, CONNECTION, EMPTY, KEYS, NEW, OLD, PUT, RESTART, STORAGE, missing, parameter
+from test_changing import CHANGE_SET, CONNECTION, EMPTY, KEYS, NEW, OLD, PUT, RESTART, STORAGE, changed, missing, parameter
 
-from leads import export, functions, release, words  # noqa: E402
+from leads import export, functions, release, storage, words  # noqa: E402
 
 TEMPLATE = """Parameters:
   StorageConnectionStringParameter:
@@ -33,8 +34,6 @@ TEMPLATE = """Parameters:
     Default: arm64
   ReserveConcurrency:
     Default: 'true'
-  SandboxRecipient:
-    Default: ''
   DestinationsPrefix:
     Default: /marketplace-leads/destinations/
 Resources:
@@ -275,6 +274,48 @@ class Setup(ReleaseTest):
             },
         )
 
+    def test_a_stack_that_is_there_gets_a_signature_of_its_key_and_later_a_new_one(self):
+        deployed = {"call": "cloudformation describe-stacks", "answer": described()}
+        same = {
+            "call": "cloudformation describe-change-set",
+            "answer": {"Status": "FAILED", "StatusReason": "The submitted information didn't contain changes."},
+        }
+        az = [
+            {"call": "cloud show", "answer": {"suffixes": {"storageEndpoint": "core.windows.net"}}},
+            {"call": "storage account keys list", "answer": [{"keyName": "key2", "value": NEW}]},
+        ]
+        rules = [deployed, same, parameter(KEYS, KEY), *RESTART, *az, *ACCOUNT, *S3, *CHANGE_SET, *WORKS, PUT]
+        signed = storage.with_signature(CONNECTION, 1)
+        known = {"account": "contosoleads", "group": "marketplace-leads", "location": "westeurope", "key": "key2"}
+        other = CONNECTION.replace(OLD, NEW)
+        # What the functions have, what the answers know of the account, what is typed, and whose key signs.
+        for before, azure, piped, whole in [
+            (CONNECTION, None, "", CONNECTION),
+            (signed, None, CONNECTION + "\n", CONNECTION),
+            (signed, known, "", other),
+        ]:
+            self.write(".leads.json", json.dumps({"azure": azure} if azure else {}))
+            given = [*GIVEN, "--signature", "--signature-days", "30"]
+            outcome = self.run_command("--yes", *given, rules=[parameter(STORAGE, before), *rules], piped=piped)
+            self.assertEqual(outcome.status, 0, outcome.err)
+            self.assertIn("put a shared access signature made of the connection string into " + STORAGE, outcome.out)
+            value = outcome.one("ssm put-parameter")["request"]["Value"]
+            fields = dict(urllib.parse.parse_qsl(value.partition("SharedAccessSignature=")[2]))
+            until = datetime.datetime.fromisoformat(fields["se"].replace("Z", "+00:00"))
+            now = datetime.datetime.now(datetime.timezone.utc)
+            self.assertEqual((fields["srt"], fields["sp"], (until - now).days), ("o", "raud", 29))
+            self.assertEqual(value, storage.with_signature(whole, 30, until - datetime.timedelta(days=30)))
+            self.assertEqual(len(changed(outcome)), 5)
+            # Partner Center keeps the key.
+            self.assertIn(f"Azure table:    {whole}", outcome.out)
+            self.assertEqual(self.answers()["azure"]["signature_days"], 30)
+        outcome = self.run_command("--yes", *GIVEN, "--signature", rules=[parameter(STORAGE, signed), *rules])
+        self.assertEqual(outcome.status, 0, outcome.err)
+        self.write(".leads.json", "{}")
+        outcome = self.run_command("--yes", *GIVEN, "--signature", rules=[parameter(STORAGE, signed), *rules])
+        self.assertEqual((outcome.status, outcome.of("ssm put-parameter")), (2, []))
+        self.assertIn("was not given: The storage account's connection string", outcome.err)
+
     def test_a_sender_that_is_not_verified_yet_is_asked_for_and_said(self):
         rules = [
             {"call": "sesv2 create-email-identity"},
@@ -329,7 +370,7 @@ class Setup(ReleaseTest):
                 "--yes", *GIVEN, "--connection-string", rules=deployed + self.setup_rules(), piped=given + "\n"
             )
             self.assertEqual(
-                (outcome.status, len(outcome.of("lambda update-function-configuration"))), (0, restarts), outcome.err
+                (outcome.status, len(changed(outcome))), (0, restarts), outcome.err
             )
             self.assertEqual(len(outcome.of("ssm put-parameter")), restarts // 5)
 
@@ -353,7 +394,7 @@ class Setup(ReleaseTest):
             p["ParameterKey"]: p["ParameterValue"]
             for p in outcome.one("cloudformation create-change-set")["request"]["Parameters"]
         }
-        self.assertEqual((given["ReserveConcurrency"], given["SandboxRecipient"]), ("false", "me@elsewhere.example"))
+        self.assertEqual(given["ReserveConcurrency"], "false")
         self.assertIn("SES is in its sandbox", outcome.err)
         self.assertIn("SES has paused sending", outcome.err)
         old = {"call": "--version", "answer": "aws-cli/2.7.1 Python/3.9"}
@@ -363,6 +404,70 @@ class Setup(ReleaseTest):
             "SES cannot be reached in eu-west-1",
             self.run_command("--yes", *GIVEN, rules=[unreached] + self.setup_rules()).err,
         )
+
+    def setup_without_intake(self, *arguments, outputs=None, rules=()):
+        """The outcome of a first setup with a template that can leave intake and export out, and the values given."""
+        parts = "".join(f"  {name}:\n    Default: 'on'\n" for name in ("HttpsIntake", "HttpsExport"))
+        self.make_release(**{"template.yaml": TEMPLATE.replace("Resources:", parts + "Resources:")})
+        deployed = dict(PARAMETERS, MailTo="sales@contoso.example", HttpsIntake="off")
+        left = {name: value for name, value in OUTPUTS.items() if name not in ("IntakeUrl", "IntakeFunction")}
+        stacks = [
+            dict(NO_STACK, times=2),
+            dict(REVIEW, times=1),
+            {"call": "cloudformation describe-stacks", "answer": described("CREATE_COMPLETE", deployed, outputs or left)},
+        ]
+        mailed = function("notifier", {"route": "default", "mails": 1}, command="test")
+        outcome = self.run_command("--yes", *GIVEN, *arguments, rules=[*rules, *stacks, mailed, *self.setup_rules()])
+        made = outcome.of("cloudformation create-change-set")
+        given = made[0]["request"]["Parameters"] if made else []
+        return outcome, {p["ParameterKey"]: p["ParameterValue"] for p in given}
+
+    def test_who_has_the_table_alone_gets_no_public_endpoint_and_a_made_up_digest(self):
+        outcome, given = self.setup_without_intake("--destination", "table")
+        self.assertEqual((outcome.status, given["HttpsIntake"], self.posted), (0, "off", []), outcome.err)
+        self.assertNotIn("HttpsExport", given)
+        self.assertIn({"command": "test", "to": "sales@contoso.example"}, outcome.payloads())
+        self.assertIn("Have a made-up digest mailed to sales@contoso.example", outcome.out)
+        self.assertNotIn("HTTPS endpoint", outcome.out)
+        self.assertIs(self.answers()["first_lead"]["mailed"], True)
+        for wanted in ("https", "both"):
+            outcome, given = self.setup_without_intake("--destination", wanted, outputs=OUTPUTS)
+            self.assertEqual((outcome.status, given["HttpsIntake"]), (0, "on"), outcome.err)
+
+    def test_an_endpoint_that_is_there_is_not_taken_away_by_setup(self):
+        parts = "  HttpsIntake:\n    Default: 'on'\nResources:"
+        self.make_release(**{"template.yaml": TEMPLATE.replace("Resources:", parts)})
+        deployed = [
+            {"call": "cloudformation describe-stacks", "answer": described(parameters=dict(PARAMETERS, HttpsIntake="on"))},
+            parameter(KEYS, KEY),
+        ]
+        given = [*GIVEN, "--destination", "table"]
+        outcome = self.run_command("--yes", *given, rules=deployed + self.setup_rules())
+        self.assertEqual(outcome.status, 0, outcome.err)
+        request = outcome.one("cloudformation create-change-set")["request"]
+        values = {p["ParameterKey"]: p.get("ParameterValue", "as before") for p in request["Parameters"]}
+        self.assertIn(values["HttpsIntake"], ("on", "as before"))
+
+    def test_where_there_are_no_function_urls_intake_and_export_are_left_out(self):
+        for region in ("eu-central-2", "us-gov-west-1"):
+            with mock.patch.dict(os.environ, AWS_REGION=region):
+                outcome, given = self.setup_without_intake()
+                self.assertEqual(
+                    (outcome.status, given["HttpsIntake"], given["HttpsExport"]), (0, "off", "off"), outcome.err
+                )
+                self.assertIn(f"AWS has no function URLs in {region}", outcome.err)
+                os.unlink(".leads.json")
+                outcome, given = self.setup_without_intake("--destination", "both")
+                self.assertEqual((outcome.status, given), (2, {}))
+                self.assertIn("HttpsIntake is off", outcome.err)
+
+    def test_no_two_stacks_share_a_bucket_that_one_of_them_would_remove(self):
+        names = ["leads", "Leads", "leads-test", "marketplace-leads-production-a", "marketplace-leads-production-b"]
+        buckets = [release.bucket_name(name, "123456789012", "ap-northeast-1") for name in names]
+        self.assertEqual(len(set(buckets)), len(names), buckets)
+        for bucket in buckets:
+            self.assertRegex(bucket, r"\A[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
+        self.assertEqual(buckets[0], "leads-code-123456789012-ap-northeast-1")
 
     def test_another_stack_has_parameters_of_its_own(self):
         name = "/marketplace-leads-test/storage-connection-string"
@@ -511,10 +616,10 @@ class Life(ReleaseTest):
             ".leads.json",
             json.dumps({"account": "123456789012", "azure": {"group": "marketplace-leads", "account": "contosoleads"}}),
         )
-        gone = [{"call": "cloudformation delete-stack"}, dict(DEPLOYED[0], times=1), NO_STACK]
+        gone = [{"call": "cloudformation delete-stack"}, dict(DEPLOYED[0], times=2), NO_STACK]
         objects = [
             {"call": "s3api list-objects-v2", "answer": {"Contents": [{"Key": "a"}]}},
-            {"call": "s3api delete-object"},
+            {"call": "s3api delete-objects"},
             {"call": "s3api delete-bucket"},
         ]
         others = (
@@ -551,6 +656,18 @@ class Life(ReleaseTest):
         )
         self.assertIn("az group delete --name marketplace-leads", outcome.out)
         self.assertFalse(os.path.exists(".leads.json"))
+
+    def test_what_another_stack_uses_is_not_removed_with_this_one(self):
+        stacks = [*described()["Stacks"], *described(parameters=dict(PARAMETERS, IntakeKeysParameter="/other"))["Stacks"]]
+        stacks[1]["StackName"] = "leads-test"
+        both = {"call": "cloudformation describe-stacks", "answer": {"Stacks": stacks}, "times": 2}
+        rules = [both, NO_STACK, EMPTY, {"call": "cloudformation delete-stack"}, {"call": "sqs delete-queue"}]
+        rules += [{"call": "s3api list-objects-v2", "answer": {}}, {"call": "s3api delete-bucket"}]
+        rules += [{"call": "ssm delete-parameters", "answer": {"DeletedParameters": [KEYS]}}, *ACCOUNT, *WORKS]
+        outcome = self.run_command("--yes", "remove", rules=rules)
+        self.assertEqual(outcome.status, 0, outcome.err)
+        self.assertEqual(outcome.one("ssm delete-parameters")["request"]["Names"], [KEYS])
+        self.assertIn("Another stack uses what StorageConnectionStringParameter", outcome.out)
 
     def test_nothing_is_removed_without_a_yes(self):
         rules = [{"call": "ssm describe-parameters", "answer": {"Parameters": []}}] + ACCOUNT

@@ -28,7 +28,11 @@ class Sources:
     facts: dict
     aws: str
     azure: str
+    # The policy of who deploys.
+    deployment: str
     samconfig: str
+    # The patterns of files that git ignores.
+    ignored: list
     guide: str
     operations: str
     # Every Markdown file, by its path from the root.
@@ -44,7 +48,9 @@ class Sources:
             facts=facts,
             aws=text("infra/aws/template.yaml"),
             azure=text("infra/azure/storage.json"),
-            samconfig=text("infra/aws/samconfig.toml"),
+            deployment=text("infra/aws/deploy-policy.json"),
+            samconfig=text("infra/aws/samconfig.toml.example"),
+            ignored=text(".gitignore").splitlines(),
             guide=text("infra/by-hand.md"),
             operations=text("docs/operations.md"),
             documents={path: text(path) for path in sorted(_markdown_files(root))},

@@ -83,6 +83,12 @@ class Resolved:
                 continue
             yield name, self.value(resource)
 
+    def outputs(self):
+        """Name and resolved value of each output, those whose condition does not hold left out."""
+        for name, output in self.template["Outputs"].items():
+            if "Condition" not in output or self.condition(output["Condition"]):
+                yield name, self.value(output["Value"])
+
     def condition(self, name):
         if name not in self._conditions:
             self._conditions[name] = bool(self.value(self.template["Conditions"][name]))
@@ -114,11 +120,19 @@ class Resolved:
         if name in self.values:
             return self.values[name]
         if name in self.template["Resources"]:
+            self._must_be_there(name)
             return name
         raise KeyError(f"nothing is called {name}")
 
+    def _must_be_there(self, name):
+        """CloudFormation refuses a reference to a resource that its condition leaves out."""
+        condition = self.template["Resources"][name].get("Condition")
+        if condition is not None and not self.condition(condition):
+            raise KeyError(f"{name} is left out by {condition}, and referred to")
+
     def _attribute(self, path):
         name, attribute = path.split(".", 1) if isinstance(path, str) else path
+        self._must_be_there(name)
         kind = self.template["Resources"][name]["Type"]
         if attribute == "Arn" and kind in _ARNS:
             return _ARNS[kind].format(region=REGION, account=ACCOUNT, id=name)

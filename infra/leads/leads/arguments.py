@@ -4,7 +4,7 @@ import argparse
 import difflib
 import re
 
-from . import destinations, export, keys, life, looking, notifier, routes, settings, setup
+from . import destinations, export, keys, life, looking, notifier, questions, routes, settings, setup
 
 EPILOG = """Answers are kept in .leads.json in this folder (--config names another file). Exit status: 0 all is well,
 1 something is not, or the answer was no, 2 a wrong command line or a problem."""
@@ -73,7 +73,7 @@ def add_setup(it):
     it.add_argument("--time-zone", metavar="NAME", help="for instance Europe/Berlin")
     it.add_argument("--alarm-email", metavar="ADDRESS", help="who gets the alarms; a hyphen for nobody")
     it.add_argument(
-        "--destination", choices=setup.DESTINATIONS, help="which destination the offers have in Partner Center"
+        "--destination", choices=questions.DESTINATIONS, help="which destination the offers have in Partner Center"
     )
     it.add_argument("--architecture", choices=("x86_64", "arm64"), help="processor of the functions")
     it.add_argument("--azure-account", metavar="NAME", help="let az make or check this storage account")
@@ -180,6 +180,13 @@ def add_routes(commands):
     it.add_argument("--zone", metavar="NAME", help="whose clock these mean")
     it.add_argument("--urgent-waits", action="store_true", help="urgent leads wait for the cadence, too")
     it.add_argument("--drop-do-not-contact", action="store_true", help="without leads that must not be contacted")
+    it.add_argument(
+        "--summary",
+        nargs="?",
+        const="weekly",
+        metavar="TEXT",
+        help="no leads, but once a week what the week brought; for instance: weekly on fri at 16:00 (weekly)",
+    )
     below.add("list", "all routes", routes.show)
     below.add("remove", "remove a route", routes.remove).add_argument("id")
     below = Commands(commands.add("destination", "webhooks, Teams and Slack"), "destinations")

@@ -9,7 +9,7 @@ from .words import Problem, count, listed
 
 def update(session):
     """Another release with all settings as they are. What the new template no longer has is named."""
-    folder = session.options.release or session.answers.get("release")
+    folder = session.options.release or release.own_folder() or session.answers.get("release")
     if folder is None:
         raise Problem("it is not known where the release is", "Say --release <folder>.")
     found, account = release.Release(folder), session.check_account()
@@ -20,8 +20,9 @@ def update(session):
         for name, value in values.items()
         if name not in declared and value != old.get(name, {}).get("DefaultValue", "")
     }
-    # Their place is taken by a parameter, into which they are moved.
-    gone.pop("Routes", None)
+    # The routes are moved into a parameter, and what SES asks for in its sandbox is always allowed.
+    for name in ("Routes", "SandboxRecipient"):
+        gone.pop(name, None)
     if gone:
         session.screen.warn(
             f"This release has no setting {listed(sorted(gone))} any more: its changelog says what takes the place"
@@ -75,6 +76,29 @@ def last_run(session):
         return False
 
 
+# The settings that name what is in SSM.
+IN_SSM = ("StorageConnectionStringParameter", "IntakeKeysParameter", "RoutesParameter", "DestinationsPrefix")
+
+
+def own_parameters(session):
+    """The names of the stack's parameters in SSM, and of its settings whose parameters another stack of this region uses
+    too.
+    """
+    stacks = session.aws.call("cloudformation", "describe-stacks").get("Stacks", [])
+    others = {
+        parameter.get("ParameterValue")
+        for stack in stacks
+        if stack["StackName"] != session.stack.name
+        for parameter in stack.get("Parameters", [])
+        if parameter["ParameterKey"] in IN_SSM
+    }
+    values = session.stack.parameters()
+    shared = [name for name in IN_SSM if values.get(name) and values[name] in others]
+    own = {name: values[name] for name in IN_SSM if values.get(name) and name not in shared}
+    prefix = own.pop("DestinationsPrefix", None)
+    return list(own.values()) + (parameters.below(session, prefix) if prefix else []), shared
+
+
 def remove(session):
     """Removes the stack and what belongs to it in AWS. Queues with leads in them, the tables and SES's identities
     stay.
@@ -82,14 +106,7 @@ def remove(session):
     screen, account = session.screen, session.check_account()
     described = session.stack.required()
     bucket = release.bucket_name(session.stack.name, account, session.region)
-    values = session.stack.parameters()
-    names = [
-        values[name]
-        for name in ("StorageConnectionStringParameter", "IntakeKeysParameter", "RoutesParameter")
-        if values.get(name)
-    ]
-    if values.get("DestinationsPrefix"):
-        names += parameters.below(session, values["DestinationsPrefix"])
+    names, shared = own_parameters(session)
     screen.say(f"This removes from the account {account}, region {session.region}:")
     for line in (
         f"the stack {session.stack.name} with its functions, alarms and logs",
@@ -98,6 +115,8 @@ def remove(session):
         "its three queues, as far as they are empty",
     ):
         screen.say(f"  - {line}")
+    if shared:
+        screen.say(f"Another stack uses what {listed(shared)} names, too: that stays.")
     screen.say(
         "The storage account with the leads stays. Partner Center must lead elsewhere already: what Microsoft sends"
         " afterwards is lost."
@@ -123,8 +142,8 @@ def remove(session):
         else:
             delete_queue(session, url)
     # Redelivery by hand needs the connection string as long as leads wait.
-    removed = [] if kept else parameters.remove(session, names[:10])
-    for at in range(10, 0 if kept else len(names), 10):
+    removed = []
+    for at in range(0, 0 if kept else len(names), 10):
         removed += parameters.remove(session, names[at : at + 10])
     release.remove_bucket(session, bucket)
     azure = session.answers.get("azure") or {}

@@ -61,7 +61,7 @@ def surely(session, urls):
     session.screen.say("Counting what is in the queues; this takes a minute …")
     counts = queue_counts(session, urls)
     for _ in range(3):
-        time.sleep(SQS_PAUSE)
+        session.aws.wait(SQS_PAUSE)
         again = queue_counts(session, urls)
         counts = {output: max(counts[output] or 0, again[output] or 0) for output in counts}
     return counts

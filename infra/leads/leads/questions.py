@@ -9,17 +9,26 @@ from .words import Problem, listed
 
 ADDRESS = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+\.[^@\s<>,;\"]+")
 ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]*")
-# Where AWS had no function URLs when it last listed such regions; the deployment tells for sure.
+# Where AWS had no function URLs when it last listed such regions, and the beginnings of those of GovCloud and China.
+#
+# https://docs.aws.amazon.com/lambda/latest/dg/urls-configuration.html
+# https://docs.aws.amazon.com/govcloud-us/latest/UserGuide/govcloud-lambda.html
 WITHOUT_URLS = (
+    "ap-east-2",
     "ap-south-2",
     "ap-southeast-4",
     "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
     "ca-west-1",
     "eu-south-2",
     "eu-central-2",
     "il-central-1",
     "me-central-1",
+    "us-gov-",
+    "cn-",
 )
+DESTINATIONS = ("table", "https", "both")
 # Intake and notifier reserve 21 instances; AWS lets nobody reserve the last 100.
 RESERVED, LEFT = 21, 100
 PREFIX = "/marketplace-leads"
@@ -37,9 +46,11 @@ def facts(session):
     stack = session.stack.describe()
     found["is_new"] = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
     found["parameters"] = {} if found["is_new"] else session.stack.parameters()
-    if session.region in WITHOUT_URLS:
+    found["has_urls"] = not session.region.startswith(WITHOUT_URLS)
+    if found["is_new"] and not found["has_urls"]:
         found["warnings"].append(
-            f"AWS may have no function URLs in {session.region}: the deployment fails then. Take another region."
+            f"AWS has no function URLs in {session.region}: leads come by the Azure table alone, and leads export does"
+            " not work. In another region both do."
         )
     try:
         lines, found["in_sandbox"] = mail.account(session)
@@ -132,15 +143,38 @@ def values(session, release, known):
             )
             if "DestinationsPrefix" in declared:
                 found["DestinationsPrefix"] = f"{folder}/destinations/"
-    recipient = sandbox_recipient(session, found) if known["in_sandbox"] else None
-    if recipient and "SandboxRecipient" in declared:
-        found["SandboxRecipient"] = recipient
     kept = {**session.answers.get("parameters", {}), **known["parameters"]}
     found.update({name: value for name, value in kept.items() if name in declared and name not in found})
     settle(session, declared, found)
     found.update(extra)
     refuse(declared, found)
     return found, declared
+
+
+def destination(session, known, declared, values):
+    """Which destination the offers have in Partner Center. Says in the values what of the stack is left out for it."""
+    given = pairs(session.options.set)
+    if known["is_new"]:
+        # What is there already is not taken away here: an offer might send to it.
+        for name in ("HttpsIntake", "HttpsExport"):
+            if name in declared and name not in given and not known["has_urls"]:
+                values[name] = "off"
+    chosen = session.options.destination or session.screen.ask(
+        "Which destination the offers have in Partner Center (table, https, both)",
+        session.answers.get("destination") or ("table" if values.get("HttpsIntake") == "off" else "both"),
+        one_of(*DESTINATIONS),
+    )
+    if "HttpsIntake" in declared and "HttpsIntake" not in given and (known["has_urls"] or not known["is_new"]):
+        if chosen != "table":
+            values["HttpsIntake"] = "on"
+        elif known["is_new"]:
+            values["HttpsIntake"] = "off"
+    if chosen != "table" and values.get("HttpsIntake") == "off":
+        raise Problem(
+            "an HTTPS endpoint is wanted, and HttpsIntake is off",
+            "Say --destination table, take another region (--region), or say --set HttpsIntake=on.",
+        )
+    return chosen
 
 
 def settle(session, declared, found):
@@ -160,24 +194,18 @@ def refuse(declared, values):
         )
 
 
-def sandbox_recipient(session, found):
-    """In the sandbox, the identity by which SES knows a recipient, where it is another one than the sender's."""
-    own, _ = mail.sender(session, found["MailFrom"])
-    for recipient in found["MailTo"].split(";"):
-        name, is_verified = mail.sender(session, recipient.strip())
-        if is_verified and name != own:
-            return name
-    return None
-
-
-def account_of_storage(session, has_secret):
-    """Where the storage account comes from: `az` makes it, its connection string is given, or what is there stays."""
+def account_of_storage(session, secret):
+    """Where the storage account comes from: `az` makes it, its connection string is given, or what is there stays.
+    `secret` is what the functions have now, or None.
+    """
     options, screen = session.options, session.screen
     azure = dict(session.answers.get("azure") or {})
     if options.connection_string:
         return {"how": "given"}
-    if options.azure_account is None and has_secret:
-        return {**azure, "how": "kept"}
+    if options.azure_account is None and secret is not None:
+        # A signature is made of the account's key, which the signature of before does not tell.
+        is_unknown = options.signature and not azure.get("group") and storage.is_signature(secret)
+        return {"how": "given"} if is_unknown else {**azure, "how": "kept"}
     if options.azure_account is None and not azure.get("account"):
         default = "az" if shutil.which("az") and screen.is_interactive() else "given"
         how = screen.ask(

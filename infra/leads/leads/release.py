@@ -23,6 +23,15 @@ CURE = "Make one as infra/README.md says, then say where it is: --release <folde
 ARCHITECTURES = ("x86_64", "arm64")
 
 
+def own_folder():
+    """The folder of the release that this command belongs to, wherever a link to it may be; None where it is not packed
+    in one.
+    """
+    command = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    folder = os.path.dirname(command)
+    return folder if os.path.isfile(os.path.join(folder, "SHA256SUMS")) else None
+
+
 class Release:
     """A release folder that was looked at."""
 
@@ -87,8 +96,13 @@ class Release:
 
 
 def bucket_name(stack, account, region):
-    """The bucket for the code: one for each stack, so that removing the stack can remove it."""
-    return f"{stack.lower()[:24].strip('-')}-code-{account}-{region}"
+    """The bucket for the code: one for each stack, so that removing the stack can remove it. Where the stack's name does not
+    fit into that of a bucket, its digest tells it from others that begin alike.
+    """
+    short = stack
+    if len(stack) > 24 or stack != stack.lower().strip("-"):
+        short = f"{stack[:15].lower().strip('-')}-{hashlib.sha256(stack.encode()).hexdigest()[:8]}"
+    return f"{short}-code-{account}-{region}"
 
 
 def upload(session, release, account, architecture):
@@ -142,7 +156,8 @@ def remove_bucket(session, bucket):
     keys = objects(session, bucket)
     if keys is None:
         return False
-    for key in keys:
-        session.aws.call("s3api", "delete-object", {"Bucket": bucket, "Key": key})
+    if keys:
+        which = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        session.aws.call("s3api", "delete-objects", {"Bucket": bucket, "Delete": which})
     session.aws.call("s3api", "delete-bucket", {"Bucket": bucket})
     return True

@@ -84,7 +84,10 @@ def change(session):
     if before == values:
         session.screen.result({"changed": {}}, ["These settings have these values already; nothing was changed."])
         return 0
-    changed = apply(session, values)
+    question = "Do this?"
+    if values.get("HttpsIntake") == "off" and before["HttpsIntake"] == "on":
+        question = "Do this? What an offer in Partner Center still sends to the HTTPS endpoint is lost then."
+    changed = apply(session, values, question=question)
     if changed is None:
         session.screen.result({"changed": {}}, ["Nothing was changed."])
         return 1

@@ -9,7 +9,7 @@ import time
 
 from . import functions, keys, mail, notifier, parameters, release, settings, storage
 from .looking import validated
-from .questions import account_of_storage, facts, one_of, values
+from .questions import account_of_storage, destination, facts, values
 from .words import listed
 
 # A test lead by its name, as those of Partner Center are, and urgent by its action: it is mailed with the next run.
@@ -26,12 +26,11 @@ LEAD = {
     "Description": "The first lead",
 }
 MAIL_LIMIT, PAUSE = 180, 5.0
-DESTINATIONS = ("table", "https", "both")
 
 
 def setup(session):
     screen, answers, options = session.screen, session.answers, session.options
-    folder = options.release or answers.get("release") or ask_release(session)
+    folder = options.release or answers.get("release") or release.own_folder() or ask_release(session)
     found = release.Release(folder)
     screen.say(f"Looking at the account and the region {session.region} …")
     known = facts(session)
@@ -41,12 +40,8 @@ def setup(session):
         for name in ("StorageConnectionStringParameter", "IntakeKeysParameter")
     }
     secrets = {name: parameters.read(session, name) for name in names.values()}
-    azure = account_of_storage(session, secrets[names["StorageConnectionStringParameter"]] is not None)
-    destination = options.destination or screen.ask(
-        "Which destination the offers have in Partner Center (table, https, both)",
-        answers.get("destination", "both"),
-        one_of(*DESTINATIONS),
-    )
+    azure = account_of_storage(session, secrets[names["StorageConnectionStringParameter"]])
+    wanted = destination(session, known, declared, parameters_of_stack)
     identity, is_verified = mail.sender(session, parameters_of_stack["MailFrom"])
     steps = plan(session, known, parameters_of_stack, names, secrets, azure, identity, is_verified, found)
     for line in known["warnings"] + (list(mail.SANDBOX) if known["in_sandbox"] else []):
@@ -71,7 +66,7 @@ def setup(session):
         profile=session.profile,
         account=known["account"],
         release=os.path.abspath(folder),
-        destination=destination,
+        destination=wanted,
         azure=where or answers.get("azure"),
         parameters=kept,
     )
@@ -87,7 +82,7 @@ def setup(session):
         screen.say("The functions start afresh, so that they use the new connection string …")
         functions.restart(session)
     is_wanted = wants_first_lead(session, parameters_of_stack)
-    return finish(session, destination, connection, key, to_do, is_wanted)
+    return finish(session, wanted, connection, key, to_do, is_wanted)
 
 
 def wants_first_lead(session, values_of_stack):
@@ -110,7 +105,7 @@ def plan(session, known, values_of_stack, names, secrets, azure, identity, is_ve
             f"Azure: make or check the storage account {azure['account']} with both tables, in the group"
             f" {azure['group']} ({azure['location']}) of the subscription {azure['subscription']}"
         )
-    if azure["how"] != "kept":
+    if azure["how"] != "kept" or session.options.signature:
         what = (
             "a shared access signature made of the connection string"
             if session.options.signature
@@ -138,7 +133,10 @@ def plan(session, known, values_of_stack, names, secrets, azure, identity, is_ve
     steps.append("Run validation")
     if wants_first_lead(session, values_of_stack):
         when = "" if is_verified else ", once SES trusts the sender"
-        steps.append(f"Send a first lead, marked as a test, and have it mailed{when}")
+        what = "Send a first lead, marked as a test, and have it mailed"
+        if values_of_stack.get("HttpsIntake") == "off":
+            what = f"Have a made-up digest mailed to {first_recipient(values_of_stack)}"
+        steps.append(what + when)
     return steps
 
 
@@ -147,13 +145,14 @@ def keep_connection(session, name, secrets, azure, found, tables):
     Center gets (None where only a signature is known), and whether the functions get another one than before.
     """
     before = secrets[name]
-    if azure["how"] == "kept":
+    if azure["how"] == "kept" and not session.options.signature:
         return None if storage.is_signature(before) else storage.in_order(before), False
     if azure["how"] == "az":
         session.screen.say(f"Making the storage account {azure['account']} …")
         storage.make(azure, found.storage_template(), tables)
-        key = storage.keys(azure["group"], azure["account"])[azure["key"]]
-        whole = storage.connection_string(azure["account"], key, storage.suffix())
+        whole = storage.connection_string_of(azure)
+    elif azure["how"] == "kept":
+        whole = storage.connection_string_of(azure) if storage.is_signature(before) else storage.in_order(before)
     else:
         whole = storage.in_order(session.screen.secret("The storage account's connection string"))
     kept = whole
@@ -191,14 +190,14 @@ def deploy(session, found, known, values_of_stack, declared):
     session.stack.execute(change_set)
 
 
-def finish(session, destination, connection, key, to_do, is_wanted):
+def finish(session, wanted, connection, key, to_do, is_wanted):
     """Validation, the first lead, its mail, and what is to be pasted where."""
     screen = session.screen
     session.stack.describe(again=True)
     screen.say("Validation:")
     functions.invoke(session, "ValidationFunction", {"checks": ["table"], "create": True})
     ok = validated(session)
-    is_mailed = not is_wanted or not to_do and first_lead(session, key)
+    is_mailed = not is_wanted or not to_do and first_mail(session, key)
     lines = ["", "Paste into Partner Center (the offer, Offer setup, Customer leads, Connect). Both hold a secret:"]
     result = {
         "stack": session.stack.name,
@@ -207,12 +206,12 @@ def finish(session, destination, connection, key, to_do, is_wanted):
         "first_lead_mailed": is_wanted and is_mailed,
         "to_do": to_do,
     }
-    if destination != "https":
+    if wanted != "https":
         result["connection_string"] = connection
         lines.append(
             f"  Azure table:    {connection or 'the connection string with the account key, from the Azure portal'}"
         )
-    if destination != "table":
+    if wanted != "table":
         result["intake_url"] = keys.intake_url(session, key)
         lines.append(f"  HTTPS endpoint: {result['intake_url']}")
     if to_do:
@@ -220,6 +219,27 @@ def finish(session, destination, connection, key, to_do, is_wanted):
     lines += ["", "leads status shows how things are; leads validate looks at everything again."]
     screen.result(result, lines)
     return 0 if result["ok"] else 1
+
+
+def first_recipient(values_of_stack):
+    return values_of_stack["MailTo"].split(";")[0].strip()
+
+
+def first_mail(session, key):
+    """A first lead and its mail. Without intake, the first lead comes from Partner Center, and a made-up one is mailed."""
+    if "IntakeUrl" in session.stack.outputs():
+        return first_lead(session, key)
+    recipient = first_recipient(session.stack.parameters())
+    try:
+        notifier.tell(session, "test", to=recipient)
+    except functions.FunctionFailed as failed:
+        session.screen.warn(f"The made-up digest did not go out: {failed.message}")
+        return False
+    sent = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    session.answers.save(first_lead={"sent": sent, "mailed": True})
+    session.screen.say(f"SES has accepted a made-up digest for {recipient}: look into the inbox.")
+    session.screen.say("The first lead is the one that Partner Center writes when you press Validate there.")
+    return True
 
 
 def first_lead(session, key):
@@ -245,7 +265,7 @@ def first_lead(session, key):
             screen.say("SES has accepted its mail: look into the inbox.")
             return True
         screen.say("Waiting for its mail …")
-        time.sleep(PAUSE)
+        session.aws.wait(PAUSE)
     screen.warn(
         "The lead is stored, and its mail has not gone out yet: leads outbox says why, leads history what the runs did."
     )

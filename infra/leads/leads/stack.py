@@ -8,6 +8,13 @@ PAUSE = 3.0
 LIMIT = 30 * 60
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 NOTHING_TO_CHANGE = ("didn't contain changes", "No updates are to be performed", "no changes")
+# The outputs that a stack has only where a setting is on.
+PARTS = {
+    "IntakeUrl": "HttpsIntake",
+    "IntakeFunction": "HttpsIntake",
+    "ExportUrl": "HttpsExport",
+    "ExportFunction": "HttpsExport",
+}
 TAGS = [{"Key": "application", "Value": "marketplace-leads"}]
 
 
@@ -39,9 +46,19 @@ class Stack:
             )
         return described
 
+    def outputs(self):
+        """The values of its outputs by name."""
+        return {output["OutputKey"]: output["OutputValue"] for output in self.required().get("Outputs", [])}
+
     def output(self, name):
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in self.required().get("Outputs", [])}
+        outputs = self.outputs()
         if name not in outputs:
+            setting = PARTS.get(name)
+            if setting and self.parameters().get(setting) == "off":
+                raise Problem(
+                    f"the stack {self.name} was set up without this: {setting} is off",
+                    f"leads settings set {setting}=on makes it.",
+                )
             raise Problem(f"the stack {self.name} has no output {name}", "Bring it up to date: leads update.")
         return outputs[name]
 
@@ -114,7 +131,7 @@ class Stack:
 
     def finish(self, not_begun=()):
         """Waits until a change that is under way has ended; fails if it was taken back."""
-        time.sleep(PAUSE)
+        self.aws.wait(PAUSE)
 
         def look():
             return self.describe(again=True) or {"StackStatus": "DELETE_COMPLETE"}
@@ -151,7 +168,7 @@ class Stack:
                     f"the stack {self.name} is still {found[field]} after half an hour",
                     "Look at its events in the CloudFormation console; run the command again afterwards.",
                 )
-            time.sleep(PAUSE)
+            self.aws.wait(PAUSE)
 
 
 def cure_of(status):

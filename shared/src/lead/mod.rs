@@ -200,13 +200,10 @@ impl Lead {
         self.action() == Action::DoNotContact || self.source().action == Action::DoNotContact
     }
 
-    /// Whether Microsoft withheld the personal fields, as it does for `.edu` addresses: there is no name and no phone,
-    /// and the address is one of `.edu` or missing.
+    /// Whether Microsoft withheld the personal fields: there is no name and no phone, which its forms ask every customer for.
     pub fn is_withheld(&self) -> bool {
-        let Customer { first_name, last_name, email, phone, .. } = &self.customer;
-        let email = email.trim().to_ascii_lowercase();
+        let Customer { first_name, last_name, phone, .. } = &self.customer;
         [first_name, last_name, phone].iter().all(|text| text.trim().is_empty())
-            && (email.is_empty() || email.ends_with(".edu"))
     }
 
     /// Whether it names a person: there is a name, an address or a phone number.

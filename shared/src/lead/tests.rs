@@ -327,3 +327,25 @@ fn debug_shows_no_person() {
     let shown = format!("{lead:?} {stored:?} {unknown:?} {:?}", stored.to_entity());
     assert!(!shown.to_lowercase().contains("secret"), "{shown}");
 }
+
+#[test]
+fn a_customer_without_name_and_phone_is_withheld_whatever_the_address() {
+    let lead = |first_name: &str, phone: &str, email: &str| Lead {
+        customer: Customer {
+            first_name: first_name.to_owned(),
+            phone: phone.to_owned(),
+            email: email.to_owned(),
+            ..Customer::default()
+        },
+        ..Lead::default()
+    };
+    for (first_name, phone, email, is_withheld) in [
+        ("", " ", "", true),
+        ("", "", "student@school.edu", true),
+        ("", "", "ada@contoso.example", true),
+        ("Ada", "", "student@school.edu", false),
+        ("", "555 0100", "", false),
+    ] {
+        assert_eq!(lead(first_name, phone, email).is_withheld(), is_withheld, "{first_name} {phone} {email}");
+    }
+}

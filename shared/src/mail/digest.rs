@@ -16,6 +16,8 @@ pub struct Digest {
     pub occasion: Occasion,
     /// Whether it was for a route or a destination that is gone, so that the default recipients get it.
     pub is_redirected: bool,
+    /// How many more its recipients are owed, which follow separately.
+    pub more: usize,
     /// The leads, in any order.
     pub leads: Vec<DigestLead>,
     /// Rows that are no leads.

@@ -16,6 +16,8 @@ use Function::{Intake, Notifier, Redelivery, Validation};
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
+    /// The parameter of the stack that sets it. What the template makes itself has none.
+    pub parameter: Option<&'static str>,
     /// Who reads it.
     pub functions: &'static [Function],
     /// What applies where it is not set.
@@ -89,6 +91,7 @@ macro_rules! variables {
 variables! {
     STORAGE_CONNECTION_STRING {
         name: "LEADS_STORAGE_CONNECTION_STRING",
+        parameter: None,
         functions: &Function::ALL,
         default: Required,
         meaning: "the storage account with the leads",
@@ -96,6 +99,7 @@ variables! {
     }
     STORAGE_CONNECTION_STRING_PARAMETER {
         name: "LEADS_STORAGE_CONNECTION_STRING_PARAMETER",
+        parameter: Some("StorageConnectionStringParameter"),
         functions: &Function::ALL,
         default: Required,
         meaning: "the same, kept in an SSM SecureString",
@@ -103,6 +107,7 @@ variables! {
     }
     TABLE {
         name: "LEADS_TABLE",
+        parameter: Some("Table"),
         functions: &Function::ALL,
         default: Value("MarketplaceLeads"),
         meaning: "the table with the leads",
@@ -110,6 +115,7 @@ variables! {
     }
     STATE_TABLE {
         name: "LEADS_STATE_TABLE",
+        parameter: Some("StateTable"),
         functions: &[Intake, Redelivery, Notifier, Validation],
         default: Value("MarketplaceLeadsState"),
         meaning: "the table for the log of what was found, contacts, runs and quarantine",
@@ -117,6 +123,7 @@ variables! {
     }
     INTAKE_KEYS {
         name: "LEADS_INTAKE_KEYS",
+        parameter: None,
         functions: &[Intake, Redelivery, Validation],
         default: Required,
         meaning: "the keys that open intake; two while one is rotated",
@@ -124,6 +131,7 @@ variables! {
     }
     INTAKE_KEYS_PARAMETER {
         name: "LEADS_INTAKE_KEYS_PARAMETER",
+        parameter: Some("IntakeKeysParameter"),
         functions: &[Intake, Redelivery, Validation],
         default: Required,
         meaning: "the same, kept in an SSM SecureString",
@@ -131,6 +139,7 @@ variables! {
     }
     QUEUE_URL {
         name: "LEADS_QUEUE_URL",
+        parameter: None,
         functions: &[Intake, Validation],
         default: Required,
         meaning: "the SQS queue for leads that the table did not take",
@@ -138,6 +147,7 @@ variables! {
     }
     DEAD_LETTER_QUEUE_URL {
         name: "LEADS_DEAD_LETTER_QUEUE_URL",
+        parameter: None,
         functions: &[Validation],
         default: Nothing,
         meaning: "that queue's dead-letter queue",
@@ -145,6 +155,7 @@ variables! {
     }
     INTAKE_BUDGET_MS {
         name: "LEADS_INTAKE_BUDGET_MS",
+        parameter: Some("IntakeBudgetMs"),
         functions: &[Intake],
         default: Value("5000"),
         meaning: "within how many milliseconds intake answers, whatever the table does",
@@ -152,6 +163,7 @@ variables! {
     }
     INTAKE_URL {
         name: "LEADS_INTAKE_URL",
+        parameter: None,
         functions: &[Validation],
         default: Nothing,
         meaning: "intake's URL, without a key",
@@ -159,6 +171,7 @@ variables! {
     }
     MAIL_FROM {
         name: "LEADS_MAIL_FROM",
+        parameter: Some("MailFrom"),
         functions: &[Notifier, Validation],
         default: Required,
         meaning: "the digest's sender, an identity that SES has verified",
@@ -166,6 +179,7 @@ variables! {
     }
     MAIL_TO {
         name: "LEADS_MAIL_TO",
+        parameter: Some("MailTo"),
         functions: &[Notifier, Validation],
         default: Required,
         meaning: "who gets the digests",
@@ -173,6 +187,7 @@ variables! {
     }
     REPLIES {
         name: "LEADS_REPLIES",
+        parameter: Some("Replies"),
         functions: &[Notifier, Validation],
         default: Value("customer"),
         meaning: "who gets the answers to a mail; with customer, that is the customer where the mail is about one who may be contacted, and else the sender",
@@ -180,6 +195,7 @@ variables! {
     }
     CRM_SEARCH {
         name: "LEADS_CRM_SEARCH",
+        parameter: Some("CrmSearch"),
         functions: &[Notifier, Validation],
         default: Nothing,
         meaning: "a link beside each customer who may be contacted that searches your CRM for the address",
@@ -187,6 +203,7 @@ variables! {
     }
     MAIL_CONFIGURATION_SET {
         name: "LEADS_MAIL_CONFIGURATION_SET",
+        parameter: None,
         functions: &[Notifier, Validation],
         default: Nothing,
         meaning: "the SES configuration set to send with",
@@ -194,6 +211,7 @@ variables! {
     }
     MAIL_LANGUAGE {
         name: "LEADS_MAIL_LANGUAGE",
+        parameter: Some("MailLanguage"),
         functions: &[Notifier, Validation],
         default: Value("en"),
         meaning: "the language of the mails",
@@ -201,6 +219,7 @@ variables! {
     }
     TIME_ZONE {
         name: "LEADS_TIME_ZONE",
+        parameter: Some("TimeZone"),
         functions: &[Notifier, Validation],
         default: Value("UTC"),
         meaning: "the time zone of the times in the mails",
@@ -208,6 +227,7 @@ variables! {
     }
     ROUTES {
         name: "LEADS_ROUTES",
+        parameter: None,
         functions: &[Notifier, Validation],
         default: Value("[]"),
         meaning: "who gets the leads of which offers and actions; LEADS_MAIL_TO gets the rest",
@@ -215,6 +235,7 @@ variables! {
     }
     ROUTES_PARAMETER {
         name: "LEADS_ROUTES_PARAMETER",
+        parameter: Some("RoutesParameter"),
         functions: &[Notifier, Validation],
         default: Nothing,
         meaning: "the same, kept in an SSM parameter that is read again every five minutes",
@@ -222,6 +243,7 @@ variables! {
     }
     CADENCE {
         name: "LEADS_CADENCE",
+        parameter: Some("Cadence"),
         functions: &[Notifier, Validation],
         default: Value("every 60 minutes"),
         meaning: "when leads are mailed that are not urgent, where their route does not say it",
@@ -229,6 +251,7 @@ variables! {
     }
     URGENT_ACTIONS {
         name: "LEADS_URGENT_ACTIONS",
+        parameter: Some("UrgentActions"),
         functions: &[Notifier, Validation],
         default: Value("PLT;Create;INS+note"),
         meaning: "the actions that are mailed at once",
@@ -236,6 +259,7 @@ variables! {
     }
     DESTINATIONS_PREFIX {
         name: "LEADS_DESTINATIONS_PREFIX",
+        parameter: Some("DestinationsPrefix"),
         functions: &[Notifier, Validation],
         default: Value("/marketplace-leads/destinations/"),
         meaning: "where SSM keeps the destinations beside mail: the beginning of their parameters' names",
@@ -243,6 +267,7 @@ variables! {
     }
     OPERATOR {
         name: "LEADS_OPERATOR",
+        parameter: Some("OperatorEmail"),
         functions: &[Notifier, Validation],
         default: Nothing,
         meaning: "who is told by mail, once, that a destination refuses everything or has waited long, or that the mail service drops mails to a recipient",
@@ -250,6 +275,7 @@ variables! {
     }
     TEST_LEADS {
         name: "LEADS_TEST_LEADS",
+        parameter: Some("TestLeads"),
         functions: &[Notifier, Validation],
         default: Value("mail"),
         meaning: "whether test leads are in the mails",
@@ -257,6 +283,7 @@ variables! {
     }
     DO_NOT_CONTACT {
         name: "LEADS_DO_NOT_CONTACT",
+        parameter: Some("DoNotContact"),
         functions: &[Notifier, Validation],
         default: Value("mail"),
         meaning: "whether leads that must not be contacted are in the mails",
@@ -264,6 +291,7 @@ variables! {
     }
     DIGEST_SIZE {
         name: "LEADS_DIGEST_SIZE",
+        parameter: Some("DigestSize"),
         functions: &[Notifier],
         default: Value("100"),
         meaning: "the most leads in one digest",
@@ -271,6 +299,7 @@ variables! {
     }
     INTERVAL_MINUTES {
         name: "LEADS_INTERVAL_MINUTES",
+        parameter: Some("IntervalMinutes"),
         functions: &[Notifier, Validation],
         default: Value("1"),
         meaning: "how often the schedule runs the notifier",
@@ -278,6 +307,7 @@ variables! {
     }
     OVERLAP_MINUTES {
         name: "LEADS_OVERLAP_MINUTES",
+        parameter: Some("OverlapMinutes"),
         functions: &[Notifier, Validation],
         default: Value("10"),
         meaning: "how far before the time up to which everything was read a run begins to read",
@@ -285,6 +315,7 @@ variables! {
     }
     FIRST_LOOKBACK_MINUTES {
         name: "LEADS_FIRST_LOOKBACK_MINUTES",
+        parameter: Some("FirstLookbackMinutes"),
         functions: &[Notifier, Validation],
         default: Value("60"),
         meaning: "how far the very first run looks back",
@@ -292,6 +323,7 @@ variables! {
     }
     SWEEP_HOURS {
         name: "LEADS_SWEEP_HOURS",
+        parameter: Some("SweepHours"),
         functions: &[Notifier, Validation],
         default: Value("24"),
         meaning: "how often the whole table is searched for leads in unknown partitions; 0: once a week",
@@ -299,6 +331,7 @@ variables! {
     }
     SILENCE_DAYS {
         name: "LEADS_SILENCE_DAYS",
+        parameter: Some("SilenceDays"),
         functions: &[Notifier, Validation],
         default: Value("7"),
         meaning: "after how many days without any lead a mail says so; 0: never",
@@ -306,6 +339,7 @@ variables! {
     }
     CONTACT_WINDOW_DAYS {
         name: "LEADS_CONTACT_WINDOW_DAYS",
+        parameter: Some("ContactWindowDays"),
         functions: &[Notifier],
         default: Value("180"),
         meaning: "how long a person's earlier actions are remembered",
@@ -313,6 +347,7 @@ variables! {
     }
     RETENTION_DAYS {
         name: "LEADS_RETENTION_DAYS",
+        parameter: Some("RetentionDays"),
         functions: &[Notifier],
         default: Value("90"),
         meaning: "how long runs, the log of mailed leads and quarantined bodies are kept",

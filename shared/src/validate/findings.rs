@@ -2,8 +2,10 @@
 
 use super::checks::{CHECKS, CheckId};
 use super::test_lead::TestLeads;
+use crate::settings::VARIABLES;
 use crate::table::Keys;
 use serde::Serialize;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -135,7 +137,7 @@ impl Findings {
                 status,
                 format!("its test lead may be in the table, or come into it: {keys}"),
                 "nothing has to be done, since no mail and no export ever holds it; to delete it: az storage entity delete \
-                 --table-name <LEADS_TABLE> --partition-key <partition> --row-key <row>"
+                 --table-name <table> --partition-key <partition> --row-key <row>"
                     .to_owned(),
             );
         }
@@ -148,7 +150,7 @@ impl Findings {
             seen: worst_first(self.seen).join("; "),
             cure: (!self.cures.is_empty()).then(|| {
                 let cures = worst_first(self.cures);
-                cures.iter().map(|cure| sentence(cure)).collect::<Vec<_>>().join(" ")
+                cures.iter().map(|cure| sentence(&with_parameters(cure))).collect::<Vec<_>>().join(" ")
             }),
             details: self.details,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
@@ -159,6 +161,22 @@ impl Findings {
 fn worst_first(mut texts: Vec<(Status, String)>) -> Vec<String> {
     texts.sort_by_key(|(status, _)| std::cmp::Reverse(*status));
     texts.into_iter().map(|(_, text)| text).collect()
+}
+
+/// With the parameter of the stack beside each variable that one sets: that is what a reader changes.
+fn with_parameters(text: &str) -> String {
+    let mut named = HashSet::new();
+    let mut with = String::new();
+    for word in text.split_inclusive(|letter: char| !letter.is_ascii_uppercase() && letter != '_') {
+        let name = word.trim_end_matches(|letter: char| !letter.is_ascii_uppercase() && letter != '_');
+        let parameter = VARIABLES.iter().find(|variable| variable.name == name).and_then(|variable| variable.parameter);
+        with += name;
+        if let Some(parameter) = parameter.filter(|parameter| named.insert(*parameter)) {
+            with += &format!(" (parameter {parameter})");
+        }
+        with += &word[name.len()..];
+    }
+    with
 }
 
 /// With a capital letter and a full stop.

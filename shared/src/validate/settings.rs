@@ -22,7 +22,7 @@ pub(super) fn check(
 ) -> (Findings, Option<()>) {
     let mut findings = Findings::default();
     for problem in &settings.problems {
-        let cure = format!("set {} in the stack's parameters to {}", problem.variable, problem.expected);
+        let cure = format!("set {} to {}", problem.variable, problem.expected);
         findings.fail(format!("{} {}", problem.variable, problem.wrong), cure);
     }
     recipients(&mut findings, settings);
@@ -35,20 +35,19 @@ pub(super) fn check(
             findings.saw(format!("{} keeps such leads out of the mails", variable.name));
         }
     }
-    for (variable, is_set) in [
-        (variables::INTAKE_URL, settings.intake_url.is_some()),
-        (variables::DEAD_LETTER_QUEUE_URL, settings.dead_letter_queue_url.is_some()),
-    ] {
-        let name = variable.name;
-        let is_wrong = settings.problems.iter().any(|problem| problem.variable == name);
-        if !is_set && !is_wrong {
-            findings.warn(
-                format!("{name} is not set"),
-                "deploy the template as it is: it sets all of validation's settings",
-            );
-        }
+    let dead_letters = variables::DEAD_LETTER_QUEUE_URL;
+    if settings.dead_letter_queue_url.is_none() && !is_wrong(settings, dead_letters) {
+        findings.warn(
+            format!("{} is not set", dead_letters.name),
+            "deploy the template as it is: it sets all of validation's settings",
+        );
     }
     (findings, None)
+}
+
+/// Whether a variable is set to something that it may not be.
+pub(super) fn is_wrong(settings: &ValidationSettings, variable: Variable) -> bool {
+    settings.problems.iter().any(|problem| problem.variable == variable.name)
 }
 
 fn recipients(findings: &mut Findings, settings: &ValidationSettings) {

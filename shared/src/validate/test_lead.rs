@@ -60,6 +60,7 @@ pub(super) fn test_digest(now: Timestamp) -> Digest {
         id: format!("validation-{}", stored.keys.row),
         occasion: Occasion::New,
         is_redirected: false,
+        more: 0,
         leads: vec![DigestLead { stored, history: Vec::new() }],
         unreadable: Vec::new(),
         quarantined: Vec::new(),

@@ -71,6 +71,7 @@ fn mail(stored: StoredLead) -> Rendered {
         id: "digest".into(),
         occasion: Occasion::New,
         is_redirected: false,
+        more: 0,
         leads: vec![DigestLead { stored, history: Vec::new() }],
         unreadable: Vec::new(),
         quarantined: Vec::new(),

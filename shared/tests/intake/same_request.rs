@@ -78,6 +78,7 @@ async fn two_customers_whose_details_are_withheld_are_two_rows_and_two_leads_in_
         id: "d".into(),
         occasion: Occasion::New,
         is_redirected: false,
+        more: 0,
         leads: stored.into_iter().map(|stored| DigestLead { stored, history: Vec::new() }).collect(),
         unreadable: Vec::new(),
         quarantined: Vec::new(),

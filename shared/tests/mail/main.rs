@@ -614,6 +614,7 @@ fn any_digest() -> impl Strategy<Value = Digest> {
         id,
         occasion: Occasion::MaybeRepeated,
         is_redirected: false,
+        more: 0,
         leads,
         unreadable,
         quarantined,

@@ -31,6 +31,7 @@ pub(crate) fn digest(leads: Vec<DigestLead>) -> Digest {
         id: "20261112T100000Z-1".into(),
         occasion: Occasion::New,
         is_redirected: false,
+        more: 0,
         leads,
         unreadable: Vec::new(),
         quarantined: Vec::new(),
@@ -263,6 +264,7 @@ pub(crate) fn all() -> Vec<(&'static str, Digest, RenderSettings)> {
             made_up::settings(),
         ),
         ("late with links", new(vec![late(), do_not_contact()]), with_links()),
+        ("of a backlog", Digest { more: 2_400, ..new(vec![ada(), known()]) }, english()),
         ("maybe repeated", Digest { occasion: Occasion::MaybeRepeated, ..new(vec![ada()]) }, english()),
         (
             "backfill",

@@ -9,6 +9,7 @@ mod leads;
 mod mail;
 pub mod measure;
 mod peers;
+mod plot;
 mod report;
 mod subjects;
 mod wire;
@@ -16,7 +17,8 @@ mod wire;
 pub use lambda::{Lambda, Outcome, Usage};
 pub use leads::{Filler, body, function_url_event};
 pub use mail::MailTaker;
-pub use report::{Plot, Report, Target, write_document};
+pub use plot::Plot;
+pub use report::{Report, Target, write_document};
 pub use subjects::{Build, Stage, Subject};
 pub use wire::Wire;
 

@@ -1,6 +1,7 @@
 //! What was measured, kept between runs as JSON, and the document made of it.
 
 use crate::Result;
+use crate::plot::Plot;
 use crate::subjects::target;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -38,17 +39,6 @@ pub struct Target {
     pub is_met: bool,
 }
 
-/// Horizontal bars.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Plot {
-    /// The file's name, without extension.
-    pub name: String,
-    /// Heading, with the unit.
-    pub title: String,
-    /// Label and value of each bar.
-    pub bars: Vec<(String, f64)>,
-}
-
 impl Report {
     /// A report with a heading.
     pub fn new(title: &str) -> Self {
@@ -77,9 +67,9 @@ impl Report {
         self.targets.push(Target { what, wanted, measured, is_met });
     }
 
-    /// Adds a plot.
-    pub fn plot(&mut self, name: &str, title: &str, bars: Vec<(String, f64)>) {
-        self.plots.push(Plot { name: name.to_owned(), title: title.to_owned(), bars });
+    /// Adds a plot: of each bar the label, and what each round measured, with so many decimal places.
+    pub fn plot(&mut self, name: &str, title: &str, bars: Vec<(String, Vec<f64>)>, digits: usize) {
+        self.plots.push(Plot { name: name.to_owned(), title: title.to_owned(), bars, digits });
     }
 
     /// Keeps the report for the document.
@@ -153,7 +143,7 @@ pub fn write_document(order: &[&str]) -> Result<()> {
         for plot in &report.plots {
             let file = format!("images/performance-{}.svg", plot.name);
             fs::write(docs.join(&file), plot.svg())?;
-            let _ = writeln!(text, "\n![{}]({file})", plot.title);
+            let _ = writeln!(text, "\n![{}; lower is better]({file})", plot.title);
         }
     }
     for notes in [include_str!("../notes/delay.md"), include_str!("../notes/tried.md")] {
@@ -193,41 +183,6 @@ fn machine() -> String {
         said("node", "--version"),
         node.join(", "),
     )
-}
-
-impl Plot {
-    /// The bars as a picture, readable on light and dark pages.
-    fn svg(&self) -> String {
-        let (label, width, step) = (230.0, 420.0, 26.0);
-        let height = 40.0 + step * self.bars.len() as f64;
-        let most = self.bars.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
-             <rect width=\"760\" height=\"{height}\" fill=\"#fff\"/>\n<text x=\"10\" y=\"20\" font-weight=\"bold\">{}</text>\n",
-            escape(&self.title)
-        );
-        for (number, (name, value)) in self.bars.iter().enumerate() {
-            let y = 34.0 + step * number as f64;
-            let length = (value / most * width).max(1.0);
-            let colour = if name.starts_with("Rust") { "#1b6ec2" } else { "#9aa5b1" };
-            let digits = if *value >= 100.0 { 0 } else { 2 };
-            let _ = writeln!(
-                svg,
-                "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text><rect x=\"{label}\" y=\"{y}\" width=\"{length:.1}\" \
-                 height=\"18\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{}\">{value:.digits$}</text>",
-                label - 8.0,
-                y + 14.0,
-                escape(name),
-                label + length + 6.0,
-                y + 14.0,
-            );
-        }
-        svg + "</svg>\n"
-    }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
 #[cfg(test)]

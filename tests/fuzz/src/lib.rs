@@ -154,7 +154,15 @@ fn mailed(stored: StoredLead) {
 
 fn digest(leads: Vec<DigestLead>) -> Digest {
     let (unreadable, quarantined) = (Vec::new(), Vec::new());
-    Digest { id: "digest".to_owned(), occasion: Occasion::New, is_redirected: false, leads, unreadable, quarantined }
+    Digest {
+        id: "digest".to_owned(),
+        occasion: Occasion::New,
+        is_redirected: false,
+        more: 0,
+        leads,
+        unreadable,
+        quarantined,
+    }
 }
 
 fn settings() -> RenderSettings {

@@ -1,8 +1,9 @@
 //! A gateway between the functions and the AWS emulator, which mends three of the emulator's faults.
 //!
-//! The emulator authorizes some requests on `*`, although they name resources. So it denies what a policy allows for
-//! certain resources. When it has denied such a request, the gateway asks the emulator's IAM whether the role may do this
-//! to the named resources, and repeats the request with all rights if it may.
+//! The emulator authorizes some requests on `*`, although they name resources, and does not know whose mails are sent. So it
+//! denies what a policy allows for certain resources or senders. When it has denied such a request, the gateway asks the
+//! emulator's IAM whether the role's policies allow this for the named resources, and repeats the request with all rights
+//! if they do.
 //!
 //! The emulator drops attachments and headers of mails. The inbox keeps them, but it accepts every mail. So the gateway
 //! has each mail checked by the emulator first, and then delivers it to the inbox.
@@ -21,6 +22,7 @@ use axum::http::{Method, Response, StatusCode, Uri};
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 use tokio::task::JoinHandle;
+use url::form_urlencoded;
 
 const SEND: &str = "/v2/email/outbound-emails";
 /// Where the gateway has the intake.
@@ -118,6 +120,8 @@ struct Question {
     action: &'static str,
     /// In each list, one resource must be allowed. A resource is an ARN without its beginning `arn:aws:`.
     resources: Vec<Vec<String>>,
+    /// Whom a mail is from.
+    sender: Option<String>,
 }
 
 impl Question {
@@ -137,29 +141,30 @@ impl Question {
             if let Some(set) = mail["ConfigurationSetName"].as_str() {
                 resources.push(vec![arn("ses", &format!("configuration-set/{set}"))]);
             }
-            return Some(Self { service: "ses", action: "ses:SendEmail", resources });
+            return Some(Self { service: "ses", action: "ses:SendEmail", resources, sender: Some(address.to_owned()) });
         }
         if parts.headers.get("x-amz-target").is_some_and(|target| target == GET_PARAMETERS) {
             let request: Value = serde_json::from_slice(body).unwrap_or_default();
             let names = request["Names"].as_array().into_iter().flatten().filter_map(Value::as_str);
             let parameter = |name: &str| arn("ssm", &format!("parameter/{}", name.trim_start_matches('/')));
             let resources = names.map(|name| vec![parameter(name)]).collect();
-            return Some(Self { service: "ssm", action: "ssm:GetParameters", resources });
+            return Some(Self { service: "ssm", action: "ssm:GetParameters", resources, sender: None });
         }
         None
     }
 
     /// Asks the emulator's IAM.
     async fn is_granted(&self, aws: &Aws, account: &str, role: &str) -> bool {
-        let role = format!("arn:aws:iam::{account}:role/{role}");
+        let policies = policies(aws, role).await;
+        let policies: Vec<_> =
+            policies.into_iter().map(|policy| for_sender(policy, self.sender.as_deref()).to_string()).collect();
+        let names: Vec<_> = (1..=policies.len()).map(|number| format!("PolicyInputList.member.{number}")).collect();
         let may = async |resource: &str| {
             let resource = format!("arn:aws:{}", resource.replacen("ACCOUNT", account, 1));
-            let parameters = [
-                ("PolicySourceArn", role.as_str()),
-                ("ActionNames.member.1", self.action),
-                ("ResourceArns.member.1", resource.as_str()),
-            ];
-            let xml = aws.query("iam", "SimulatePrincipalPolicy", "2010-05-08", &parameters).await.unwrap_or_default();
+            let mut parameters =
+                vec![("ActionNames.member.1", self.action), ("ResourceArns.member.1", resource.as_str())];
+            parameters.extend(names.iter().map(String::as_str).zip(policies.iter().map(String::as_str)));
+            let xml = aws.query("iam", "SimulateCustomPolicy", "2010-05-08", &parameters).await.unwrap_or_default();
             xml_values(&xml, "EvalDecision").iter().any(|decision| decision == "allowed")
         };
         for alternatives in &self.resources {
@@ -173,6 +178,41 @@ impl Question {
         }
         !self.resources.is_empty()
     }
+}
+
+/// The inline policies of a role.
+async fn policies(aws: &Aws, role: &str) -> Vec<Value> {
+    const VERSION: &str = "2010-05-08";
+    let names = aws.query("iam", "ListRolePolicies", VERSION, &[("RoleName", role)]).await.unwrap_or_default();
+    let mut found = Vec::new();
+    for name in xml_values(&names, "member") {
+        let which = [("RoleName", role), ("PolicyName", name.as_str())];
+        let xml = aws.query("iam", "GetRolePolicy", VERSION, &which).await.unwrap_or_default();
+        for document in xml_values(&xml, "PolicyDocument") {
+            // IAM gives it percent-encoded.
+            let encoded = format!("document={document}");
+            let decoded: String =
+                form_urlencoded::parse(encoded.as_bytes()).map(|(_, value)| value.into_owned()).collect();
+            found.push(serde_json::from_str::<Value>(&decoded).unwrap_or_default());
+        }
+    }
+    found
+}
+
+/// A policy with its conditions on the sender decided, since the emulator does not know the sender: the condition is taken
+/// away where it is met, and else the statement.
+fn for_sender(mut policy: Value, sender: Option<&str>) -> Value {
+    let Some(statements) = policy["Statement"].as_array_mut() else { return policy };
+    statements.retain_mut(|statement| {
+        let condition = &statement["Condition"]["StringEqualsIgnoreCase"]["ses:FromAddress"];
+        let Some(expected) = condition.as_str() else { return true };
+        let is_met = sender.is_some_and(|sender| sender.eq_ignore_ascii_case(expected));
+        if let Some(statement) = statement.as_object_mut() {
+            statement.remove("Condition");
+        }
+        is_met
+    });
+    policy
 }
 
 /// Repeats a denied request with all rights if IAM grants it to its sender. Else gives the denial back.
@@ -224,6 +264,21 @@ fn reject(status: u16, code: &str, message: &str) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_condition_on_the_sender_is_decided_here() {
+        let policy = serde_json::json!({"Statement": [
+            {"Sid": "Send", "Condition": {"StringEqualsIgnoreCase": {"ses:FromAddress": "a@contoso.example"}}},
+            {"Sid": "Read"},
+        ]});
+        let left = |sender| for_sender(policy.clone(), sender)["Statement"].as_array().unwrap().clone();
+        assert_eq!(
+            left(Some("A@contoso.example")),
+            [serde_json::json!({"Sid": "Send"}), serde_json::json!({"Sid": "Read"})]
+        );
+        assert_eq!(left(Some("b@contoso.example")), [serde_json::json!({"Sid": "Read"})]);
+        assert_eq!(left(None), [serde_json::json!({"Sid": "Read"})]);
+    }
 
     #[test]
     fn the_role_is_read_from_a_denial() {

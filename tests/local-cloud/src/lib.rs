@@ -33,9 +33,10 @@ mod table;
 mod workspace;
 
 pub use aws::{Answer, Aws, AwsError, xml_values};
-pub use deploy::{MAIL_FROM, MAIL_TO, STACK};
+pub use deploy::{MAIL_FROM, MAIL_TO, STACK, for_emulator};
 pub use failure::{Failure, Result};
 pub use function_processes::{FunctionProcesses, Resident};
+pub use functions::Packages;
 pub use inbox::{Attachment, Body, Destination, Header, Inbox, Mail};
 pub use invocation::Invocation;
 pub use logs::FunctionLogs;
@@ -82,6 +83,8 @@ pub struct Options {
     pub table: TableKind,
     /// Starts the [`Receivers`], makes a destination of each kind, and a route that names all of them and the mailbox.
     pub destinations: bool,
+    /// Deploys nothing: the account has a verified sender and nothing else. For tests of what deploys.
+    pub empty: bool,
     /// Parameters of the template, each with its value. Sender, recipients and architecture are set already.
     pub parameters: Vec<(String, String)>,
     /// The first of the ports on which the cloud is reached; or else it takes any that are free. With the same ports it
@@ -105,6 +108,7 @@ pub struct LocalCloud {
     inbox: Inbox,
     receivers: Option<Receivers>,
     outputs: BTreeMap<String, String>,
+    packages: &'static Packages,
     emulators: Emulators,
     // Fields are dropped in the order of their declaration: these are the last.
     gateway: Gateway,
@@ -154,28 +158,8 @@ impl LocalCloud {
         let parts = Parts::start(&run, &emulators, &secrets.secret_key, &options).await?;
         progress.done("table service, AWS emulator and inbox started", since);
 
-        let since = Instant::now();
-        progress.set("deploying infra/aws/template.yaml");
         let aws = Aws::new(&format!("http://127.0.0.1:{}", parts.aws_port), REGION, ACCESS_KEY, &secrets.secret_key);
-        let aws_log = run.log("aws");
-        let connection_string = connection_string_of_functions(&parts.table, &parts.table_proxy);
-        deploy::fill_account(&aws, &connection_string, &secrets.intake_key)
-            .await
-            .map_err(|error| Failure::from(error).log(&aws_log))?;
-        let mut parameters = options.parameters.clone();
-        if let Some(receivers) = &parts.receivers {
-            let filled = receivers.fill_account(&aws).await;
-            filled.map_err(|error| Failure::from(error).log(&aws_log))?;
-            parameters.push(("RoutesParameter".to_owned(), receivers::ROUTES.to_owned()));
-        }
-        for table in [LEADS_TABLE, STATE_TABLE] {
-            parts.table.create(table).await.map_err(|failure| failure.log(run.log("table")))?;
-        }
-        let outputs =
-            deploy::deploy(&aws, workspace, packages, &parameters).await.map_err(|failure| failure.log(&aws_log))?;
-        ignored::set(&aws).await.map_err(|failure| failure.log(&aws_log))?;
-
-        let cloud = Self {
+        let mut cloud = Self {
             run,
             aws,
             secrets,
@@ -185,24 +169,50 @@ impl LocalCloud {
             aws_proxy: parts.aws_proxy,
             inbox: parts.inbox,
             receivers: parts.receivers,
-            outputs,
+            outputs: BTreeMap::new(),
+            packages,
             emulators,
             gateway: parts.gateway,
             _aws_process: parts.aws_process,
             _inbox_process: parts.inbox_process,
             _receivers_process: parts.receivers_process,
         };
-        let address = cloud.function_url("IntakeUrl")?;
-        cloud.gateway.show_intake(address.replacen(cloud.aws.endpoint(), "", 1));
-        deploy::set_variable(&cloud.aws, cloud.output("ValidationFunction")?, "LEADS_INTAKE_URL", &address).await?;
-        if cloud.receivers.is_some() {
+        if options.empty {
+            deploy::verify_sender(&cloud.aws, MAIL_FROM).await?;
+        } else {
+            let since = Instant::now();
+            progress.set("deploying infra/aws/template.yaml");
+            let log = cloud.run.log("aws");
+            cloud.deploy(workspace, &options).await.map_err(|failure| failure.log(log))?;
+            progress.done("infra/aws/template.yaml deployed", since);
+        }
+        Ok(cloud)
+    }
+
+    /// Fills the account and deploys the template.
+    async fn deploy(&mut self, workspace: &Workspace, options: &Options) -> Result<()> {
+        let connection_string = connection_string_of_functions(&self.table, &self.table_proxy);
+        deploy::fill_account(&self.aws, &connection_string, &self.secrets.intake_key).await?;
+        let mut parameters = options.parameters.clone();
+        if let Some(receivers) = &self.receivers {
+            receivers.fill_account(&self.aws).await?;
+            parameters.push(("RoutesParameter".to_owned(), receivers::ROUTES.to_owned()));
+        }
+        for table in [LEADS_TABLE, STATE_TABLE] {
+            self.table.create(table).await?;
+        }
+        self.outputs = deploy::deploy(&self.aws, workspace, self.packages, &parameters).await?;
+        ignored::set(&self.aws).await?;
+        if let Ok(address) = self.function_url("IntakeUrl") {
+            self.gateway.show_intake(address.replacen(self.aws.endpoint(), "", 1));
+        }
+        if self.receivers.is_some() {
             // No template can set it: only someone who may change the functions themselves can.
             for function in ["NotifierFunction", "ValidationFunction"] {
-                deploy::set_variable(&cloud.aws, cloud.output(function)?, LOOPBACK, "allow").await?;
+                deploy::set_variable(&self.aws, self.output(function)?, LOOPBACK, "allow").await?;
             }
         }
-        progress.done("infra/aws/template.yaml deployed", since);
-        Ok(cloud)
+        Ok(())
     }
 
     /// The intake URL with its key: what is pasted into Partner Center.
@@ -296,6 +306,16 @@ impl LocalCloud {
     /// Makes the folder with the operator's command, `leads`, and the AWS CLI that it needs; gives the folder.
     pub async fn programs(&self) -> Result<PathBuf> {
         programs::write(Workspace::find().await?, &self.emulators)
+    }
+
+    /// Every function's name and its zip, as built with the dev profile.
+    pub fn packages(&self) -> &Packages {
+        self.packages
+    }
+
+    /// Python with the AWS CLI in it, which is beside it.
+    pub fn python(&self) -> &Path {
+        &self.emulators.python
     }
 
     /// The folder with the logs.

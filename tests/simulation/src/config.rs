@@ -200,6 +200,8 @@ pub struct Config {
     pub route_changes: u32,
     /// What is broken for ever.
     pub permanent: Permanent,
+    /// For how many hours the mail service accepts mails to some recipients and drops them; in a kind world for ever.
+    pub suppressed_hours: u32,
     /// How often the queue goes wrong.
     pub queue: Rates,
     /// How many times the queue takes nothing, and for how long at most.
@@ -248,7 +250,7 @@ impl Config {
         let storms = 1 + tape.below(3);
         let mut config = Self {
             is_kind,
-            interval: MINUTE * tape.pick(&[60, 60, 60, 15, 60, 15, 5, 1]),
+            interval: MINUTE * tape.pick(&[60, 60, 60, 15, 60, 60, 15, 60, 60, 15, 60, 5, 1]),
             storms: (0..storms).map(|_| HOUR * tape.pick(&[24, 6, 48, 96, 240])).collect(),
             sweep_hours: tape.pick(&[24, 24, 24, 6, 0]),
             digest_size: tape.pick(&[100, 100, 1, 3, 20, 200]),
@@ -277,6 +279,7 @@ impl Config {
             commands: 0,
             route_changes: 0,
             permanent: Permanent::Nothing,
+            suppressed_hours: tape.pick(&[0, 0, 0, 30]),
             queue: Rates::default(),
             queue_outages: (0, HOUR),
             queue_stays: 0.0,
@@ -294,7 +297,7 @@ impl Config {
             is_patient: tape.chance(0.15),
             has_summary: tape.chance(0.3),
             key_outages: (0, HOUR),
-            calm_days: tape.pick(&[0, 0, 14, 100, 300, 500]),
+            calm_days: tape.pick(&[0, 14, 100, 500, 1000, 2000]),
         };
         config.receivers = tape.pick(&[0, 1, 2, 3]).min(config.routes);
         if config.interval < HOUR / 2 {
@@ -321,6 +324,7 @@ impl Config {
         config.queue_outages = (tape.pick(&[0, 0, 1, 3]), tape.pick(&lengths));
         config.queue_stays = tape.pick(&[0.0, 0.0, 0.02, 0.3]);
         config.setting_changes = tape.pick(&[0, 0, 2]);
+        config.suppressed_hours = tape.pick(&[0, 0, 0, 30, 200]);
         config.sandbox_hours = tape.pick(&[0, 0, 0, 5, 50]);
         config.rows_looked_at = tape.pick(&[None, None, Some(1000), Some(100), Some(20)]);
         config.tokens_without_row_key = tape.chance(0.3);

@@ -118,11 +118,13 @@ pub enum Sometimes {
     TooLong,
     /// Intake or redelivery could not read its keys.
     KeysUnreadable,
+    /// The mail service dropped what was for a recipient.
+    Suppressed,
 }
 
 impl Sometimes {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::TwoRunsAtOnce,
         Self::KilledAfterAct,
         Self::Frozen,
@@ -168,6 +170,7 @@ impl Sometimes {
         Self::Summary,
         Self::TooLong,
         Self::KeysUnreadable,
+        Self::Suppressed,
     ];
 }
 

@@ -35,6 +35,8 @@ pub enum Kind {
     Write,
     /// A mail is sent.
     Mail,
+    /// The mail service is asked about a recipient.
+    Question,
     /// A message is put onto the queue.
     Send,
     /// A message is posted to a destination beside mail.

@@ -43,6 +43,8 @@ pub(crate) enum Event {
     Outage { service: Service, is_down: bool },
     /// The mail service refuses every recipient, or does no longer.
     Sandbox(bool),
+    /// The mail service accepts mails to some recipients and drops them, or does no longer.
+    Suppress(bool),
     /// The operator changes who gets what.
     ChangeRoutes,
     /// A destination that is no mailbox answers so from now on; `None` ends that.

@@ -7,10 +7,13 @@ use crate::lambda::Task;
 use crate::world::{Event, World};
 use jiff::SignedDuration;
 use marketplace_leads::destinations::MAX_POST;
-use marketplace_leads::mail::MAX_SEND;
+use marketplace_leads::mail::{MAX_QUESTION, MAX_SEND};
 
 /// How long one send may take: the client gives up then.
 const MAIL_CALL: SignedDuration = SignedDuration::from_secs(MAX_SEND.as_secs().cast_signed());
+
+/// The same of a question about a recipient.
+const QUESTION: SignedDuration = SignedDuration::from_secs(MAX_QUESTION.as_secs().cast_signed());
 
 /// The same of a message to another destination.
 const POST: SignedDuration = SignedDuration::from_secs(MAX_POST.as_secs().cast_signed());
@@ -57,9 +60,10 @@ impl World {
     }
 
     fn verdict(&mut self, invocation: u64, call: &Call, latency: SignedDuration) -> Plan {
-        let is_mail = call.service == Service::Mail;
+        let is_mail = call.kind == Kind::Mail;
         let task = self.invocations.iter().find(|other| other.number == invocation).map(|found| &found.request.task);
         let limit = match call.service {
+            Service::Mail if call.kind == Kind::Question => QUESTION,
             Service::Mail => MAIL_CALL,
             Service::Queue => QUEUE_CALL,
             Service::Receiver => POST,
@@ -91,6 +95,7 @@ impl World {
         // A line that is reached for the first time is tried in a quiet time, too: some are seldom reached in any other.
         let calls = self.coverage.calls(call.site, (call.service, call.kind));
         if self.config.is_hunting && calls < 4 && faults.chance(0.8) {
+            self.hunted += 1;
             return match faults.which(&[0.25, 0.25, 0.25, 0.25]) {
                 1 => Plan { verdict: Verdict::FailBefore, ending: Ending::Before, after: latency },
                 2 => self.answer_lost(is_mail, latency),

@@ -30,6 +30,7 @@ struct State {
     refused: Vec<String>,
     refused_for_content: u64,
     refused_for_recipients: u64,
+    dropped: u64,
     settings: MailSettings,
 }
 
@@ -38,6 +39,8 @@ struct State {
 pub struct MailSettings {
     /// Addresses to which nothing can be sent.
     pub dead: BTreeSet<String>,
+    /// Addresses on the suppression list: mails to them are accepted, and dropped.
+    pub suppressed: BTreeSet<String>,
     /// Whether every address counts as not verified.
     pub sandbox: bool,
     /// Words that no mail may hold.
@@ -76,6 +79,11 @@ impl MailService {
         self.lock().refused_for_recipients
     }
 
+    /// How many mails were accepted, and dropped for a recipient on the suppression list.
+    pub fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
     /// How many times sending was asked for.
     pub fn sends(&self) -> u64 {
         self.lock().sends
@@ -102,6 +110,7 @@ impl MailService {
             state.refused_for_content += 1;
             return refuse("MessageRejected");
         }
+        state.dropped += u64::from(message.to.iter().any(|to| state.settings.suppressed.contains(to)));
         if !(state.settings.drops && state.sends % 20 == 7) {
             state.accepted.push(message.clone());
         }
@@ -168,9 +177,26 @@ impl Mailer for SimMailer {
         }
     }
 
-    /// No address is on the simulated service's suppression list.
-    fn is_suppressed(&self, _address: &str) -> impl Future<Output = Result<bool, MailError>> + Send {
-        std::future::ready(Ok(false))
+    #[track_caller]
+    fn is_suppressed(&self, address: &str) -> impl Future<Output = Result<bool, MailError>> + Send {
+        let site = Location::caller();
+        let address = address.to_owned();
+        async move {
+            let what: Arc<str> = "is a recipient suppressed".into();
+            let call = (Service::Mail, Kind::Question);
+            let answer = || Ok(self.service.lock().settings.suppressed.contains(&address));
+            match self.desk.verdict(call, site, what.clone(), false).await {
+                Verdict::Act | Verdict::ShortPage(_) => answer(),
+                Verdict::FailBefore | Verdict::Throttle | Verdict::FailAfter => {
+                    Err(MailError::Unavailable { code: "simulated".to_owned(), may_be_accepted: false })
+                }
+                Verdict::ActAndWait => {
+                    let answered = answer();
+                    self.desk.verdict(call, site, what, true).await;
+                    answered
+                }
+            }
+        }
     }
 }
 

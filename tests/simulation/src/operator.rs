@@ -3,7 +3,7 @@
 use crate::coverage::Sometimes;
 use crate::event::{Down, Event};
 use crate::receivers::Parameter;
-use crate::routing::receiver_bit;
+use crate::routing::{address, has_receiver, receiver_bit, set};
 use crate::world::World;
 use jiff::SignedDuration;
 
@@ -11,14 +11,38 @@ impl World {
     /// The faults stop, whatever was still to come of them.
     pub(crate) fn quiet(&mut self) {
         self.is_stormy = false;
+        self.hunted = 0;
         self.down = Down::default();
         self.mail.set(|mail| mail.sandbox = false);
+        if !self.config.is_kind {
+            self.suppress(false);
+        }
         self.receivers.recover();
         self.keys.set_unreadable(false);
         self.say(|| "faults stop".to_owned());
         let written_until = self.clock.now();
         self.after(self.soon(), Event::RunsWereMade { written_until });
         self.after(SignedDuration::from_mins(10), Event::Redrive);
+    }
+
+    /// The mail service drops what is for some recipients: all of one route, and one of several who get what no route takes.
+    pub(crate) fn suppress(&mut self, is_on: bool) {
+        // Where the default recipients get what two routes should have, they get some leads twice.
+        let route = self.routing.routes.first().filter(|_| self.config.lost_parameters == 0);
+        let of_route = route.map(|route| route.to.clone()).unwrap_or_default();
+        let of_default = self.routing.default.first().filter(|_| self.routing.default.len() > 1);
+        let people: Vec<_> =
+            of_route.into_iter().chain(of_default.copied()).filter(|who| !has_receiver(&[*who])).collect();
+        if people.is_empty() {
+            return;
+        }
+        if is_on {
+            self.model.are_suppressed(set(&people), &self.routing);
+        }
+        self.mail.set(|mail| {
+            mail.suppressed = people.iter().filter(|_| is_on).map(|person| address(*person)).collect();
+        });
+        self.say(|| format!("the mail service drops what is for {} recipients: {is_on}", people.len()));
     }
 
     pub(crate) fn lose_parameter(&mut self, parameter: Parameter) {

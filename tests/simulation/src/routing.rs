@@ -29,6 +29,9 @@ pub const RECEIVERS: u32 = 3;
 /// The number of the first of them among those who get leads.
 const FIRST_RECEIVER: u32 = 110;
 
+/// Everybody who gets leads by mail.
+pub const MAILBOXES: People = (1 << FIRST_RECEIVER) - 1;
+
 /// Who gets the weekly summary, and no lead.
 pub const READER: u32 = 120;
 

@@ -32,6 +32,9 @@ const MAILS_A_RUN: usize = 25;
 /// How late a lead may be where nothing goes wrong: so much time, and so many intervals.
 const AT_ONCE: (SignedDuration, i32) = (SignedDuration::from_mins(15), 2);
 
+/// How many calm days there are to a time at which leads come.
+const CALM_DAYS_A_LEAD: u32 = 30;
+
 /// The largest bursts of leads that are mailed at once.
 const SMALL_BURST: u32 = 80;
 
@@ -48,6 +51,9 @@ impl World {
     /// Puts everything on the calendar that does not depend on what the functions do.
     pub(crate) fn schedule_everything(&mut self) {
         self.write_old_rows();
+        if self.config.is_kind && self.config.suppressed_hours > 0 {
+            self.at(self.began, Event::Suppress(true));
+        }
         if self.config.is_upgraded {
             self.write_old_state();
         }
@@ -72,7 +78,7 @@ impl World {
         }
         if self.config.calm_days > 0 {
             let length = HOUR * (24 * i32::try_from(self.config.calm_days).unwrap_or(1));
-            for _ in 0..self.config.calm_days {
+            for _ in 0..self.config.calm_days.div_ceil(CALM_DAYS_A_LEAD) {
                 let arrival = time + self.tapes.workload.between(SignedDuration::ZERO, length);
                 self.at(arrival, Event::Arrive);
             }
@@ -149,6 +155,11 @@ impl World {
             let end = begin + self.tapes.faults.between(MINUTE, self.config.key_outages.1);
             self.at(begin, Event::KeysUnreadable(true));
             self.at(end, Event::KeysUnreadable(false));
+        }
+        if self.config.suppressed_hours > 0 && !self.config.is_kind {
+            let begin = from + self.tapes.faults.between(SignedDuration::ZERO, length);
+            self.at(begin, Event::Suppress(true));
+            self.at(begin + HOUR * self.config.suppressed_hours as i32, Event::Suppress(false));
         }
         if self.config.sandbox_hours > 0 {
             let begin = from + self.tapes.faults.between(SignedDuration::ZERO, length);

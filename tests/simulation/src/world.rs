@@ -62,6 +62,8 @@ pub struct World {
     pub(crate) paused_from: Option<u64>,
     pub(crate) down: Down,
     pub(crate) is_stormy: bool,
+    /// Faults since the others have stopped.
+    pub(crate) hunted: i32,
     pub(crate) is_over: bool,
     pub(crate) violation: Option<Violation>,
     /// A lead that was mailed later than it may be, or not yet.
@@ -137,6 +139,7 @@ impl World {
             mail.forbidden = forbidden(is_text, key);
             broken(mail, breakage);
         });
+        let is_kind = config.is_kind;
         let leaves_out = config.recipients > 50 && config.sandbox_hours > 0;
         Self {
             leads: TableService::new(clock, &config),
@@ -157,7 +160,7 @@ impl World {
             settings,
             routing,
             routing_before: None,
-            model: Model::new(leaves_out),
+            model: Model::new(leaves_out, is_kind),
             dead,
             calendar: BTreeMap::new(),
             entries: 0,
@@ -168,6 +171,7 @@ impl World {
             paused_from: None,
             down: Down::default(),
             is_stormy: false,
+            hunted: 0,
             is_over: false,
             violation: None,
             late: None,
@@ -313,6 +317,7 @@ impl World {
                 self.mail.set(|mail| mail.sandbox = is_on);
                 self.say(|| format!("the mail service refuses everybody: {is_on}"));
             }
+            Event::Suppress(is_on) => self.suppress(is_on),
             Event::ChangeRoutes => self.change_routes(),
             Event::Mood(receiver, mood) => {
                 self.receivers.set_mood(receiver, mood);
@@ -330,6 +335,11 @@ impl World {
                 self.say(|| "faults begin".to_owned());
             }
             Event::StormEnds => self.quiet(),
+            // Faults of lines that are reached for the first time hold up runs, also when the others have stopped.
+            Event::RunsWereMade { written_until } if self.hunted > 2 => {
+                let runs = std::mem::take(&mut self.hunted);
+                self.after(self.config.interval * runs, Event::RunsWereMade { written_until });
+            }
             Event::RunsWereMade { written_until } => {
                 self.say(|| "everything that no patrol has to find must be mailed by now".to_owned());
                 self.check_delays(written_until);
@@ -378,6 +388,7 @@ impl World {
             (self.mail.refused_for_content(), Sometimes::Poison),
             (self.mail.refused_for_recipients(), Sometimes::DeadDestination),
             (self.receivers.refused(), Sometimes::PostRefused),
+            (self.mail.dropped(), Sometimes::Suppressed),
         ] {
             if count > 0 {
                 self.coverage.note(what);

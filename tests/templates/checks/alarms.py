@@ -16,7 +16,7 @@ def alarms(view):
         if not 1 <= to_alarm <= count:
             yield f"{name}: {to_alarm} of {count} periods"
         yield from _expression_faults(name, alarm)
-        for namespace, metric, dimensions, period, statistic in _watched(alarm):
+        for namespace, metric, dimensions, period, statistic in watched(alarm):
             yield from metrics.faults(view, name, namespace, metric, dimensions)
             if not count or period < 60 or period % 60 or period * count > (86400 if period < 3600 else 604800):
                 yield f"{name}: period {period} s, {count} of them"
@@ -39,10 +39,10 @@ def alarms(view):
         heading = alarm["AlarmName"].removeprefix("leads-")
         if f"### `{heading}`" not in view.sources.operations:
             yield f"{name}: docs/operations.md has no section {heading}"
-    watched = {}
+    known = {}
     for name, alarm in view.alarms.items():
-        for namespace, metric, dimensions, _, _ in _watched(alarm):
-            watched.setdefault((namespace, metric, next(iter(dimensions.values()), None)), name)
+        for namespace, metric, dimensions, _, _ in watched(alarm):
+            known.setdefault((namespace, metric, next(iter(dimensions.values()), None)), name)
     needed = [("AWS/Lambda", "Errors", name) for name in view.functions]
     needed += [("AWS/SQS", "ApproximateNumberOfMessagesVisible", f"{q}.QueueName") for q in view.queues if "Dead" in q]
     needed += [
@@ -55,6 +55,7 @@ def alarms(view):
         ("AWS/Lambda", "Throttles", "LeadIntake"),
         ("AWS/SES", "Bounce", "MailConfigurationSet"),
         ("AWS/SES", "Complaint", "MailConfigurationSet"),
+        ("AWS/SES", "Reject", "MailConfigurationSet"),
         ("MarketplaceLeads", "IntakeUnauthorized", "LeadIntake"),
         ("MarketplaceLeads", "LeadsQuarantined", "LeadIntake"),
         ("MarketplaceLeads", "LeadsQuarantined", "LeadRedelivery"),
@@ -67,7 +68,7 @@ def alarms(view):
         ("MarketplaceLeads", "RowsLeftOut", "LeadNotifier"),
     ]
     for what in needed:
-        if what not in watched:
+        if what not in known:
             yield f"no alarm watches {' '.join(what)}"
     with_mail = Resolved(view.template, {"AlarmEmail": "ops@contoso.example"})
     subscriptions = [r["Properties"] for _, r in with_mail.resources("AWS::SNS::Subscription")]
@@ -111,9 +112,10 @@ _COMPARED = {
 
 def _simulated(name, alarm):
     """Whether an alarm over one metric is raised by what must raise it, and by nothing else."""
-    if "Metrics" in alarm:
+    metrics = list(watched(alarm))
+    if len(metrics) != 1:
         return
-    metric = alarm["MetricName"]
+    metric = metrics[0][1]
     for periods, is_expected in zip(_SERIES.get(metric, (_EVENT, _QUIET)), (True, False)):
         if _is_raised(alarm, periods) != is_expected:
             yield f"{name}: {'not ' if is_expected else ''}raised by {metric} of {periods}"
@@ -121,8 +123,11 @@ def _simulated(name, alarm):
 
 def _is_raised(alarm, periods):
     """Whether any of the evaluations of these periods, the samples of each, raises the alarm."""
-    compared, over = _COMPARED[alarm["ComparisonOperator"]], _OVER[alarm["Statistic"]]
+    ((_, _, _, _, statistic),) = watched(alarm)
+    compared, over = _COMPARED[alarm["ComparisonOperator"]], _OVER[statistic]
     is_missing_bad = alarm.get("TreatMissingData") == "breaching"
+    if is_filled(alarm):
+        periods = [samples or [0] for samples in periods]
     bad = [
         compared(over(samples), float(alarm["Threshold"])) if samples else is_missing_bad for samples in periods
     ]
@@ -131,17 +136,27 @@ def _is_raised(alarm, periods):
     return any(sum(bad[at : at + count]) >= needed for at in range(max(1, len(bad) - count + 1)))
 
 
-def _watched(alarm):
+def watched(alarm):
     """What an alarm watches: namespace, metric, dimensions, period in seconds and statistic of each metric."""
     stats = [query["MetricStat"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
-    for watched in [{**stat["Metric"], **stat} for stat in stats] or [alarm]:
-        dimensions = {d["Name"]: d["Value"] for d in watched.get("Dimensions", [])}
-        statistic = watched.get("Stat", watched.get("Statistic"))
-        yield watched.get("Namespace"), watched.get("MetricName"), dimensions, watched.get("Period", 0), statistic
+    for metric in [{**stat["Metric"], **stat} for stat in stats] or [alarm]:
+        dimensions = {d["Name"]: d["Value"] for d in metric.get("Dimensions", [])}
+        statistic = metric.get("Stat", metric.get("Statistic"))
+        yield metric.get("Namespace"), metric.get("MetricName"), dimensions, metric.get("Period", 0), statistic
+
+
+def is_filled(alarm):
+    """Whether a period without data counts as 0 for an alarm, so that CloudWatch waits for none."""
+    metrics = [query["Id"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+    values = [query.get("Expression") for query in alarm.get("Metrics", []) if query.get("ReturnData") is not False]
+    return len(metrics) == 1 and values == [f"FILL({metrics[0]}, 0)"]
 
 
 def _expression_faults(name, alarm):
-    """What is wrong with an alarm that computes: one expression is its value, and adds up each metric that it names."""
+    """What is wrong with an alarm that computes: one expression is its value, and adds up each metric that it names, or fills
+    the gaps of one."""
+    if is_filled(alarm):
+        return
     queries = alarm.get("Metrics", [])
     values = [query for query in queries if query.get("ReturnData") is not False]
     if queries and (len(values) != 1 or "Expression" not in values[0]):

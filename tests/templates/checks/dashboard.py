@@ -8,7 +8,16 @@ from template import REGION
 
 
 def dashboard(view):
-    """The dashboard shows every alarm and every metric that the functions emit."""
+    """The dashboard shows every alarm, and every metric that the functions emit."""
+    shown = set()
+    yield from widgets(view, shown)
+    for metric in sorted(set(view.facts["metrics"]) - shown):
+        yield f"dashboard: {metric} is not shown"
+
+
+def widgets(view, shown_metrics):
+    """The dashboard's widgets are in their places, and show every alarm and what there is. Notes the functions' metrics that
+    are shown."""
     dashboards = list(view.of("AWS::CloudWatch::Dashboard").values())
     if len(dashboards) != 1:
         yield "there is no dashboard"
@@ -18,7 +27,7 @@ def dashboard(view):
     except ValueError as error:
         yield f"the dashboard is no JSON: {error}"
         return
-    shown_alarms, shown_metrics, taken = set(), set(), set()
+    shown_alarms, taken = set(), set()
     for widget in widgets:
         properties = widget["properties"]
         title = f"dashboard, {properties.get('title')}"
@@ -48,5 +57,3 @@ def dashboard(view):
                 shown_metrics.add(metric)
     for name in sorted(shown_alarms ^ set(view.alarms)):
         yield f"dashboard: alarm {name} is only there or only here"
-    for metric in sorted(set(view.facts["metrics"]) - shown_metrics):
-        yield f"dashboard: {metric} is not shown"

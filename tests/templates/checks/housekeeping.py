@@ -2,7 +2,7 @@
 
 import re
 
-from template import REGION
+from template import REGION, Resolved
 
 # The types of resources that have to carry the tag `application`.
 TAGGABLE = {
@@ -79,7 +79,7 @@ def tags(view):
 
 def outputs(view):
     """The outputs are the ones that the guides name, of the right resources."""
-    outputs = {name: view.aws.value(output["Value"]) for name, output in view.template["Outputs"].items()}
+    outputs = dict(view.aws.outputs())
     expected = {
         "IntakeUrl": "LeadIntakeUrl.FunctionUrlleads",
         "ExportUrl": "LeadExportUrl.FunctionUrlleads",
@@ -99,6 +99,10 @@ def outputs(view):
     for name in sorted(set(outputs) | set(expected)):
         if outputs.get(name) != expected.get(name):
             yield f"output {name} is {outputs.get(name)}, not {expected.get(name)}"
+    pseudo = {"AWS::Partition": "aws-us-gov", "AWS::Region": "us-gov-west-1"}
+    address = dict(Resolved(view.template, pseudo=pseudo).outputs())["DashboardUrl"]
+    if not address.startswith("https://us-gov-west-1.console.amazonaws-us-gov.com/cloudwatch/home?region=us-gov-west-1#"):
+        yield f"output DashboardUrl is {address} in GovCloud"
 
 
 def value_fault(parameter, value):

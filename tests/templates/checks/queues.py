@@ -47,7 +47,7 @@ def queues(view):
 
 
 def retention(view):
-    """Logs are deleted after some time. Queues outlive the stack."""
+    """Logs are deleted after some time. Queues outlive the stack, but not a first deployment that is taken back."""
     for name, properties in view.of("AWS::Logs::LogGroup").items():
         if not properties.get("RetentionInDays"):
             yield f"{name}: logs are kept for ever"
@@ -61,6 +61,9 @@ def retention(view):
         if function.get("LoggingConfig", {}).get("LogGroup") != f"{name}Logs":
             yield f"{name}: does not write to {name}Logs"
     for name in view.queues:
-        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-            if view.template["Resources"][name].get(policy) != "Retain":
+        for policy, expected in (("DeletionPolicy", "RetainExceptOnCreate"), ("UpdateReplacePolicy", "Retain")):
+            found = view.template["Resources"][name].get(policy)
+            if found not in ("Retain", "RetainExceptOnCreate"):
                 yield f"{name}: {policy} would lose what waits in it"
+            elif found != expected:
+                yield f"{name}: {policy} is {found}, which leaves a queue of every first deployment that is taken back"

@@ -4,12 +4,14 @@ from checks import (
     alarms,
     azure,
     dashboard,
+    deployment,
     documents,
     functions,
     guide,
     housekeeping,
     linters,
     mail,
+    parts,
     queues,
     roles,
     samconfig,
@@ -37,6 +39,7 @@ _AWS_THEMES = [
     alarms.alarms,
     roles.routes,
     schedule.schedule,
+    parts.parts,
 ]
 
 
@@ -57,6 +60,7 @@ def all_assertions(sources):
     """All checks of our own, of all files."""
     yield from aws_assertions(sources)
     yield from azure.arm_assertions(sources)
+    yield from deployment.own(sources)
     yield from samconfig.samconfig(sources)
     yield from guide.guide(sources)
     yield from guide.commands(sources)
@@ -76,6 +80,7 @@ AZURE_CHECKS = {
     "checkov": linters.checkov_azure,
     "own": azure.arm_assertions,
 }
+DEPLOYMENT_CHECKS = {"parliament": linters.parliament_deployment, "own": deployment.own}
 SAMCONFIG_CHECKS = {"own": samconfig.samconfig}
 GUIDE_CHECKS = {"own": guide.guide}
 OPERATIONS_CHECKS = {"own": guide.commands}
@@ -83,7 +88,8 @@ DOCUMENT_CHECKS = {"typos": documents.spelling, "own": documents.own}
 CHECKS = {
     "infra/aws/template.yaml": AWS_CHECKS,
     "infra/azure/storage.json": AZURE_CHECKS,
-    "infra/aws/samconfig.toml": SAMCONFIG_CHECKS,
+    "infra/aws/deploy-policy.json": DEPLOYMENT_CHECKS,
+    "infra/aws/samconfig.toml.example": SAMCONFIG_CHECKS,
     "infra/by-hand.md": GUIDE_CHECKS,
     "docs/operations.md": OPERATIONS_CHECKS,
     "documents": DOCUMENT_CHECKS,

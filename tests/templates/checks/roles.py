@@ -1,5 +1,6 @@
 """The roles: each function has its own, which allows what the function calls and nothing else."""
 
+import fnmatch
 import json
 import re
 
@@ -23,6 +24,15 @@ UNLIMITED = {
 
 # Recipients are names in a setting, so the identities that validation looks at are not known here.
 ANY_IDENTITY = {"LeadValidationRole": {"ses:GetEmailIdentity"}}
+
+
+# SES asks about ses:SendRawEmail for mails that it is given raw, and its documents name both for every sender. Mails with
+# attachments go through SendEmail, which makes raw mails of them.
+#
+# <https://repost.aws/knowledge-center/amazon-ses-send-email-unauthorized-error>,
+# <https://docs.aws.amazon.com/ses/latest/dg/attachments.html>
+SENDS = {"ses:SendEmail", "ses:SendRawEmail"}
+AS_SENDER = {"StringEqualsIgnoreCase": {"ses:FromAddress": "leads@contoso.example"}}
 
 
 # Destinations are named in the routes, so their parameters are known by their prefix alone.
@@ -68,7 +78,7 @@ def roles(view):
                 yield from _statement(name, statement)
                 if statement["Effect"] != "Allow":
                     yield f"{name}: denies {statement.get('Action')}"
-                actions |= set(_list(statement.get("Action")))
+                actions |= set(as_list(statement.get("Action")))
         expected = needed.get(name, set())
         for action in sorted(actions - expected):
             yield f"{name}: allows {action}, which is not called"
@@ -77,14 +87,16 @@ def roles(view):
 
 
 def partitions(view):
-    """Every resource of every statement is in the partition and region of the stack, and the sender's identities are its
-    address and its domain."""
+    """Every resource of every statement is in the partition and region of the stack. Who sends mail may send it as the sender
+    alone, whichever identity SES knows it by, and with the stack's configuration set alone."""
+    for arn in re.findall(r"arn:aws[\w-]*:\S+", view.sources.aws):
+        yield f"{arn} is in one partition"
     for partition, region in [("aws", "eu-west-1"), ("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-north-1")]:
         resolved = Resolved(view.template, pseudo={"AWS::Partition": partition, "AWS::Region": region})
         for name, role in resolved.resources("AWS::IAM::Role"):
             for policy in role["Properties"].get("Policies", []):
                 for statement in policy["PolicyDocument"]["Statement"]:
-                    resources = _list(statement.get("Resource"))
+                    resources = as_list(statement.get("Resource"))
                     for resource in resources:
                         # The references to attributes are computed for one partition and region.
                         if re.match(r"arn:[^:]*:(ssm|ses):", resource):
@@ -92,10 +104,37 @@ def partitions(view):
                                 (f"arn:{partition}:ssm:{region}:{ACCOUNT}:", f"arn:{partition}:ses:{region}:{ACCOUNT}:")
                             ):
                                 yield f"{name}: {resource} is not in {partition}, {region}"
-                    if "ses:SendEmail" in _list(statement.get("Action")):
-                        sent = {r.rsplit(":identity/", 1)[1] for r in resources if ":identity/" in r}
-                        if sent != {"leads@contoso.example", "contoso.example"}:
-                            yield f"{name}: sends as {sorted(sent)}"
+            if name in ("LeadNotifierRole", "LeadValidationRole"):
+                yield from _sending(name, role["Properties"], f"arn:{partition}:ses:{region}:{ACCOUNT}:")
+
+
+def _sending(name, role, ses):
+    """What is wrong with a role that sends mail, where the ARNs of SES begin so."""
+    statements = [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+    # The sender by its address, its domain, and a domain above that; in the sandbox a recipient, too.
+    identities = ["leads@contoso.example", "contoso.example", "example", "a@fabrikam.example"]
+    for action in sorted(SENDS):
+        for resource in [f"identity/{identity}" for identity in identities] + ["configuration-set/MailConfigurationSet"]:
+            if not _allows(statements, action, ses + resource, "Leads@contoso.example"):
+                yield f"{name}: may not do {action} with {resource}"
+        if _allows(statements, action, f"{ses}identity/contoso.example", "sales@contoso.example"):
+            yield f"{name}: may do {action} as somebody else"
+        if _allows(statements, action, f"{ses}configuration-set/other", "leads@contoso.example"):
+            yield f"{name}: may do {action} with the configuration set of others"
+
+
+def _allows(statements, action, resource, sender):
+    """Whether statements allow an action on a resource, for a mail from this address."""
+    for statement in statements:
+        condition = statement.get("Condition", {})
+        expected = condition.get("StringEqualsIgnoreCase", {}).get("ses:FromAddress")
+        is_met = not condition or condition == AS_SENDER and str(expected).lower() == sender.lower()
+        is_about = action in as_list(statement.get("Action")) and any(
+            fnmatch.fnmatchcase(resource, pattern) for pattern in as_list(statement.get("Resource"))
+        )
+        if is_met and is_about and statement["Effect"] == "Allow":
+            return True
+    return False
 
 
 def routes(view):
@@ -116,7 +155,8 @@ def _needed_actions(view):
     for name, function in view.functions.items():
         dead_letters = {"sqs:SendMessage"} if function.get("DeadLetterConfig") else set()
         queued = TAKES_FROM_QUEUE if name in from_queue else set()
-        needed[f"{name}Role"] = LOGS | calls[function_of(name)] | dead_letters | queued
+        sends = SENDS if SENDS & calls[function_of(name)] else set()
+        needed[f"{name}Role"] = LOGS | calls[function_of(name)] | dead_letters | queued | sends
     for schedule in view.of("AWS::Scheduler::Schedule").values():
         target = schedule["Target"]
         dead_letters = {"sqs:SendMessage"} if target.get("DeadLetterConfig") else set()
@@ -126,18 +166,21 @@ def _needed_actions(view):
 
 def _statement(role, statement):
     """What is wrong with the resources of one statement."""
-    actions, resources = set(_list(statement.get("Action"))), _list(statement.get("Resource"))
+    actions, resources = set(as_list(statement.get("Action"))), as_list(statement.get("Resource"))
     if statement["Effect"] == "Allow" and (not resources or "NotAction" in statement or "NotResource" in statement):
         yield f"{role}: a statement that is not limited to actions and resources"
     for action in actions:
         if "*" in action:
             yield f"{role}: wildcard action {action}"
+    condition = statement.get("Condition")
+    if condition and (not actions <= SENDS or condition != AS_SENDER):
+        yield f"{role}: allows {sorted(actions)} under the condition {condition} alone"
     for resource in resources:
         if resource == "*":
             if not actions <= UNLIMITED.get(role, set()):
                 yield f"{role}: wildcard resource for {sorted(actions)}"
         elif resource.endswith(":identity/*"):
-            if not actions <= ANY_IDENTITY.get(role, set()):
+            if not actions <= (SENDS if condition == AS_SENDER else ANY_IDENTITY.get(role, set())):
                 yield f"{role}: any mail identity for {sorted(actions)}"
         elif resource.endswith(DESTINATIONS):
             if actions != {"ssm:GetParameters"} or role not in READS_DESTINATIONS:
@@ -163,5 +206,5 @@ def _statement(role, statement):
             yield f"{role}: reads the parameters {resources}"
 
 
-def _list(value):
+def as_list(value):
     return value if isinstance(value, list) else [] if value is None else [value]

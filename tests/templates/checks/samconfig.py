@@ -4,6 +4,7 @@ import re
 import shlex
 
 from checks.housekeeping import value_fault
+from checks.samconfig_values import environment_faults
 from template import parsed
 
 try:
@@ -37,7 +38,10 @@ _OPTIONS = {
 
 
 def samconfig(sources):
-    """What is wrong with `infra/aws/samconfig.toml`."""
+    """What is wrong with `infra/aws/samconfig.toml.example`."""
+    # Who deploys has answers of his own in the file beside it.
+    if "/infra/aws/samconfig.toml" not in sources.ignored:
+        yield "git does not ignore samconfig.toml, which holds personal answers"
     try:
         configuration = tomllib.loads(sources.samconfig)
     except tomllib.TOMLDecodeError as error:
@@ -46,6 +50,10 @@ def samconfig(sources):
     if configuration.pop("version", None) != 0.1:
         yield "the version of its form is not 0.1"
     yield from faults(configuration, sources)
+    for environment, commands in configuration.items():
+        for command, section in commands.items():
+            for option in sorted({"region", "profile", "parameter_overrides"} & set(section.get("parameters", {}))):
+                yield f"{environment}.{command}: {option} is somebody's own answer"
     default = {command: section.get("parameters", {}) for command, section in configuration.get("default", {}).items()}
     for command, option, value, reason in [
         ("global", "stack_name", "leads", "the guides call the stack so"),
@@ -69,6 +77,7 @@ def faults(configuration, sources):
     """What is wrong with sections of a configuration, whichever file they stand in."""
     parameters = parsed(sources.aws)["Parameters"]
     for environment, commands in configuration.items():
+        yield from environment_faults(environment, commands)
         for command, section in commands.items():
             where = f"{environment}.{command}"
             if command not in _OPTIONS:

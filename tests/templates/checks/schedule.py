@@ -3,6 +3,7 @@
 import json
 import re
 
+from checks import alarms
 from template import Resolved
 
 
@@ -28,12 +29,15 @@ def schedule(view):
             if int(number) * minutes[unit] != int(interval):
                 yield f"{name}: runs at {expression} for an interval of {interval} minutes"
         for name, alarm in aws.resources("AWS::CloudWatch::Alarm"):
-            if alarm["Properties"].get("MetricName") == "NotifierRuns":
-                properties = alarm["Properties"]
-                if properties["Period"] * properties["EvaluationPeriods"] != max(2 * 60 * int(interval), 600):
+            for _, metric, _, period, _ in alarms.watched(alarm["Properties"]):
+                if metric != "NotifierRuns":
+                    continue
+                if period * alarm["Properties"]["EvaluationPeriods"] != max(2 * 60 * int(interval), 600):
                     yield f"{name}: does not look at two intervals of {interval} minutes"
-                if properties.get("TreatMissingData") != "breaching":
-                    yield f"{name}: would not notice that nothing runs"
+                if not alarms.is_filled(alarm["Properties"]):
+                    yield f"{name}: is late, since CloudWatch waits for data that is missing"
+                if alarm["Properties"].get("TreatMissingData") != "breaching":
+                    yield f"{name}: would not notice that nothing ever ran"
     if parameter["Default"] != 1 or allowed != ["1", "5", "15", "60"]:
         yield f"IntervalMinutes: {parameter['Default']} by default, one of {allowed}"
     yield from _cadences(view)

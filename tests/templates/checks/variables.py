@@ -36,6 +36,8 @@ def environment(view):
 def _values(view):
     """Each variable has the value of the parameter of its name: `LEADS_MAIL_FROM` that of `MailFrom`."""
     marked = {name: f"value of {name}" for name in view.template["Parameters"]}
+    # With everything that can be left out.
+    marked.update(HttpsIntake="on", HttpsExport="on")
     for parameters in (marked, {**marked, "OperatorEmail": ""}):
         for name, function in Resolved(view.template, parameters).resources("AWS::Lambda::Function"):
             for variable, value in function["Properties"].get("Environment", {}).get("Variables", {}).items():

@@ -6,14 +6,15 @@ from template import Resolved, parsed, transformed
 
 
 class View:
-    """The AWS template of one copy of the tree: as it is written, transformed, and resolved with default parameters."""
+    """The AWS template of one copy of the tree: as it is written, transformed, and resolved, with default parameters if no
+    others are given."""
 
-    def __init__(self, sources):
+    def __init__(self, sources, parameters=None):
         self.sources = sources
         self.facts = sources.facts
         self.raw = parsed(sources.aws)
         self.template = transformed(sources.aws)
-        self.aws = Resolved(self.template)
+        self.aws = Resolved(self.template, parameters or {})
         self.all = dict(self.aws.resources())
         self.functions = self.of("AWS::Lambda::Function")
         self.queues = self.of("AWS::SQS::Queue")

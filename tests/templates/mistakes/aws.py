@@ -47,7 +47,7 @@ MISTAKES = [
     ),
     (
         "sam build is not told how",
-        "  LeadExport:\n    Type: AWS::Serverless::Function\n    Metadata: {BuildMethod: rust-cargolambda}",
+        "  LeadExport:\n    Type: AWS::Serverless::Function\n    Condition: HasExport\n    Metadata: {BuildMethod: rust-cargolambda}",
         "  LeadExport:\n    Type: AWS::Serverless::Function",
     ),
     # References
@@ -78,8 +78,8 @@ MISTAKES = [
     # Policies
     (
         "an action that does not exist",
-        "Action: ses:SendEmail\n                # SES takes",
-        "Action: ses:SendMail\n                # SES takes",
+        "raw ones.\n                Action: [ses:SendEmail, ",
+        "raw ones.\n                Action: [ses:SendMail, ",
     ),
     ("a service that does not exist", "Action: lambda:InvokeFunction", "Action: lamda:InvokeFunction"),
     (
@@ -176,7 +176,7 @@ MISTAKES = [
     ("one bad message holds up its batch", "            FunctionResponseTypes: [ReportBatchItemFailures]\n", ""),
     (
         "deleting the stack loses the queue",
-        "  LeadQueue:\n    Type: AWS::SQS::Queue\n    DeletionPolicy: Retain\n",
+        "  LeadQueue:\n    Type: AWS::SQS::Queue\n    DeletionPolicy: RetainExceptOnCreate\n",
         "  LeadQueue:\n    Type: AWS::SQS::Queue\n",
     ),
     (
@@ -214,8 +214,8 @@ MISTAKES = [
     # Alarms and dashboard
     (
         "an alarm without evaluation periods",
-        "      Period: !FindInMap [Intervals, !Ref IntervalMinutes, Seconds]\n      EvaluationPeriods: 2\n",
-        "      Period: !FindInMap [Intervals, !Ref IntervalMinutes, Seconds]\n",
+        "            Stat: Sum\n      EvaluationPeriods: 2\n",
+        "            Stat: Sum\n",
     ),
     (
         "an alarm that silence does not raise",
@@ -230,8 +230,8 @@ MISTAKES = [
     ("an alarm on a metric that nobody emits", "      MetricName: LeadsLost", "      MetricName: LeadsLoss"),
     (
         "an alarm on the wrong function",
-        "      MetricName: NotifierRuns\n      Dimensions: [{Name: Function, Value: !Ref LeadNotifier}]",
-        "      MetricName: NotifierRuns\n      Dimensions: [{Name: Function, Value: !Ref LeadExport}]",
+        "MetricName: NotifierRuns\n              Dimensions: [{Name: Function, Value: !Ref LeadNotifier}]",
+        "MetricName: NotifierRuns\n              Dimensions: [{Name: Function, Value: !Ref LeadExport}]",
     ),
     (
         "an alarm that adds up the functions of all stacks",
@@ -303,7 +303,7 @@ MISTAKES = [
         "",
     ),
     # Housekeeping
-    ("a parameter in no group", "Parameters: [Table, StateTable, IntakeBudgetMs]", "Parameters: [Table, StateTable]"),
+    ("a parameter in no group", "[Table, StateTable, HttpsIntake, IntakeBudgetMs, HttpsExport]", "[Table, StateTable, HttpsIntake, HttpsExport]"),
     (
         "a parameter that takes a secret in place of its name",
         "  IntakeKeysParameter:\n    Type: String\n    Default: /marketplace-leads/intake-keys\n    AllowedPattern: ^(/[A-Za-z0-9_.-]+)+$",

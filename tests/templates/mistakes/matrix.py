@@ -8,13 +8,14 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 
 from checks import registry
-from mistakes import aws, azure, facts, guide, samconfig, values
+from mistakes import aws, azure, deployment, facts, guide, samconfig, values
 
 # For each part of the table: its heading, the text of the sources that is changed, the checks, and the mistakes.
 _PARTS = [
     ("`infra/aws/template.yaml`", "aws", registry.AWS_CHECKS, aws.MISTAKES + values.AWS),
     ("`infra/azure/storage.json`", "azure", registry.AZURE_CHECKS, azure.MISTAKES + values.AZURE),
-    ("`infra/aws/samconfig.toml`", "samconfig", registry.SAMCONFIG_CHECKS, samconfig.MISTAKES),
+    ("`infra/aws/deploy-policy.json`", "deployment", registry.DEPLOYMENT_CHECKS, deployment.MISTAKES),
+    ("`infra/aws/samconfig.toml.example`", "samconfig", registry.SAMCONFIG_CHECKS, samconfig.MISTAKES),
     ("`infra/by-hand.md`", "guide", registry.GUIDE_CHECKS, guide.GUIDE),
     ("`docs/operations.md`", "operations", registry.OPERATIONS_CHECKS, guide.OPERATIONS),
     ("The documents", "documents", registry.DOCUMENT_CHECKS, guide.DOCUMENTS),

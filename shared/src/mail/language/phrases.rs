@@ -164,9 +164,10 @@ phrases! {
         do_not_contact: String,
         other_action: String,
         more_offers: Plural,
+        more: Plural,
         maybe_repeated: String,
     }
-    NoticePhrases { maybe_repeated: String, backfill: String, shortened: String, redirected: String }
+    NoticePhrases { maybe_repeated: String, more: Plural, backfill: String, shortened: String, redirected: String }
     ReplyPhrases { customer: String, address: String, sender: String }
     OverviewPhrases {
         heading: String,

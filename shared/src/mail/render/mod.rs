@@ -333,7 +333,9 @@ impl<'a> Writer<'a> {
                 Some(fill(&notice.backfill, &[("since", &since), ("until", &until)]))
             }
         };
-        occasion.into_iter().chain(self.digest.is_redirected.then(|| notice.redirected.clone())).collect()
+        let more = (self.digest.more > 0).then(|| self.settings.language.counted(&notice.more, self.digest.more));
+        let redirected = self.digest.is_redirected.then(|| notice.redirected.clone());
+        occasion.into_iter().chain(redirected).chain(more).collect()
     }
 
     fn footer(&self) -> Vec<String> {

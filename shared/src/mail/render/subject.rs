@@ -81,6 +81,10 @@ impl Writer<'_> {
             subject += semicolon;
             subject += &self.settings.language.counted(&phrases.unreadable, unread);
         }
+        if self.digest.more > 0 {
+            subject += semicolon;
+            subject += &self.settings.language.counted(&phrases.more, self.digest.more);
+        }
         match self.digest.occasion {
             Occasion::MaybeRepeated => fill(&phrases.maybe_repeated, &[("subject", &subject)]),
             Occasion::New | Occasion::Backfill { .. } => subject,

@@ -81,6 +81,7 @@ fn made_up(id: String, now: Timestamp) -> Digest {
         id,
         occasion: Occasion::New,
         is_redirected: false,
+        more: 0,
         leads: vec![DigestLead { stored, history: vec![past] }],
         unreadable: Vec::new(),
         quarantined: Vec::new(),

@@ -103,7 +103,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             Route::Elsewhere(_) | Route::Blocked(_) => Recipients { to: Vec::new(), is_redirected: false },
         };
         let Recipients { to: mut recipients, is_redirected } = recipients;
-        let digest = Digest { id: id.clone(), occasion, is_redirected, ..self.with_history(run, &items).await };
+        let more = channel.owed.saturating_sub(selection.entries.len());
+        let digest = Digest { id: id.clone(), occasion, is_redirected, more, ..self.with_history(run, &items).await };
         if let Route::Elsewhere(destination) = route {
             let leads = digest.leads.len();
             let settings = self.render_settings();
@@ -186,6 +187,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 break;
             }
             selection.cut(count / 2);
+            digest.more = channel.owed.saturating_sub(selection.entries.len());
             let kept = digest_of(selection.items.iter().flatten(), |_| Vec::new());
             digest.leads.truncate(kept.leads.len());
             digest.unreadable.truncate(kept.unreadable.len());
@@ -201,8 +203,15 @@ pub(in crate::notify) fn digest_of<'a>(
     mut history: impl FnMut(&crate::lead::StoredLead) -> Vec<crate::mail::PastAction>,
 ) -> Digest {
     let (leads, unreadable, quarantined) = (Vec::new(), Vec::new(), Vec::new());
-    let mut digest =
-        Digest { id: String::new(), occasion: Occasion::New, is_redirected: false, leads, unreadable, quarantined };
+    let mut digest = Digest {
+        id: String::new(),
+        occasion: Occasion::New,
+        is_redirected: false,
+        more: 0,
+        leads,
+        unreadable,
+        quarantined,
+    };
     for item in items {
         match item {
             Item::Lead(stored) => {

@@ -33,6 +33,16 @@ async fn an_invocation_that_is_delivered_twice_is_one_run() {
     assert_eq!(world.mails_with("Ada"), 1);
 }
 
+#[tokio::test]
+async fn a_mail_of_a_backlog_says_how_many_leads_follow() {
+    let world = World::new().with("LEADS_DIGEST_SIZE", "2");
+    world.arrive(&["Ada", "Grace", "Radia", "Barbara", "Mary"]).await;
+    assert_eq!(world.run().await.outcome, Outcome::Complete);
+    let ends: Vec<_> =
+        world.subjects().iter().map(|subject| subject.split_once("; ").map(|(_, end)| end.to_owned())).collect();
+    assert_eq!(ends, [Some("3 more follow".to_owned()), Some("1 more follows".to_owned()), None]);
+}
+
 /// A run that dies while it sends for the first time, before the mail service has the mail.
 async fn dies_while_sending(world: &World) {
     let state = world.state.clone();

@@ -63,14 +63,13 @@ impl Row {
         entity
     }
 
+    /// Whether a row of a partition in which a query looks is one of its rows.
     fn matches(&self, query: &Query) -> bool {
-        let Entity { partition_key, row_key, .. } = &self.entity;
-        query.partition_key.as_ref().is_none_or(|key| key == partition_key)
-            && query.partition_key_after.as_ref().is_none_or(|key| key < partition_key)
+        let row_key = &self.entity.row_key;
+        query.written_from.is_none_or(|time| self.written >= to_100_ns(time))
+            && query.written_before.is_none_or(|time| self.written < to_100_ns(time))
             && query.row_key_from.as_ref().is_none_or(|key| key <= row_key)
             && query.row_key_before.as_ref().is_none_or(|key| key > row_key)
-            && query.written_from.is_none_or(|time| self.written >= to_100_ns(time))
-            && query.written_before.is_none_or(|time| self.written < to_100_ns(time))
     }
 }
 

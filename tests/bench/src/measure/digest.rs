@@ -30,6 +30,7 @@ fn sample(leads: usize) -> Result<(Digest, RenderSettings)> {
         id: "20261122T100000Z-1".to_owned(),
         occasion: Occasion::New,
         is_redirected: false,
+        more: 0,
         leads: (0..leads).map(lead).collect::<Result<_>>()?,
         unreadable: Vec::new(),
         quarantined: Vec::new(),

@@ -68,7 +68,7 @@ pub async fn cold(stage: &Stage, rounds: usize) -> Result<Report> {
     let functions: Vec<_> = std::iter::once("empty handler").chain(FUNCTIONS).collect();
     let init = &init[1..];
     report.table(&["function", "ready"], &rows(&functions, &[init]));
-    report.plot("cold", "Cold start of intake: process start to first answer, ms", bars(&names, &first));
+    report.plot("cold", "Cold start of intake: process start to first answer, ms", bars(&names, &first), 1);
     let (node, python) = (ratios(&first[3], &first[2]), ratios(&first[4], &first[2]));
     let floor = ratios(&first[2], &first[1]);
     report.target(
@@ -90,8 +90,8 @@ pub async fn cold(stage: &Stage, rounds: usize) -> Result<Report> {
     Ok(report)
 }
 
-fn bars(names: &[&str], values: &[Vec<f64>]) -> Vec<(String, f64)> {
-    names.iter().zip(values).map(|(name, values)| ((*name).to_owned(), median(values))).collect()
+fn bars(names: &[&str], values: &[Vec<f64>]) -> Vec<(String, Vec<f64>)> {
+    names.iter().zip(values).map(|(name, values)| ((*name).to_owned(), values.clone())).collect()
 }
 
 /// Warm invocations in blocks that alternate between the subjects.
@@ -152,8 +152,8 @@ pub async fn warm(stage: &Stage, rounds: usize, block: usize) -> Result<Report> 
         })
         .collect();
     report.table(&["", "p50, ms", "p99, ms", "CPU, µs a lead", "peak memory, MiB"], &rows);
-    report.plot("warm", "Warm intake with its insert: p50, ms", bars(&names, &p50));
-    report.plot("cpu", "CPU time for a warm lead, µs", bars(&names, &cpu));
+    report.plot("warm", "Warm intake with its insert: p50, ms", bars(&names, &p50), 3);
+    report.plot("cpu", "CPU time for a warm lead, µs", bars(&names, &cpu), 0);
     let beyond: Vec<_> = p50[2].iter().zip(&p50[1]).map(|(ours, bare)| (ours - bare) * 1e3).collect();
     let (node, python) = (ratios(&p50[3], &p50[2]), ratios(&p50[4], &p50[2]));
     let (node99, python99) = (ratios(&p99[3], &p99[2]), ratios(&p99[4], &p99[2]));

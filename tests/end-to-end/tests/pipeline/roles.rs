@@ -67,8 +67,11 @@ fn attempts(cloud: &LocalCloud) -> Vec<Attempt> {
         "Content": { "Simple": { "Subject": { "Data": "A" }, "Body": { "Text": { "Data": "A" } } } },
         "ConfigurationSetName": output("MailConfigurationSetName"),
     });
+    let mut as_another = mail.clone();
+    as_another["FromEmailAddress"] = json!(MAIL_TO);
     let mut attempts = vec![
         Attempt::rest("send mail", "ses", Method::POST, "/v2/email/outbound-emails".to_owned(), mail),
+        Attempt::rest("send mail as another", "ses", Method::POST, "/v2/email/outbound-emails".to_owned(), as_another),
         Attempt::rest("look at the mail account", "ses", Method::GET, "/v2/email/account".to_owned(), Value::Null),
         Attempt::rest("look at the configuration set", "ses", Method::GET, configuration_set, Value::Null),
         Attempt::rest("look at the sender", "ses", Method::GET, identity.clone(), Value::Null),

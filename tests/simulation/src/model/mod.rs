@@ -8,7 +8,7 @@ pub use lead::{Lead, Target};
 
 use crate::config::LeadKind;
 use crate::leads::marker;
-use crate::routing::{People, Routing, set};
+use crate::routing::{MAILBOXES, People, Routing, set};
 use crate::tape::hash;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,8 @@ pub struct Model {
     under_erasure: BTreeMap<u32, String>,
     /// The destinations whose parameters are gone, or were.
     gone: People,
+    /// Those to whom the mail service delivers nothing, or did not for a while.
+    suppressed: People,
     /// Who gets what they should have.
     redirect_to: People,
     /// Leads that came again in a mail that said so.
@@ -40,12 +42,14 @@ pub struct Model {
     pub mails: u64,
     /// Whether the mail service refuses everybody for days, while the recipients of a digest are more than one mail takes.
     pub leaves_out: bool,
+    /// Whether nothing goes wrong.
+    is_kind: bool,
 }
 
 impl Model {
     /// A model of a world; see [`Model::leaves_out`].
-    pub fn new(leaves_out: bool) -> Self {
-        Self { leaves_out, ..Self::default() }
+    pub fn new(leaves_out: bool, is_kind: bool) -> Self {
+        Self { leaves_out, is_kind, ..Self::default() }
     }
 
     /// A new lead, which is not written yet. Gives its number.
@@ -112,7 +116,7 @@ impl Model {
 
     /// Whether a lead is known by its row's key alone.
     pub fn is_to_be_named(&self, number: usize) -> bool {
-        self.leads[number].kind == LeadKind::HttpsRecorded
+        matches!(self.leads[number].kind, LeadKind::HttpsRecorded | LeadKind::Redelivered)
     }
 
     /// Intake acknowledged one of the requests that a customer made with the same body.
@@ -211,14 +215,25 @@ impl Model {
         self.redirect_to |= set(&routing.default);
     }
 
-    /// The destinations from which nothing of a lead is missing, since others have it in their place.
+    /// The mail service accepts mails to these recipients, and drops them.
+    pub fn are_suppressed(&mut self, people: People, routing: &Routing) {
+        self.suppressed |= people;
+        self.redirect_to |= set(&routing.default);
+    }
+
+    /// The destinations from which nothing of a lead is missing, since others have it in their place, or must have it.
     fn gone_for(&self, lead: &Lead) -> People {
-        if lead.got & self.redirect_to & !lead.must != 0 { self.gone } else { 0 }
+        let is_redirected = lead.got & self.redirect_to & !lead.must != 0;
+        // It goes to those who are left, or in their place to the default recipients. What goes out before that is known is
+        // dropped; in a kind world it is known before.
+        let is_left = !self.is_kind && lead.got & lead.must & self.suppressed != 0;
+        let is_elsewhere = lead.must & !self.suppressed & MAILBOXES != 0 || is_redirected || is_left;
+        (if is_redirected { self.gone } else { 0 }) | (if is_elsewhere { self.suppressed } else { 0 })
     }
 
     /// The settings are others now. A lead that is under way may go by the old ones or by the new ones.
     pub fn change_routing(&mut self, routing: &Routing) {
-        if self.gone != 0 {
+        if self.gone | self.suppressed != 0 {
             self.redirect_to |= set(&routing.default);
         }
         for lead in &mut self.leads {
