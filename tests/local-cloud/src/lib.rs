@@ -203,8 +203,9 @@ impl LocalCloud {
         }
         self.outputs = deploy::deploy(&self.aws, workspace, self.packages, &parameters).await?;
         ignored::set(&self.aws).await?;
-        let address = self.function_url("IntakeUrl")?;
-        self.gateway.show_intake(address.replacen(self.aws.endpoint(), "", 1));
+        if let Ok(address) = self.function_url("IntakeUrl") {
+            self.gateway.show_intake(address.replacen(self.aws.endpoint(), "", 1));
+        }
         if self.receivers.is_some() {
             // No template can set it: only someone who may change the functions themselves can.
             for function in ["NotifierFunction", "ValidationFunction"] {
@@ -295,6 +296,16 @@ impl LocalCloud {
     /// The proxy between functions and AWS (mail, queue, parameters), with [`Options::proxies`].
     pub fn aws_proxy(&self) -> Option<&Proxy> {
         self.aws_proxy.as_ref()
+    }
+
+    /// The folder with the mails as files, with [`Options::mail_files`]: `1.html`, `2.html`, and `newest.html`.
+    pub fn mails_folder(&self) -> PathBuf {
+        self.run.mails()
+    }
+
+    /// Makes the folder with the operator's command, `leads`, and the AWS CLI that it needs; gives the folder.
+    pub async fn programs(&self) -> Result<PathBuf> {
+        programs::write(Workspace::find().await?, &self.emulators)
     }
 
     /// Every function's name and its zip, as built with the dev profile.
