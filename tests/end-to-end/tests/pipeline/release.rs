@@ -238,6 +238,7 @@ async fn a_release_alone_leads_to_the_first_mail_through_every_command_and_back_
     user.leads("rotate storage-key", &connection, 0, "The functions use the new key.").await;
     let new_address = address(&user.leads("rotate intake-key", "", 0, "Both keys are valid now").await);
     user.leads("--yes rotate intake-key --finish", "", 0, "Only the new key is valid now.").await;
+    cloud.restart_function("leads-lead-intake").await.unwrap();
     assert_eq!((post(&cloud, &old_address).await, post(&cloud, &new_address).await), (401, 201));
 
     user.use_release("release-new");
