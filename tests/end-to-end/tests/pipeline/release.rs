@@ -280,7 +280,7 @@ async fn notifying(cloud: &LocalCloud, user: &User) {
     // A mail that SES refuses is owed: giving it up ends that, and retrying it helps once SES takes it.
     let refuse = |seen: &Seen| {
         let refused = Reply::aws_error(400, "MessageRejected", "Email address is not verified.");
-        seen.target.starts_with("/v2/email/outbound-emails").then(|| Fault::Answer(refused))
+        seen.target.starts_with("/v2/email/outbound-emails").then_some(Fault::Answer(refused))
     };
     for ends_by_retrying in [false, true] {
         lead(cloud, "ben@fabrikam.example").await;
