@@ -39,6 +39,9 @@ def alarms(view):
         heading = alarm["AlarmName"].removeprefix("leads-")
         if f"### `{heading}`" not in view.sources.operations:
             yield f"{name}: docs/operations.md has no section {heading}"
+    for name, topic in view.of("AWS::SNS::Topic").items():
+        if topic.get("KmsMasterKeyId") == "alias/aws/sns":
+            yield f"{name}: CloudWatch may not use this key, so that no alarm reaches anybody"
     known = {}
     for name, alarm in view.alarms.items():
         for namespace, metric, dimensions, _, _ in watched(alarm):

@@ -6,6 +6,10 @@ from checks.view import function_of
 from template import Resolved
 
 
+# How long functions go on at least, as the documents say.
+_NEEDED = {"LeadNotifier": 300, "LeadValidation": 120, "LeadExport": 900}
+
+
 def functions(view):
     """Every function is deployed from its own package, with a runtime, memory and time that Lambda takes."""
     names = sorted(properties["FunctionName"] for properties in view.functions.values())
@@ -30,6 +34,9 @@ def functions(view):
     for name, function in other.resources("AWS::Lambda::Function"):
         if function["Properties"].get("Architectures") != ["arm64"]:
             yield f"{name}: the parameter Architecture does not reach it"
+    for name, seconds in _NEEDED.items():
+        if view.functions[name].get("Timeout", 0) < seconds:
+            yield f"{name}: its time-out is less than the {seconds} s that the documents promise"
     longest = int(view.template["Parameters"]["IntakeBudgetMs"].get("MaxValue", math.inf))
     if longest >= view.functions["LeadIntake"]["Timeout"] * 1000:
         yield "LeadIntake: the longest budget does not fit into the time-out"

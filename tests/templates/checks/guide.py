@@ -25,6 +25,7 @@ def guide(sources):
             yield from faults(tomllib.loads(block), sources)
         except tomllib.TOMLDecodeError as error:
             yield f"no TOML: {error}"
+    yield from _of_by_hand(text, template)
     known = set(template["Parameters"]) | set(template["Outputs"]) | _OTHER_NAMES
     for name in re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-zA-Z]*)+)(?:=[^`]*)?`", text):
         if name not in known:
@@ -38,6 +39,22 @@ def guide(sources):
     for names, body in re.findall(r"for name in ([^;]+); do(.*?)done", text, re.S):
         if "lead-$name" in body and {f"lead-{name}" for name in names.split()} != set(sources.facts["functions"]):
             yield f"the functions that start afresh are {names}"
+
+
+def _of_by_hand(text, template):
+    """What the steps by hand have to do in this order, and with these numbers and records."""
+    if not 0 <= text.find('--value "$KEY,$NEW"') < text.find('--value "$NEW"'):
+        yield "a rotation has to keep the old key until everybody has the new one"
+    for record in re.findall(r"\._domainkey\.\S+ .*", text):
+        if not re.search(r"_domainkey\.\S+ +CNAME +\S+\.dkim\.amazonses\.com", record):
+            yield f"{record}: SES asks for a CNAME record to dkim.amazonses.com"
+    # AWS lets nobody reserve the last 100; the notifier has one.
+    needed = 100 + int(template["Parameters"]["IntakeConcurrency"]["Default"]) + 1
+    if f"less than {needed}," not in text:
+        yield f"concurrency can be reserved where there is {needed} of it"
+    for end in re.findall(r"ends_with\(OutputKey, *'(\w+)'\)", text):
+        if not any(name.endswith(end) for name in template["Outputs"]):
+            yield f"{end}: no output of the template ends so"
 
 
 def costs(sources):
@@ -65,6 +82,10 @@ def commands(sources):
     for queue in re.findall(r"purge-queue --queue-url <(\w+)>", text):
         if queue != "NotifierDeadLetterQueueUrl":
             yield f"{queue}: emptying it deletes leads"
+    for block in _blocks(text, "sh"):
+        for queue in re.findall(r"<(\w+Url)>", block) if "start-message-move-task" in block else ():
+            if queue != "LeadDeadLetterQueueUrl":
+                yield f"{queue}: messages are moved out of the dead-letter queue of leads alone"
     for subject in re.findall(r'githubusercontent\.com:sub": "([^"]*)"', text):
         if not re.fullmatch(r"repo:[\w.-]+/[\w.-]+:environment:[\w-]+", subject):
             yield f"{subject}: the role is not for an environment, whose people agree to a deployment"

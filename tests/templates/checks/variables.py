@@ -44,9 +44,9 @@ def _limits(view):
         if variable["texts"] and sorted(texts) != sorted(variable["texts"]) and "AllowedPattern" not in parameter:
             yield f"{variable['parameter']}: takes {texts}, and {name} takes {variable['texts']}"
         if variable["range"] and not texts:
-            range_ = [parameter.get("MinValue"), parameter.get("MaxValue")]
-            if range_ != variable["range"]:
-                yield f"{variable['parameter']}: takes {range_}, and {name} takes {variable['range']}"
+            least, most = parameter.get("MinValue"), parameter.get("MaxValue")
+            if least is None or most is None or least < variable["range"][0] or most > variable["range"][1]:
+                yield f"{variable['parameter']}: takes {least} to {most}, and {name} takes {variable['range']}"
 
 
 def _values(view):

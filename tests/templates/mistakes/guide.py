@@ -1,6 +1,10 @@
 """Mistakes in the guides: what is wrong, the text to replace, which must be there once, and its replacement."""
 
 GUIDE = [
+    ("a rotation that locks senders out", '--value "$KEY,$NEW"', '--value "$NEW"'),
+    ("another type of record", "._domainkey.contoso.com CNAME", "._domainkey.contoso.com TXT"),
+    ("less concurrency than is reserved", "less than 121", "less than 100"),
+    ("outputs that no name ends with", "ends_with(OutputKey, 'QueueUrl')", "ends_with(OutputKey, 'Queue')"),
     ("a key that intake does not take", "KEY=$(openssl rand -hex 24)", "KEY=$(openssl rand -base64 24)"),
     (
         "another environment has the default's intake key",
@@ -215,6 +219,11 @@ GUIDE = [
 ]
 
 OPERATIONS = [
+    (
+        "messages are moved out of the wrong queue",
+        'start-message-move-task --source-arn "$(aws sqs get-queue-attributes \\\n  --queue-url <LeadDeadLetterQueueUrl>',
+        'start-message-move-task --source-arn "$(aws sqs get-queue-attributes \\\n  --queue-url <LeadQueueUrl>',
+    ),
     (
         "the queue of leads is emptied",
         "purge-queue --queue-url <NotifierDeadLetterQueueUrl>",

@@ -2,6 +2,21 @@
 
 AWS = [
     (
+        "validation ends before its checks do",
+        "lead-validation\n      Role: !GetAtt LeadValidationRole.Arn\n      MemorySize: 512\n      Timeout: 120",
+        "lead-validation\n      Role: !GetAtt LeadValidationRole.Arn\n      MemorySize: 512\n      Timeout: 30",
+    ),
+    (
+        "an export has half a minute",
+        "lead-export\n      Role: !GetAtt LeadExportRole.Arn\n      MemorySize: 256\n      Timeout: 900",
+        "lead-export\n      Role: !GetAtt LeadExportRole.Arn\n      MemorySize: 256\n      Timeout: 29",
+    ),
+    (
+        "a key that CloudWatch may not use",
+        "      DisplayName: Marketplace Leads",
+        "      DisplayName: Marketplace Leads\n      KmsMasterKeyId: alias/aws/sns",
+    ),
+    (
         "addresses with a hyphen are refused",
         """  MailFrom:
     Type: String
