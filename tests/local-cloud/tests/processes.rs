@@ -177,7 +177,7 @@ fn what_is_printed_to_try_posts_a_lead_mails_it_and_shows_it_and_ctrl_c_leaves_n
     let expected = [
         "",
         "",
-        "1 new lead, 1 lead sent in 1 mail",
+        "done: 1 new lead",
         "someone@contoso.com",
         "<title>What was received</title>",
         "checks are ok",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 pub(crate) const FIRST_START: &str =
     "  The first run takes about five minutes: it compiles everything, and installs emulators and the AWS CLI
-  under target/local-cloud, from PyPI and npm. Later runs take some twenty seconds.\n";
+  under target/local-cloud, from PyPI and npm. Later runs take less than a minute.\n";
 
 /// What opens a file or an address in a browser.
 const OPEN: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
