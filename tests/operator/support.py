@@ -13,9 +13,11 @@ from unittest import mock
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../../infra/leads"))
+sys.path.append(os.path.join(HERE, "../templates"))
 sys.dont_write_bytecode = True
 
 import stub  # noqa: E402
+from checks.commands import programs  # noqa: E402
 from leads import functions, looking, main, setup, stack  # noqa: E402
 
 OUTPUTS = {
@@ -176,6 +178,8 @@ class CommandTest(unittest.TestCase):
                 calls = [json.loads(line) for line in file]
         for call in calls:
             self.assertTrue(all(mode == 0o600 for mode in call["modes"]), "a file for the AWS CLI that others can read")
+            if call["program"] == "az":
+                self.assertEqual(programs.read("az", call["arguments"], False).faults, [])
         self.assertNotIn("the stub has no rule", err.getvalue() + out.getvalue())
         return Outcome(status, out.getvalue(), err.getvalue(), calls)
 

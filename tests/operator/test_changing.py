@@ -3,11 +3,13 @@
 import base64
 import datetime
 import json
+import os
 import unittest
+from unittest import mock
 
 from support import DEPLOYED, OUTPUTS, PARAMETERS, REPORT, CommandTest, described, error, function
 
-from leads import storage  # noqa: E402
+from leads import aws, storage  # noqa: E402
 
 STORAGE, KEYS = PARAMETERS["StorageConnectionStringParameter"], PARAMETERS["IntakeKeysParameter"]
 OLD, NEW = (
@@ -30,7 +32,13 @@ CHANGE_SET = [
     {"call": "cloudformation describe-change-set", "answer": {"Status": "CREATE_COMPLETE", "Changes": [CHANGE]}},
 ]
 RESTART = [
-    {"call": "lambda update-function-configuration"},
+    # Another change is under way at first.
+    {
+        "call": "lambda update-function-configuration",
+        "error": error("ResourceConflictException", "UpdateFunctionConfiguration", "an update is in progress"),
+        "times": 1,
+    },
+    {"call": "lambda update-function-configuration", "answer": {"LastUpdateStatus": "InProgress"}},
     {"call": "lambda get-function-configuration", "answer": {"LastUpdateStatus": "InProgress"}, "times": 1},
     {"call": "lambda get-function-configuration", "answer": {"LastUpdateStatus": "Successful"}},
 ]
@@ -40,6 +48,11 @@ EMPTY = {"call": "sqs get-queue-attributes", "answer": {"Attributes": {}}}
 
 def parameter(name, value):
     return {"call": "ssm get-parameter", "when": {"Name": name}, "answer": {"Parameter": {"Value": value}}}
+
+
+def changed(outcome):
+    """The functions that were made to start afresh."""
+    return {call["request"]["FunctionName"] for call in outcome.of("lambda update-function-configuration")}
 
 
 def missing(name):
@@ -94,6 +107,14 @@ class Settings(CommandTest):
         operations = [call["operation"] for call in outcome.calls]
         waited = operations[: operations.index("cloudformation create-change-set")]
         self.assertEqual(waited, ["cloudformation describe-stacks"] * 5)
+
+    def test_what_an_emulator_on_this_machine_does_is_waited_for_a_moment_alone(self):
+        waited = []
+        with mock.patch("time.sleep", waited.append):
+            for endpoint in ("", "http://127.0.0.1:8100", "https://vpce-1.example.amazonaws.com"):
+                with mock.patch.dict(os.environ, AWS_ENDPOINT_URL=endpoint):
+                    aws.Aws().wait(20)
+        self.assertEqual([waited[0], waited[1] < 1, waited[2]], [20, True, 20])
 
     def test_a_change_that_was_taken_back_is_told_with_the_reason(self):
         back = {"Stacks": [dict(DEPLOYED[0]["answer"]["Stacks"][0], StackStatus="UPDATE_ROLLBACK_COMPLETE")]}
@@ -181,6 +202,17 @@ class Routes(CommandTest):
             "no id of a route",
             self.run_command("route", "add", "--id", "Boss!", "--to", "a@b.example", rules=there).err,
         )
+
+    def test_a_route_gets_the_weekly_summary_alone(self):
+        there = [parameter("/marketplace-leads/routes", "[]"), PUT, function("validation", REPORT)]
+        friday = {"id": "figures", "to": ["a@b.example"], "zone": "Europe/Berlin", "summary": "weekly on fri at 16:00"}
+        for given, route in [
+            (["--summary", friday["summary"], "--zone", "Europe/Berlin"], friday),
+            (["--summary"], {"id": "figures", "to": ["a@b.example"], "summary": "weekly"}),
+        ]:
+            outcome = self.run_command("route", "add", "--id", "figures", "--to", "a@b.example", *given, rules=there)
+            self.assertEqual(self.routes_of(outcome), [[route]], outcome.err)
+            self.assertIn(f"figures: to a@b.example; summary {route['summary']}", outcome.out)
 
     def test_routes_that_validation_does_not_take_are_put_back(self):
         before = '[{"id": "vm", "to": ["a@b.example"]}]'
@@ -291,6 +323,10 @@ class Destinations(CommandTest):
             self.run_command("destination", "test", "crm", rules=rules).payloads(),
             [{"checks": ["destinations", "mail"], "send": True}],
         )
+        for status, code in [("ok", 0), ("warning", 1)]:
+            said = dict(REPORT, checks=[{"id": "mail", "status": "warning"}, {"id": "destinations", "status": status}])
+            outcome = self.run_command("destination", "test", "crm", rules=[function("validation", said), *rules])
+            self.assertEqual(outcome.status, code)
         self.assertIn("the route vm names crm", self.run_command("destination", "remove", "crm", rules=rules).err)
         free = [parameter("/marketplace-leads/routes", "[]")] + rules[1:]
         self.assertEqual(
@@ -320,7 +356,7 @@ class IntakeKey(CommandTest):
             "rotate", "intake-key", "--finish", rules=[parameter(KEYS, both), PUT, EMPTY] + RESTART, typed="yes\n"
         )
         self.assertEqual(
-            (outcome.status, self.written(outcome), len(outcome.of("lambda update-function-configuration"))),
+            (outcome.status, self.written(outcome), len(changed(outcome))),
             (0, [new], 5),
         )
 
@@ -370,7 +406,7 @@ class IntakeKey(CommandTest):
         outcome = self.run_command(
             "--yes", "rotate", "storage-key", rules=rules + storage_rules, piped=given, deployed=False
         )
-        restarted = [c["request"]["FunctionName"] for c in outcome.of("lambda update-function-configuration")]
+        restarted = changed(outcome)
         self.assertEqual((outcome.status, len(restarted)), (0, 4), outcome.err)
         self.assertNotIn("leads-lead-intake", restarted)
 
@@ -468,6 +504,15 @@ class StorageKey(CommandTest):
         )
         self.assertIn(CONNECTION.replace(OLD, NEW), outcome.out)
         self.assertEqual(self.answers()["azure"]["key"], "key2")
+
+    def test_without_az_a_signature_is_made_anew_of_the_connection_string_that_is_given(self):
+        rules = [parameter(STORAGE, storage.with_signature(CONNECTION, 30)), PUT, function("validation", REPORT)]
+        other = CONNECTION.replace(OLD, NEW)
+        outcome = self.run_command("rotate", "storage-key", rules=rules + RESTART, piped=other + "\n")
+        value = outcome.one("ssm put-parameter")["request"]["Value"]
+        now = datetime.datetime.now(datetime.timezone.utc)
+        lately = [storage.with_signature(other, 365, now - datetime.timedelta(seconds=ago)) for ago in range(60)]
+        self.assertEqual((outcome.status, value in lately), (0, True), outcome.err)
 
     def test_without_az_the_other_connection_string_is_asked_for_and_put_back_where_it_does_not_work(self):
         other = CONNECTION.replace(OLD, NEW)

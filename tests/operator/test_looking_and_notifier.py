@@ -3,6 +3,7 @@
 import json
 import os
 import unittest
+from unittest import mock
 
 from support import DEPLOYED, RECORD, REPORT, CommandTest, error, function
 
@@ -324,6 +325,25 @@ class Problems(CommandTest):
             rules=[{"call": "cloudformation describe-stacks", "error": error("ExpiredToken", "X", "y")}],
         )
         self.assertEqual(json.loads(outcome.out)["error"]["code"], "ExpiredToken")
+
+    def test_an_endpoint_on_which_nothing_answers_is_named(self):
+        refused = 'Could not connect to the endpoint URL: "http://127.0.0.1:9/"'
+        with mock.patch.dict(os.environ, AWS_ENDPOINT_URL="http://127.0.0.1:9"):
+            outcome = self.run_command("run", rules=[{"call": "cloudformation describe-stacks", "error": refused}])
+        self.assertEqual(outcome.status, 2)
+        self.assertIn("nothing answers at http://127.0.0.1:9", outcome.err)
+        self.assertIn("unset AWS_ENDPOINT_URL", outcome.err)
+
+    def test_a_wrong_word_is_answered_with_the_nearest_and_all_there_are(self):
+        for arguments, expected in [
+            (["valdate"], "there is no valdate; did you mean validate? There are: setup, status, validate"),
+            (["settings", "gett"], "there is no gett; did you mean get? There are: get, set"),
+            (["logs", "notifer"], "there is no notifer; did you mean notifier? There are: export, intake"),
+            (["lead-notifier"], "there is no lead-notifier. There are: setup, status"),
+        ]:
+            outcome = self.run_command(*arguments)
+            self.assertEqual(outcome.status, 2)
+            self.assertIn(expected, outcome.err)
 
     def test_an_answer_of_another_form_shows_nothing_of_it(self):
         outcome = self.run_command("run", rules=[function("notifier", {"someone@contoso.example": 1})])

@@ -9,12 +9,13 @@ import json
 import os
 import threading
 import unittest
+import urllib.parse
 from unittest import mock
 
 from support import DEPLOYED, OUTPUTS, PARAMETERS, RECORD, REPORT, CommandTest, described, error, function
-from test_changing import CHANGE_SET, CONNECTION, EMPTY, KEYS, NEW, OLD, PUT, RESTART, STORAGE, missing, parameter
+from test_changing import CHANGE_SET, CONNECTION, EMPTY, KEYS, NEW, OLD, PUT, RESTART, STORAGE, changed, missing, parameter
 
-from leads import export, functions, release, words  # noqa: E402
+from leads import export, functions, release, storage, words  # noqa: E402
 
 TEMPLATE = """Parameters:
   StorageConnectionStringParameter:
@@ -273,6 +274,48 @@ class Setup(ReleaseTest):
             },
         )
 
+    def test_a_stack_that_is_there_gets_a_signature_of_its_key_and_later_a_new_one(self):
+        deployed = {"call": "cloudformation describe-stacks", "answer": described()}
+        same = {
+            "call": "cloudformation describe-change-set",
+            "answer": {"Status": "FAILED", "StatusReason": "The submitted information didn't contain changes."},
+        }
+        az = [
+            {"call": "cloud show", "answer": {"suffixes": {"storageEndpoint": "core.windows.net"}}},
+            {"call": "storage account keys list", "answer": [{"keyName": "key2", "value": NEW}]},
+        ]
+        rules = [deployed, same, parameter(KEYS, KEY), *RESTART, *az, *ACCOUNT, *S3, *CHANGE_SET, *WORKS, PUT]
+        signed = storage.with_signature(CONNECTION, 1)
+        known = {"account": "contosoleads", "group": "marketplace-leads", "location": "westeurope", "key": "key2"}
+        other = CONNECTION.replace(OLD, NEW)
+        # What the functions have, what the answers know of the account, what is typed, and whose key signs.
+        for before, azure, piped, whole in [
+            (CONNECTION, None, "", CONNECTION),
+            (signed, None, CONNECTION + "\n", CONNECTION),
+            (signed, known, "", other),
+        ]:
+            self.write(".leads.json", json.dumps({"azure": azure} if azure else {}))
+            given = [*GIVEN, "--signature", "--signature-days", "30"]
+            outcome = self.run_command("--yes", *given, rules=[parameter(STORAGE, before), *rules], piped=piped)
+            self.assertEqual(outcome.status, 0, outcome.err)
+            self.assertIn("put a shared access signature made of the connection string into " + STORAGE, outcome.out)
+            value = outcome.one("ssm put-parameter")["request"]["Value"]
+            fields = dict(urllib.parse.parse_qsl(value.partition("SharedAccessSignature=")[2]))
+            until = datetime.datetime.fromisoformat(fields["se"].replace("Z", "+00:00"))
+            now = datetime.datetime.now(datetime.timezone.utc)
+            self.assertEqual((fields["srt"], fields["sp"], (until - now).days), ("o", "raud", 29))
+            self.assertEqual(value, storage.with_signature(whole, 30, until - datetime.timedelta(days=30)))
+            self.assertEqual(len(changed(outcome)), 5)
+            # Partner Center keeps the key.
+            self.assertIn(f"Azure table:    {whole}", outcome.out)
+            self.assertEqual(self.answers()["azure"]["signature_days"], 30)
+        outcome = self.run_command("--yes", *GIVEN, "--signature", rules=[parameter(STORAGE, signed), *rules])
+        self.assertEqual(outcome.status, 0, outcome.err)
+        self.write(".leads.json", "{}")
+        outcome = self.run_command("--yes", *GIVEN, "--signature", rules=[parameter(STORAGE, signed), *rules])
+        self.assertEqual((outcome.status, outcome.of("ssm put-parameter")), (2, []))
+        self.assertIn("was not given: The storage account's connection string", outcome.err)
+
     def test_a_sender_that_is_not_verified_yet_is_asked_for_and_said(self):
         rules = [
             {"call": "sesv2 create-email-identity"},
@@ -327,7 +370,7 @@ class Setup(ReleaseTest):
                 "--yes", *GIVEN, "--connection-string", rules=deployed + self.setup_rules(), piped=given + "\n"
             )
             self.assertEqual(
-                (outcome.status, len(outcome.of("lambda update-function-configuration"))), (0, restarts), outcome.err
+                (outcome.status, len(changed(outcome))), (0, restarts), outcome.err
             )
             self.assertEqual(len(outcome.of("ssm put-parameter")), restarts // 5)
 
@@ -576,7 +619,7 @@ class Life(ReleaseTest):
         gone = [{"call": "cloudformation delete-stack"}, dict(DEPLOYED[0], times=2), NO_STACK]
         objects = [
             {"call": "s3api list-objects-v2", "answer": {"Contents": [{"Key": "a"}]}},
-            {"call": "s3api delete-object"},
+            {"call": "s3api delete-objects"},
             {"call": "s3api delete-bucket"},
         ]
         others = (

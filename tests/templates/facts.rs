@@ -5,8 +5,9 @@
 
 use marketplace_leads::aws::calls::CALLS;
 use marketplace_leads::function::Function;
+use marketplace_leads::mail::Language;
 use marketplace_leads::notify::Command;
-use marketplace_leads::settings::{Fallback, VARIABLES, Variable};
+use marketplace_leads::settings::{Expected, Fallback, VARIABLES, Variable};
 use marketplace_leads::telemetry::{NAMESPACE, metric};
 use serde_json::{Map, Value, json};
 
@@ -23,14 +24,23 @@ fn main() {
     println!("{facts:#}");
 }
 
-/// Who reads a variable, whether it must be set, and the value that applies where it is not set and no other
-/// variable's value does.
+/// Who reads a variable, which parameter sets it, whether it must be set, the value that applies where it is not set and no
+/// other variable's value does, and which whole numbers or texts are right.
 fn described(variable: &Variable) -> Value {
     let default = match variable.default {
         Fallback::Value(value) => Some(value),
         Fallback::Required | Fallback::Nothing => None,
     };
+    let (range, texts) = match variable.expected {
+        Expected::WholeNumber { min, max } => (Some([min, max]), Vec::new()),
+        Expected::OneOf(texts) => (None, texts.to_vec()),
+        Expected::Language => (None, Language::codes()),
+        Expected::Phrase(_) => (None, Vec::new()),
+    };
     json!({
+        "parameter": variable.parameter,
+        "range": range,
+        "texts": texts,
         "functions": variable.functions.iter().map(|function| function.name()).collect::<Vec<_>>(),
         "required": variable.default == Fallback::Required,
         "default": default,

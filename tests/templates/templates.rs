@@ -126,8 +126,7 @@ fn the_findings_of_a_copy_of_the_tree_are_printed_one_a_line() {
     let output = checks("copy").arg("--root").arg(copy).output().unwrap();
     let expected = "\
         infra/aws/template.yaml: own: LeadQueue: visible again before LeadRedelivery may be done\n\
-        infra/azure/storage.json: own: diagnostic setting: the table service has no such logs, \
-        ['StorageRead', 'StorageRemove', 'StorageWrite']\n\
+        infra/azure/storage.json: own: diagnostic setting: logs are not StorageDelete, StorageRead, StorageWrite\n\
         infra/aws/samconfig.toml.example: own: default.build: cached is not False, although a cached build would miss a \
         change in shared/\n\
         infra/by-hand.md: own: IntakeAddress: the template has no such output\n\

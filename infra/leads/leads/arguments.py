@@ -1,11 +1,26 @@
 """The command line. No secret is an argument: secrets are asked for, or read from standard input."""
 
 import argparse
+import difflib
+import re
 
 from . import destinations, export, keys, life, looking, notifier, questions, routes, settings, setup
 
 EPILOG = """Answers are kept in .leads.json in this folder (--config names another file). Exit status: 0 all is well,
 1 something is not, or the answer was no, 2 a wrong command line or a problem."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says which words there are where one is wrong, and which of them is near, alike in all versions of Python."""
+
+    def error(self, message):
+        wrong = re.search(r"invalid choice: '(?P<said>[^']*)'.*\(choose from (?P<known>.*)\)", message)
+        if wrong:
+            known = re.findall(r"[\w-]+", wrong["known"])
+            near = difflib.get_close_matches(wrong["said"], known, 1, 0.7)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            message = f"there is no {wrong['said']}{meant} There are: {', '.join(known)}"
+        super().error(message)
 
 
 def common(parser, is_main):
@@ -38,7 +53,7 @@ class Commands:
 
 
 def parser():
-    main = argparse.ArgumentParser(
+    main = Parser(
         prog="leads", description="Sets up Marketplace Leads, looks at it, changes it and removes it.", epilog=EPILOG
     )
     common(main, True)
@@ -165,6 +180,13 @@ def add_routes(commands):
     it.add_argument("--zone", metavar="NAME", help="whose clock these mean")
     it.add_argument("--urgent-waits", action="store_true", help="urgent leads wait for the cadence, too")
     it.add_argument("--drop-do-not-contact", action="store_true", help="without leads that must not be contacted")
+    it.add_argument(
+        "--summary",
+        nargs="?",
+        const="weekly",
+        metavar="TEXT",
+        help="no leads, but once a week what the week brought; for instance: weekly on fri at 16:00 (weekly)",
+    )
     below.add("list", "all routes", routes.show)
     below.add("remove", "remove a route", routes.remove).add_argument("id")
     below = Commands(commands.add("destination", "webhooks, Teams and Slack"), "destinations")

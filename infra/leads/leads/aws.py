@@ -11,6 +11,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
+import urllib.parse
 
 from .words import Problem
 
@@ -62,6 +64,9 @@ UNREACHED = (
     ("token has expired", "the sign-in has expired", "Sign in again: `aws sso login` or `aws login`."),
     ("Error loading SSO Token", "the sign-in has expired", "Sign in again: `aws sso login`."),
 )
+
+
+MOMENT = 0.1
 
 
 class Aws:
@@ -143,6 +148,11 @@ class Aws:
         except ValueError:
             raise Problem(f"the AWS CLI answered {service} {operation} with something else than JSON")
 
+    def wait(self, seconds):
+        """Waits for what AWS does meanwhile. An emulator on this machine has done it in a moment."""
+        endpoint = os.environ.get("AWS_ENDPOINT_URL")
+        time.sleep(min(seconds, MOMENT) if endpoint and is_here(endpoint) else seconds)
+
     def _run(self, arguments, limit, once=False):
         program = shutil.which("aws")
         if program is None:
@@ -188,12 +198,24 @@ class Aws:
             code, message = found["code"], " ".join(found["message"].split())
             about = "" if secret else f": {message}"
             return Problem(f"AWS refused {asked} ({code}){about}", CURES.get(code), code)
+        endpoint = os.environ.get("AWS_ENDPOINT_URL")
+        if endpoint and "Could not connect to the endpoint" in said:
+            return Problem(
+                f"nothing answers at {endpoint}, which AWS_ENDPOINT_URL names",
+                "Start what shall answer there (cargo local), or unset AWS_ENDPOINT_URL.",
+                "Unreached",
+            )
         for sign, message, cure in UNREACHED:
             if sign in said:
                 return Problem(f"{message} ({asked})", cure, "Unreached")
         lines = [line for line in said.strip().splitlines() if line.strip()]
         about = "" if secret or not lines else f": {lines[-1].strip()}"
         return Problem(f"the AWS CLI could not do {asked}{about}")
+
+
+def is_here(url):
+    """Whether an address is one of this machine."""
+    return urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def write(folder, name, data):

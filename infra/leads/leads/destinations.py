@@ -118,7 +118,8 @@ def test(session):
         raise Problem(
             f"no route names {name}, so that nothing is sent to it", f"leads route add --id {name} --to {name}"
         )
-    return report(session, {"checks": ["destinations", "mail"], "send": True})
+    # One that cannot be reached is but warned of: it may be there again with the next attempt.
+    return report(session, {"checks": ["destinations", "mail"], "send": True}, "destinations")
 
 
 def remove(session):

@@ -1,5 +1,6 @@
 """The deployed functions: invoking them, starting them afresh, and reaching their URLs."""
 
+import concurrent.futures
 import datetime
 import json
 import os
@@ -9,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from .aws import is_here
 from .words import Problem
 
 # How long an answer may take, in seconds: the function's own limit in the template, and some more.
@@ -73,33 +75,34 @@ def when_free(session, call):
         if not is_said:
             session.screen.warn("The function is busy with another run; waiting for its end …")
             is_said = True
-        time.sleep(PAUSE)
+        session.aws.wait(PAUSE)
 
 
 def restart(session):
     """Makes every function start afresh, so that it reads its secrets again. Requests under way end first."""
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     outputs = session.stack.outputs()
-    for output in FUNCTIONS:
-        if output not in outputs:
-            continue
-        which = {"FunctionName": outputs[output]}
-        wait_for_update(session, which)
-        session.aws.call(
-            "lambda", "update-function-configuration", {**which, "Description": f"Secrets read again {now}"}
-        )
-        wait_for_update(session, which)
+    names = [outputs[output] for output in FUNCTIONS if output in outputs]
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: restart_one(session, name), names))
 
 
-def wait_for_update(session, which):
-    """Waits until no change of a function is under way: Lambda refuses a second one."""
-    until = time.monotonic() + 300
-    while session.aws.call("lambda", "get-function-configuration", which).get("LastUpdateStatus") == "InProgress":
+def restart_one(session, name):
+    """Lambda refuses a change while another one is under way; the answer to a change says whether it is done."""
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    which, until = {"FunctionName": name}, time.monotonic() + 300
+    operation, request = "update-function-configuration", {**which, "Description": f"Secrets read again {now}"}
+    while True:
+        try:
+            found = session.aws.call("lambda", operation, request)
+            operation, request = "get-function-configuration", which
+            if found.get("LastUpdateStatus") != "InProgress":
+                return
+        except Problem as problem:
+            if problem.code != "ResourceConflictException":
+                raise
         if time.monotonic() > until:
-            raise Problem(
-                f"{which['FunctionName']} is still being changed after five minutes", "Run the command again."
-            )
-        time.sleep(PAUSE)
+            raise Problem(f"{name} is still being changed after five minutes", "Run the command again.")
+        session.aws.wait(PAUSE)
 
 
 def reach(url):
@@ -114,8 +117,7 @@ def reach(url):
 
 def opener(url):
     """What opens a URL: by the proxy of the environment, but not to this machine."""
-    is_here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_here else []))
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_here(url) else []))
 
 
 def post_lead(url, key, lead):

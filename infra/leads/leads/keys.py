@@ -185,12 +185,14 @@ def replace_storage(session, name):
     """Without `az`: takes the connection string with the other key from the operator."""
     whole = storage.in_order(session.screen.secret("The connection string with the account's other key"))
     before = parameters.read(session, name)
+    is_signed = bool(before) and storage.is_signature(before)
     if before == whole:
         raise Problem(
             "this is the connection string that is in use already",
             "Copy the one with the other key: Azure portal, Access keys.",
         )
-    parameters.write(session, name, whole)
+    days = (session.answers.get("azure") or {}).get("signature_days", 365)
+    parameters.write(session, name, storage.with_signature(whole, days) if is_signed else whole)
     functions.restart(session)
     ok = validated(session, ["storage", "table", "round-trip"])
     if not ok and before:

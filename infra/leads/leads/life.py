@@ -9,7 +9,7 @@ from .words import Problem, count, listed
 
 def update(session):
     """Another release with all settings as they are. What the new template no longer has is named."""
-    folder = session.options.release or session.answers.get("release")
+    folder = session.options.release or release.own_folder() or session.answers.get("release")
     if folder is None:
         raise Problem("it is not known where the release is", "Say --release <folder>.")
     found, account = release.Release(folder), session.check_account()

@@ -61,7 +61,7 @@ def surely(session, urls):
     session.screen.say("Counting what is in the queues; this takes a minute …")
     counts = queue_counts(session, urls)
     for _ in range(3):
-        time.sleep(SQS_PAUSE)
+        session.aws.wait(SQS_PAUSE)
         again = queue_counts(session, urls)
         counts = {output: max(counts[output] or 0, again[output] or 0) for output in counts}
     return counts
@@ -153,11 +153,12 @@ def queue_words(found):
     return lines or ["All queues are empty."], not found["LeadDeadLetterQueueUrl"]
 
 
-def report(session, event):
-    """Runs validation, prints its report, and gives whether all is well."""
+def report(session, event, without_warning=None):
+    """Runs validation, prints its report, and gives whether all is well; one check may not even warn."""
     answer = invoke(session, "ValidationFunction", event)
     session.screen.result(answer, answer["report"].splitlines())
-    return 0 if answer["ok"] else 1
+    warned = [check for check in answer["checks"] if check["id"] == without_warning and check["status"] != "ok"]
+    return 0 if answer["ok"] and not warned else 1
 
 
 def validate(session):

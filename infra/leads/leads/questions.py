@@ -194,14 +194,18 @@ def refuse(declared, values):
         )
 
 
-def account_of_storage(session, has_secret):
-    """Where the storage account comes from: `az` makes it, its connection string is given, or what is there stays."""
+def account_of_storage(session, secret):
+    """Where the storage account comes from: `az` makes it, its connection string is given, or what is there stays.
+    `secret` is what the functions have now, or None.
+    """
     options, screen = session.options, session.screen
     azure = dict(session.answers.get("azure") or {})
     if options.connection_string:
         return {"how": "given"}
-    if options.azure_account is None and has_secret:
-        return {**azure, "how": "kept"}
+    if options.azure_account is None and secret is not None:
+        # A signature is made of the account's key, which the signature of before does not tell.
+        is_unknown = options.signature and not azure.get("group") and storage.is_signature(secret)
+        return {"how": "given"} if is_unknown else {**azure, "how": "kept"}
     if options.azure_account is None and not azure.get("account"):
         default = "az" if shutil.which("az") and screen.is_interactive() else "given"
         how = screen.ask(

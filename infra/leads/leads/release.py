@@ -23,6 +23,15 @@ CURE = "Make one as infra/README.md says, then say where it is: --release <folde
 ARCHITECTURES = ("x86_64", "arm64")
 
 
+def own_folder():
+    """The folder of the release that this command belongs to, wherever a link to it may be; None where it is not packed
+    in one.
+    """
+    command = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    folder = os.path.dirname(command)
+    return folder if os.path.isfile(os.path.join(folder, "SHA256SUMS")) else None
+
+
 class Release:
     """A release folder that was looked at."""
 
@@ -147,7 +156,8 @@ def remove_bucket(session, bucket):
     keys = objects(session, bucket)
     if keys is None:
         return False
-    for key in keys:
-        session.aws.call("s3api", "delete-object", {"Bucket": bucket, "Key": key})
+    if keys:
+        which = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        session.aws.call("s3api", "delete-objects", {"Bucket": bucket, "Delete": which})
     session.aws.call("s3api", "delete-bucket", {"Bucket": bucket})
     return True

@@ -54,7 +54,7 @@ def line(route):
         parts.append(f"offers {listed(route['offers'])}")
     if route.get("actions"):
         parts.append(f"actions {listed(route['actions'])}")
-    parts += [f"{name} {route[name]}" for name in ("cadence", "window", "zone") if route.get(name)]
+    parts += [f"{name} {route[name]}" for name in ("summary", "cadence", "window", "zone") if route.get(name)]
     if route.get("urgentAtOnce") is False:
         parts.append("urgent leads wait, too")
     if route.get("doNotContact") == "drop":
@@ -82,6 +82,7 @@ def add(session):
         ("cadence", options.cadence),
         ("window", options.window),
         ("zone", options.zone),
+        ("summary", options.summary),
     ):
         if value:
             route[field] = value
@@ -136,7 +137,7 @@ def keep(session, name, before, routes, said):
         )
     session.screen.result(
         {"parameter": name, "routes": routes},
-        [f"{said}. There are {count(len(routes), 'route')}; the notifier reads them within five minutes."],
+        [f"{said}. The notifier reads this within five minutes; {count(len(routes), 'route')} in all."],
     )
     return 0
 

@@ -30,7 +30,7 @@ MAIL_LIMIT, PAUSE = 180, 5.0
 
 def setup(session):
     screen, answers, options = session.screen, session.answers, session.options
-    folder = options.release or answers.get("release") or ask_release(session)
+    folder = options.release or answers.get("release") or release.own_folder() or ask_release(session)
     found = release.Release(folder)
     screen.say(f"Looking at the account and the region {session.region} …")
     known = facts(session)
@@ -40,7 +40,7 @@ def setup(session):
         for name in ("StorageConnectionStringParameter", "IntakeKeysParameter")
     }
     secrets = {name: parameters.read(session, name) for name in names.values()}
-    azure = account_of_storage(session, secrets[names["StorageConnectionStringParameter"]] is not None)
+    azure = account_of_storage(session, secrets[names["StorageConnectionStringParameter"]])
     wanted = destination(session, known, declared, parameters_of_stack)
     identity, is_verified = mail.sender(session, parameters_of_stack["MailFrom"])
     steps = plan(session, known, parameters_of_stack, names, secrets, azure, identity, is_verified, found)
@@ -105,7 +105,7 @@ def plan(session, known, values_of_stack, names, secrets, azure, identity, is_ve
             f"Azure: make or check the storage account {azure['account']} with both tables, in the group"
             f" {azure['group']} ({azure['location']}) of the subscription {azure['subscription']}"
         )
-    if azure["how"] != "kept":
+    if azure["how"] != "kept" or session.options.signature:
         what = (
             "a shared access signature made of the connection string"
             if session.options.signature
@@ -145,13 +145,14 @@ def keep_connection(session, name, secrets, azure, found, tables):
     Center gets (None where only a signature is known), and whether the functions get another one than before.
     """
     before = secrets[name]
-    if azure["how"] == "kept":
+    if azure["how"] == "kept" and not session.options.signature:
         return None if storage.is_signature(before) else storage.in_order(before), False
     if azure["how"] == "az":
         session.screen.say(f"Making the storage account {azure['account']} …")
         storage.make(azure, found.storage_template(), tables)
-        key = storage.keys(azure["group"], azure["account"])[azure["key"]]
-        whole = storage.connection_string(azure["account"], key, storage.suffix())
+        whole = storage.connection_string_of(azure)
+    elif azure["how"] == "kept":
+        whole = storage.connection_string_of(azure) if storage.is_signature(before) else storage.in_order(before)
     else:
         whole = storage.in_order(session.screen.secret("The storage account's connection string"))
     kept = whole
@@ -264,7 +265,7 @@ def first_lead(session, key):
             screen.say("SES has accepted its mail: look into the inbox.")
             return True
         screen.say("Waiting for its mail …")
-        time.sleep(PAUSE)
+        session.aws.wait(PAUSE)
     screen.warn(
         "The lead is stored, and its mail has not gone out yet: leads outbox says why, leads history what the runs did."
     )

@@ -131,7 +131,7 @@ class Stack:
 
     def finish(self, not_begun=()):
         """Waits until a change that is under way has ended; fails if it was taken back."""
-        time.sleep(PAUSE)
+        self.aws.wait(PAUSE)
 
         def look():
             return self.describe(again=True) or {"StackStatus": "DELETE_COMPLETE"}
@@ -168,7 +168,7 @@ class Stack:
                     f"the stack {self.name} is still {found[field]} after half an hour",
                     "Look at its events in the CloudFormation console; run the command again afterwards.",
                 )
-            time.sleep(PAUSE)
+            self.aws.wait(PAUSE)
 
 
 def cure_of(status):

@@ -57,8 +57,8 @@ def in_order(text):
 
 
 def with_signature(text, days, now=None):
-    """A connection string with a shared access signature in place of the account key: for tables alone, https alone
-    (but for an emulator without it).
+    """A connection string with a shared access signature in place of the account key: for the rows of tables alone, by
+    https alone. An emulator without https asks for more: there a query is about the whole table.
 
     https://learn.microsoft.com/rest/api/storageservices/create-account-sas
     """
@@ -70,8 +70,8 @@ def with_signature(text, days, now=None):
     now = now or datetime.datetime.now(datetime.timezone.utc)
     expiry = (now + datetime.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
     endpoint = parts.get("TableEndpoint") or f"https://{parts['AccountName']}.table.{parts['EndpointSuffix']}"
-    protocol = "https,http" if endpoint.startswith("http:") else "https"
-    fields = {"sv": "2019-02-02", "ss": "t", "srt": "o", "sp": "raud", "se": expiry, "spr": protocol}
+    kinds, protocol = ("co", "https,http") if endpoint.startswith("http:") else ("o", "https")
+    fields = {"sv": "2019-02-02", "ss": "t", "srt": kinds, "sp": "raud", "se": expiry, "spr": protocol}
     to_sign = "\n".join(
         [
             parts["AccountName"],
@@ -152,6 +152,12 @@ def keys(group, account):
 
 def suffix():
     return az(["cloud", "show"], "say which cloud it works in", 60)["suffixes"]["storageEndpoint"]
+
+
+def connection_string_of(azure):
+    """The connection string of the account in the answers, with the key that is in use."""
+    key = keys(azure["group"], azure["account"])[azure.get("key", "key1")]
+    return connection_string(azure["account"], key, suffix())
 
 
 def connection_string(account, key, endpoint_suffix):

@@ -135,7 +135,13 @@ impl Writer<'_> {
     /// The seven days that end with this one: `16 Nov to 22 Nov 2026`.
     fn days(&self, last: Date) -> String {
         let first = last.checked_sub(6.days()).unwrap_or(last);
-        let [from, until] = [(first, last.year()), (last, i16::MIN)].map(|(day, year)| self.language.date(day, year));
+        // The year is said once, where a reader comes to it first or last.
+        let years = if self.p.date_with_year.starts_with("{year}") {
+            [i16::MIN, first.year()]
+        } else {
+            [last.year(), i16::MIN]
+        };
+        let [from, until] = [(first, years[0]), (last, years[1])].map(|(day, year)| self.language.date(day, year));
         fill(&self.p.summary.days, &[("from", &from), ("until", &until)])
     }
 

@@ -57,7 +57,7 @@ pub(crate) async fn deploy(
 ) -> Result<BTreeMap<String, String>> {
     const STEP: &str = "deploy infra/aws/template.yaml";
     let template = fs::read_to_string(workspace.root.join("infra/aws/template.yaml")).or_fail(STEP)?;
-    let (template, functions) = package(&template);
+    let (template, functions) = package(&for_emulator(&template, aws.endpoint()));
     upload(aws, packages, &functions).await?;
     // As `sam deploy` does: a template within the request may have 51,200 bytes, one in S3 a megabyte.
     put(aws, "template.yaml", template.into_bytes()).await.or_fail(STEP)?;
@@ -109,10 +109,26 @@ pub(crate) async fn deploy(
 const ONE_METRIC: &str = "      Namespace: AWS/SQS\n      MetricName: ApproximateNumberOfMessagesVisible\n      \
                           Period: 300\n      Statistic: Maximum\n";
 
+/// What the template says of intake's address to validation.
+const INTAKE_URL: &str = "!Sub '${LeadIntakeUrl.FunctionUrl}leads'";
+
+/// The template as the AWS emulator at `endpoint` takes it: without expressions over metrics, and with the address on this
+/// machine where validation is told how intake is reached.
+pub fn for_emulator(template: &str, endpoint: &str) -> String {
+    let id = "!Select [0, !Split ['.', !Select [2, !Split ['/', !GetAtt LeadIntakeUrl.FunctionUrl]]]]";
+    let local = format!("!Sub ['{endpoint}/_aws/lambda-url/${{Id}}/leads', {{ Id: {id} }}]");
+    let is_told = |line: &str| line.trim_start().starts_with("LEADS_INTAKE_URL:");
+    let lines = with_one_metric(template);
+    let lines = lines.lines().map(|line| match is_told(line) {
+        true => line.replace(INTAKE_URL, &local) + "\n",
+        false => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
 /// The template with each function's folder replaced by its zip in S3, as `sam package` does, and the functions' names.
 fn package(template: &str) -> (String, Vec<String>) {
     let mut functions = Vec::new();
-    let template = with_one_metric(template);
     let lines = template.lines().map(|line| match line.split_once("CodeUri: ../../functions/") {
         Some((indent, name)) => {
             functions.push(name.trim().to_owned());
@@ -204,6 +220,6 @@ mod tests {
     fn an_alarm_over_several_metrics_gets_one_and_keeps_the_rest() {
         let template =
             "  A:\n      AlarmName: a\n      Metrics:\n        - Id: m\n\n          Label: l\n      Threshold: 0\n";
-        assert_eq!(package(template).0, format!("  A:\n      AlarmName: a\n{ONE_METRIC}      Threshold: 0\n"));
+        assert_eq!(with_one_metric(template), format!("  A:\n      AlarmName: a\n{ONE_METRIC}      Threshold: 0\n"));
     }
 }

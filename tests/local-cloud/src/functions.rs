@@ -18,7 +18,7 @@ use zip::write::SimpleFileOptions;
 type Binaries = BTreeMap<String, PathBuf>;
 
 /// Every function's name and its zip, as Lambda takes it.
-pub(crate) type Packages = BTreeMap<String, Vec<u8>>;
+pub type Packages = BTreeMap<String, Vec<u8>>;
 
 /// Builds and zips every function. This is done once in a process, since all its local clouds deploy the same functions.
 pub(crate) async fn packages(workspace: &Workspace, log: &Path, progress: &Progress) -> Result<&'static Packages> {

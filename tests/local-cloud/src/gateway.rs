@@ -1,4 +1,4 @@
-//! A gateway between the functions and the AWS emulator, which mends two of the emulator's faults.
+//! A gateway between the functions and the AWS emulator, which mends three of the emulator's faults.
 //!
 //! The emulator authorizes some requests on `*`, although they name resources, and does not know whose mails are sent. So it
 //! denies what a policy allows for certain resources or senders. When it has denied such a request, the gateway asks the
@@ -7,25 +7,32 @@
 //!
 //! The emulator drops attachments and headers of mails. The inbox keeps them, but it accepts every mail. So the gateway
 //! has each mail checked by the emulator first, and then delivers it to the inbox.
+//!
+//! The emulator gives a function URL another name at each start. So the gateway has an address for the intake that stays.
 
 use crate::aws::{Aws, client, xml_values};
 use crate::failure::Result;
+use crate::mail_files::MailFiles;
 use crate::proxy::{Reply, answer, forward};
 use crate::servers;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, Response, StatusCode};
+use axum::http::{Method, Response, StatusCode, Uri};
 use serde_json::Value;
+use std::sync::{Arc, OnceLock};
 use tokio::task::JoinHandle;
 use url::form_urlencoded;
 
 const SEND: &str = "/v2/email/outbound-emails";
+/// Where the gateway has the intake.
+const INTAKE: &str = "/leads";
 const GET_PARAMETERS: &str = "AmazonSSM.GetParameters";
 
-/// The gateway, on a free port of the loopback interface. Dropping it ends it.
+/// The gateway, on a port of the loopback interface. Dropping it ends it.
 pub(crate) struct Gateway {
     port: u16,
+    intake: Arc<OnceLock<String>>,
     server: JoinHandle<()>,
 }
 
@@ -35,18 +42,33 @@ struct Behind {
     /// The AWS emulator, with all rights.
     aws: Aws,
     inbox: String,
+    mails: Option<Arc<MailFiles>>,
+    /// Where the emulator has the intake, once it is deployed.
+    intake: Arc<OnceLock<String>>,
 }
 
 impl Gateway {
-    pub(crate) async fn start(aws: Aws, inbox: &str) -> Result<Self> {
+    /// Starts it on a port, or a free one where that is zero. Mails are written as files, too, if that is asked for.
+    pub(crate) async fn start(port: u16, aws: Aws, inbox: &str, mails: Option<MailFiles>) -> Result<Self> {
         const STEP: &str = "start the gateway to the AWS emulator";
-        let (listener, port) = servers::listen(STEP)?;
-        let behind = Behind { http: client(), aws, inbox: inbox.trim_end_matches('/').to_owned() };
+        let (listener, port) = servers::listen(STEP, port)?;
+        let (inbox, intake) = (inbox.trim_end_matches('/').to_owned(), Arc::<OnceLock<String>>::default());
+        let behind = Behind { http: client(), aws, inbox, mails: mails.map(Arc::new), intake: intake.clone() };
         let app = axum::Router::new().fallback(handle).with_state(behind);
         let server = servers::spawn(async move {
             let _ = axum::serve(listener, app).await;
         });
-        Ok(Self { port, server })
+        Ok(Self { port, intake, server })
+    }
+
+    /// Has the intake at [`intake_address`](Self::intake_address) from now on, given its path on the emulator.
+    pub(crate) fn show_intake(&self, path: String) {
+        let _ = self.intake.set(path);
+    }
+
+    /// The intake's address, which depends on the port alone. It has no key in it.
+    pub(crate) fn intake_address(&self) -> String {
+        format!("{}{INTAKE}", self.address())
     }
 
     pub(crate) fn address(&self) -> String {
@@ -61,7 +83,13 @@ impl Drop for Gateway {
 }
 
 async fn handle(State(behind): State<Behind>, request: Request) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if let Some(path) = behind.intake.get()
+        && parts.uri.path() == INTAKE
+    {
+        let query = parts.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+        parts.uri = format!("{path}{query}").parse::<Uri>().unwrap_or_default();
+    }
     let Ok(body) = to_bytes(body, usize::MAX).await else { return reject(400, "BadRequestException", "no body") };
     let mut answered = forward(&behind.http, behind.aws.endpoint(), &parts, body.clone()).await;
     // A service with a JSON protocol denies with status 400, one with a REST protocol with 403.
@@ -71,7 +99,13 @@ async fn handle(State(behind): State<Behind>, request: Request) -> Response<Body
         answered = repeat_if_granted(&behind.aws, &parts, answered, &body, &question).await;
     }
     if answered.status() == StatusCode::OK && is_send(&parts) {
-        return forward(&behind.http, &behind.inbox, &parts, body).await;
+        let delivered = forward(&behind.http, &behind.inbox, &parts, body.clone()).await;
+        if let Some(mails) = &behind.mails
+            && delivered.status().is_success()
+        {
+            mails.write(&body);
+        }
+        return delivered;
     }
     answered
 }

@@ -16,7 +16,7 @@ const NODE: u32 = 20;
 /// Installed emulators, ready to start.
 #[derive(Debug, Clone)]
 pub(crate) struct Emulators {
-    /// Python with the AWS emulator in it.
+    /// Python with the AWS emulator and the AWS CLI in it.
     pub(crate) python: PathBuf,
     /// Node.js.
     pub(crate) node: PathBuf,
@@ -66,24 +66,30 @@ pub(crate) async fn install(workspace: &Workspace, log: &Path, progress: &Progre
     let (python, node) = prerequisites().await?;
     let locks = Workspace::emulators();
     let lock = lock(&workspace.target.join("install.lock"), progress).await?;
+    progress.set("looking at the emulators and the AWS CLI, or installing them from PyPI and npm");
+    let from_pypi = async {
+        const STEP: &str = "install the AWS emulator and the AWS CLI";
+        let (requirements, folder, output) = (locks.join("requirements.txt"), workspace.target.clone(), log.to_owned());
+        let installed = tokio::task::spawn_blocking(move || python::install(&python, &requirements, &folder, &output));
+        installed.await.or_fail(STEP)?.map_err(|failure| {
+            let command = failure.command.clone().unwrap_or_default();
+            Failure::new(STEP, failure).command(command).log(log)
+        })
+    };
+    let (environment, (node_modules, new_node)) = futures::try_join!(from_pypi, install_node(workspace, &locks, log))?;
+    drop(lock);
+    Ok(Emulators { python: environment.python, node, node_modules, installed_now: environment.is_new || new_node })
+}
 
-    progress.set("looking at the AWS emulator, or installing it from PyPI");
-    let (requirements, folder, output) = (locks.join("requirements.txt"), workspace.target.clone(), log.to_owned());
-    let installed =
-        tokio::task::spawn_blocking(move || python::install(&python, &requirements, &folder, &output)).await;
-    let environment = installed.or_fail("install the AWS emulator")?.map_err(|failure| {
-        let command = failure.command.clone().unwrap_or_default();
-        Failure::new("install the AWS emulator", failure).command(command).log(log)
-    })?;
-
+/// Installs the table service, the inbox and what the receivers need. Gives their folder, and whether it is new.
+async fn install_node(workspace: &Workspace, locks: &Path, log: &Path) -> Result<(PathBuf, bool)> {
     let packages = ["package.json", "package-lock.json", ".npmrc", "not-used/package.json", "not-used/index.js"];
     let files: Vec<PathBuf> = packages.iter().map(|name| locks.join(name)).collect();
     let files: Vec<&PathBuf> = files.iter().collect();
     let folder = workspace.target.join(format!("node-{}", fingerprint(&files)?));
-    let new_node = !folder.join("complete").exists();
-    if new_node {
+    let is_new = !folder.join("complete").exists();
+    if is_new {
         const STEP: &str = "install the table service and the inbox";
-        progress.set("installing the table service and the inbox from npm");
         start_afresh(&folder)?;
         fs::create_dir_all(folder.join("not-used")).or_fail(STEP)?;
         for name in packages {
@@ -92,13 +98,16 @@ pub(crate) async fn install(workspace: &Workspace, log: &Path, progress: &Progre
         run(Command::new("npm").args(["ci", "--omit=dev", "--ignore-scripts"]).current_dir(&folder), log).await?;
         File::create(folder.join("complete")).or_fail(STEP)?;
     }
-    drop(lock);
+    Ok((folder.join("node_modules"), is_new))
+}
 
-    Ok(Emulators {
-        python: environment.python,
-        node,
-        node_modules: folder.join("node_modules"),
-        installed_now: environment.is_new || new_node,
+/// Whether both environments were installed before, in whatever version.
+pub(crate) fn is_installed(target: &Path) -> bool {
+    let entries: Vec<_> = fs::read_dir(target).into_iter().flatten().flatten().collect();
+    ["python-", "node-"].iter().all(|kind| {
+        entries.iter().any(|entry| {
+            entry.file_name().to_string_lossy().starts_with(kind) && entry.path().join("complete").exists()
+        })
     })
 }
 

@@ -19,7 +19,7 @@ pub struct Invocation {
 /// SDKs do, for up to a minute.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
-pub async fn invoke(aws: &Aws, function: &str, event: &Value) -> Result<Invocation> {
+pub(crate) async fn invoke(aws: &Aws, function: &str, event: &Value) -> Result<Invocation> {
     let path = format!("/2015-03-31/functions/{function}/invocations");
     let headers = [("content-type", "application/json")];
     let since = Instant::now();
@@ -36,16 +36,4 @@ pub async fn invoke(aws: &Aws, function: &str, event: &Value) -> Result<Invocati
     }
     let error = answer.headers.get("x-amz-function-error").and_then(|value| value.to_str().ok());
     Ok(Invocation { function_error: error.map(str::to_owned), payload: answer.json() })
-}
-
-/// The names of the functions that are deployed, in alphabetical order.
-///
-/// <https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html>
-pub async fn functions_of_stack(aws: &Aws) -> Result<Vec<String>> {
-    let answer = aws.rest("lambda", Method::GET, "/2015-03-31/functions/", None).await?;
-    let functions = answer["Functions"].as_array().into_iter().flatten();
-    let mut names: Vec<String> =
-        functions.filter_map(|function| function["FunctionName"].as_str().map(str::to_owned)).collect();
-    names.sort_unstable();
-    Ok(names)
 }

@@ -15,28 +15,34 @@ mod inbox;
 mod install;
 mod invocation;
 mod logs;
+mod mail_files;
 mod parts;
 mod pool;
+mod ports;
 mod processes;
+mod programs;
 mod progress;
 mod proof;
 pub mod proxy;
 mod receivers;
 mod reset;
 mod run;
+mod secrets;
 mod servers;
 mod table;
 mod workspace;
 
 pub use aws::{Answer, Aws, AwsError, xml_values};
-pub use deploy::{MAIL_FROM, MAIL_TO, STACK};
+pub use deploy::{MAIL_FROM, MAIL_TO, STACK, for_emulator};
 pub use failure::{Failure, Result};
 pub use function_processes::{FunctionProcesses, Resident};
+pub use functions::Packages;
 pub use inbox::{Attachment, Body, Destination, Header, Inbox, Mail};
-pub use invocation::{Invocation, functions_of_stack, invoke};
+pub use invocation::Invocation;
 pub use logs::FunctionLogs;
 pub use parts::{LocalTable, TableKind};
 pub use pool::{Borrowed, borrow};
+pub use programs::shell_word;
 pub use progress::Progress;
 pub use proof::prove;
 pub use receivers::{Received, Receivers};
@@ -49,6 +55,7 @@ use crate::parts::{Parts, TableServer};
 use crate::processes::Process;
 use crate::proxy::Proxy;
 use crate::run::Run;
+use crate::secrets::Secrets;
 use crate::workspace::Workspace;
 use jiff::Timestamp;
 use reqwest::Method;
@@ -56,7 +63,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tokio::sync::Mutex;
 
@@ -76,8 +83,15 @@ pub struct Options {
     pub table: TableKind,
     /// Starts the [`Receivers`], makes a destination of each kind, and a route that names all of them and the mailbox.
     pub destinations: bool,
+    /// Deploys nothing: the account has a verified sender and nothing else. For tests of what deploys.
+    pub empty: bool,
     /// Parameters of the template, each with its value. Sender, recipients and architecture are set already.
     pub parameters: Vec<(String, String)>,
+    /// The first of the ports on which the cloud is reached; or else it takes any that are free. With the same ports it
+    /// has the same addresses and secrets from run to run.
+    pub ports: Option<u16>,
+    /// Writes each mail as a file, too, into [`LocalCloud::mails_folder`].
+    pub mail_files: bool,
     /// Shows the progress of the start.
     pub progress: Progress,
 }
@@ -86,7 +100,7 @@ pub struct Options {
 pub struct LocalCloud {
     run: Run,
     aws: Aws,
-    secret_key: String,
+    secrets: Secrets,
     table: TableService,
     table_server: Mutex<TableServer>,
     table_proxy: Option<Proxy>,
@@ -94,7 +108,7 @@ pub struct LocalCloud {
     inbox: Inbox,
     receivers: Option<Receivers>,
     outputs: BTreeMap<String, String>,
-    intake_key: String,
+    packages: &'static Packages,
     emulators: Emulators,
     // Fields are dropped in the order of their declaration: these are the last.
     gateway: Gateway,
@@ -107,6 +121,16 @@ impl LocalCloud {
     /// Fails if Python or Node.js is missing, with a sentence about each.
     pub async fn check_prerequisites() -> Result<()> {
         install::prerequisites().await.map(drop)
+    }
+
+    /// Fails if a port of the range that begins with `first` is taken, and names it.
+    pub fn check_ports(first: u16) -> Result<()> {
+        ports::check(first)
+    }
+
+    /// Whether nothing was installed yet, so that a start takes minutes.
+    pub async fn is_first_start() -> Result<bool> {
+        Ok(!install::is_installed(&Workspace::find().await?.target))
     }
 
     /// Installs and builds what is not there yet, starts all parts, and deploys the template.
@@ -127,69 +151,88 @@ impl LocalCloud {
 
         let since = Instant::now();
         progress.set("starting the table service, the AWS emulator and the inbox");
-        let secret_key = random_hex(20);
-        let parts = Parts::start(&run, &emulators, &secret_key, &options).await?;
+        let secrets = match options.ports {
+            Some(first) => Secrets::of_ports(&workspace.target, first)?,
+            None => Secrets::new(),
+        };
+        let parts = Parts::start(&run, &emulators, &secrets.secret_key, &options).await?;
         progress.done("table service, AWS emulator and inbox started", since);
 
-        let since = Instant::now();
-        progress.set("deploying infra/aws/template.yaml");
-        let aws = Aws::new(&format!("http://127.0.0.1:{}", parts.aws_port), REGION, ACCESS_KEY, &secret_key);
-        let intake_key = random_hex(20);
-        let aws_log = run.log("aws");
-        deploy::fill_account(&aws, &connection_string_of_functions(&parts.table, &parts.table_proxy), &intake_key)
-            .await
-            .map_err(|error| Failure::from(error).log(&aws_log))?;
-        let mut parameters = options.parameters.clone();
-        if let Some(receivers) = &parts.receivers {
-            let filled = receivers.fill_account(&aws).await;
-            filled.map_err(|error| Failure::from(error).log(&aws_log))?;
-            parameters.push(("RoutesParameter".to_owned(), receivers::ROUTES.to_owned()));
-        }
-        for table in [LEADS_TABLE, STATE_TABLE] {
-            parts.table.create(table).await.map_err(|failure| failure.log(run.log("table")))?;
-        }
-        let outputs =
-            deploy::deploy(&aws, workspace, packages, &parameters).await.map_err(|failure| failure.log(&aws_log))?;
-        ignored::set(&aws).await.map_err(|failure| failure.log(&aws_log))?;
-
-        let cloud = Self {
+        let aws = Aws::new(&format!("http://127.0.0.1:{}", parts.aws_port), REGION, ACCESS_KEY, &secrets.secret_key);
+        let mut cloud = Self {
             run,
             aws,
-            secret_key,
+            secrets,
             table: parts.table,
             table_server: Mutex::new(parts.table_server),
             table_proxy: parts.table_proxy,
             aws_proxy: parts.aws_proxy,
             inbox: parts.inbox,
             receivers: parts.receivers,
-            outputs,
-            intake_key,
+            outputs: BTreeMap::new(),
+            packages,
             emulators,
             gateway: parts.gateway,
             _aws_process: parts.aws_process,
             _inbox_process: parts.inbox_process,
             _receivers_process: parts.receivers_process,
         };
-        let address = cloud.function_url("IntakeUrl")?;
-        deploy::set_variable(&cloud.aws, cloud.output("ValidationFunction")?, "LEADS_INTAKE_URL", &address).await?;
-        if cloud.receivers.is_some() {
+        if options.empty {
+            deploy::verify_sender(&cloud.aws, MAIL_FROM).await?;
+        } else {
+            let since = Instant::now();
+            progress.set("deploying infra/aws/template.yaml");
+            let log = cloud.run.log("aws");
+            cloud.deploy(workspace, &options).await.map_err(|failure| failure.log(log))?;
+            progress.done("infra/aws/template.yaml deployed", since);
+        }
+        Ok(cloud)
+    }
+
+    /// Fills the account and deploys the template.
+    async fn deploy(&mut self, workspace: &Workspace, options: &Options) -> Result<()> {
+        let connection_string = connection_string_of_functions(&self.table, &self.table_proxy);
+        deploy::fill_account(&self.aws, &connection_string, &self.secrets.intake_key).await?;
+        let mut parameters = options.parameters.clone();
+        if let Some(receivers) = &self.receivers {
+            receivers.fill_account(&self.aws).await?;
+            parameters.push(("RoutesParameter".to_owned(), receivers::ROUTES.to_owned()));
+        }
+        for table in [LEADS_TABLE, STATE_TABLE] {
+            self.table.create(table).await?;
+        }
+        self.outputs = deploy::deploy(&self.aws, workspace, self.packages, &parameters).await?;
+        ignored::set(&self.aws).await?;
+        if let Ok(address) = self.function_url("IntakeUrl") {
+            self.gateway.show_intake(address.replacen(self.aws.endpoint(), "", 1));
+        }
+        if self.receivers.is_some() {
             // No template can set it: only someone who may change the functions themselves can.
             for function in ["NotifierFunction", "ValidationFunction"] {
-                deploy::set_variable(&cloud.aws, cloud.output(function)?, LOOPBACK, "allow").await?;
+                deploy::set_variable(&self.aws, self.output(function)?, LOOPBACK, "allow").await?;
             }
         }
-        progress.done("infra/aws/template.yaml deployed", since);
-        Ok(cloud)
+        Ok(())
     }
 
     /// The intake URL with its key: what is pasted into Partner Center.
     pub fn intake_url(&self) -> Result<String> {
-        Ok(format!("{}?code={}", self.function_url("IntakeUrl")?, self.intake_key))
+        Ok(format!("{}?code={}", self.function_url("IntakeUrl")?, self.intake_key()))
+    }
+
+    /// The same through the gateway, where it depends on port and key alone.
+    pub fn lasting_intake_url(&self) -> String {
+        format!("{}?code={}", self.gateway.intake_address(), self.intake_key())
+    }
+
+    /// Where AWS is reached as the functions reach it: through the gateway.
+    pub fn aws_endpoint(&self) -> String {
+        self.gateway.address()
     }
 
     /// The intake key.
     pub fn intake_key(&self) -> &str {
-        &self.intake_key
+        &self.secrets.intake_key
     }
 
     /// The address on this machine of a function URL that is an output of the stack, path included.
@@ -237,7 +280,7 @@ impl LocalCloud {
 
     /// The secret key that goes with the access key `local`.
     pub fn secret_key(&self) -> &str {
-        &self.secret_key
+        &self.secrets.secret_key
     }
 
     /// The access key that has all rights.
@@ -255,6 +298,26 @@ impl LocalCloud {
         self.aws_proxy.as_ref()
     }
 
+    /// The folder with the mails as files, with [`Options::mail_files`]: `1.html`, `2.html`, and `newest.html`.
+    pub fn mails_folder(&self) -> PathBuf {
+        self.run.mails()
+    }
+
+    /// Makes the folder with the operator's command, `leads`, and the AWS CLI that it needs; gives the folder.
+    pub async fn programs(&self) -> Result<PathBuf> {
+        programs::write(Workspace::find().await?, &self.emulators)
+    }
+
+    /// Every function's name and its zip, as built with the dev profile.
+    pub fn packages(&self) -> &Packages {
+        self.packages
+    }
+
+    /// Python with the AWS CLI in it, which is beside it.
+    pub fn python(&self) -> &Path {
+        &self.emulators.python
+    }
+
     /// The folder with the logs.
     pub fn logs_folder(&self) -> &Path {
         &self.run.folder
@@ -268,9 +331,10 @@ impl LocalCloud {
         Ok(role.at(&self.gateway.address()))
     }
 
-    /// Invokes a function and waits for its answer; see [`invoke`].
+    /// Invokes a function by its name and waits for its answer. While it is at its reserved concurrency, tries again for up
+    /// to a minute.
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<Invocation> {
-        invoke(&self.aws, function, event).await.map_err(|failure| failure.log(self.run.log("aws")))
+        invocation::invoke(&self.aws, function, event).await.map_err(|failure| failure.log(self.run.log("aws")))
     }
 
     /// Overwrites one of the secrets in SSM, by the last part of its parameter's name. Functions read it when they start.

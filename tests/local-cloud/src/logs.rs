@@ -120,7 +120,7 @@ mod tests {
 
     impl Service {
         fn start(&self) -> Aws {
-            let (listener, port) = servers::listen("start a test's service").unwrap();
+            let (listener, port) = servers::listen("start a test's service", 0).unwrap();
             let service = self.clone();
             let app = axum::Router::new().fallback(async move |headers: HeaderMap, body: String| {
                 service.answer(headers["x-amz-target"].to_str().unwrap(), &body).to_string()

@@ -5,6 +5,8 @@ use crate::failure::{OrFail, Result};
 use crate::gateway::Gateway;
 use crate::inbox::Inbox;
 use crate::install::{self, Emulators};
+use crate::mail_files::MailFiles;
+use crate::ports::Ports;
 use crate::processes::{Part, Process, free_port};
 use crate::progress::Progress;
 use crate::proxy::Proxy;
@@ -16,7 +18,7 @@ use crate::{ACCESS_KEY, Options, REGION};
 use std::path::Path;
 use support::strict_table::{Settings, StrictTable};
 
-/// How many times a part is started, should its port be taken between its choice and its use.
+/// How many times a part is started, should its port, which was free, be taken between its choice and its use.
 const START_TRIES: u32 = 3;
 
 /// The parts that have been started together.
@@ -36,10 +38,12 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) async fn start(run: &Run, emulators: &Emulators, secret_key: &str, options: &Options) -> Result<Self> {
+        // There are no other ports to try where they were asked for.
+        let tries = if options.ports.is_some() { 1 } else { START_TRIES };
         let mut tried = 1;
         loop {
             match Self::start_once(run, emulators, secret_key, options).await {
-                Err(_) if tried < START_TRIES => tried += 1,
+                Err(_) if tried < tries => tried += 1,
                 outcome => return outcome,
             }
         }
@@ -47,11 +51,13 @@ impl Parts {
 
     async fn start_once(run: &Run, emulators: &Emulators, secret_key: &str, options: &Options) -> Result<Self> {
         let proxies = options.proxies;
-        let (aws_port, inbox_port, table_port) = (free_port()?, free_port()?, free_port()?);
+        let ports = Ports::choose(options.ports)?;
+        let (aws_port, inbox_port, table_port) = (free_port()?, ports.inbox, ports.table);
         let endpoint = format!("http://127.0.0.1:{aws_port}");
         let inbox = Inbox::new(inbox_port);
         let aws = Aws::new(&endpoint, REGION, ACCESS_KEY, secret_key);
-        let gateway = Gateway::start(aws, inbox.address()).await?;
+        let mails = if options.mail_files { Some(MailFiles::create(run.mails())?) } else { None };
+        let gateway = Gateway::start(ports.gateway, aws, inbox.address(), mails).await?;
         let aws_proxy = if proxies { Some(Proxy::start(gateway.address()).await?) } else { None };
         let table_proxy =
             if proxies { Some(Proxy::start(format!("http://127.0.0.1:{table_port}")).await?) } else { None };
@@ -96,7 +102,8 @@ impl Parts {
             log: run.log("inbox"),
             ready: "server running at",
         });
-        let receivers = if options.destinations { Some(Receivers::new(free_port()?, inbox.address())) } else { None };
+        let receivers =
+            if options.destinations { Some(Receivers::new(ports.receivers, inbox.address())) } else { None };
         let receivers_process = async {
             match &receivers {
                 Some(receivers) => receivers.start(run, emulators).await.map(Some),

@@ -39,7 +39,7 @@ impl LocalCloud {
             receivers.clear().await?;
         }
         let connection_string = connection_string_of_functions(&self.table, &self.table_proxy);
-        deploy::put_secrets(&self.aws, &connection_string, &self.intake_key).await?;
+        deploy::put_secrets(&self.aws, &connection_string, &self.secrets.intake_key).await?;
         match deploy::verify_sender(&self.aws, MAIL_FROM).await {
             // It is verified still.
             Err(AwsError::Refused { status: StatusCode::BAD_REQUEST, .. }) => (),
@@ -55,7 +55,7 @@ impl LocalCloud {
 
     /// Replaces the HTTP clients: their connections belong to the runtime of the test that made them, which has ended.
     fn connect_anew(&mut self) {
-        self.aws = Aws::new(self.aws.endpoint(), REGION, ACCESS_KEY, &self.secret_key);
+        self.aws = Aws::new(self.aws.endpoint(), REGION, ACCESS_KEY, &self.secrets.secret_key);
         self.inbox = Inbox::at(self.inbox.address());
         self.receivers = self.receivers.as_ref().map(Receivers::anew);
         self.table = TableService::new(self.table.port());

@@ -41,6 +41,11 @@ impl Run {
     pub(crate) fn log(&self, part: &str) -> PathBuf {
         self.folder.join(format!("{part}.log"))
     }
+
+    /// The folder with the mails as files. It stays after the end, until the next start.
+    pub(crate) fn mails(&self) -> PathBuf {
+        self.folder.join("mails")
+    }
 }
 
 impl Drop for Run {

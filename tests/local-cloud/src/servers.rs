@@ -13,9 +13,9 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     runtime.unwrap_or_else(|error| panic!("the operating system gives no threads: {error}"))
 });
 
-/// Listens on a free port of the loopback interface, and gives the port.
-pub(crate) fn listen(step: &str) -> Result<(TcpListener, u16)> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).or_fail(step)?;
+/// Listens on a port of the loopback interface, a free one where it is zero, and gives the port.
+pub(crate) fn listen(step: &str, port: u16) -> Result<(TcpListener, u16)> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).or_fail(step)?;
     listener.set_nonblocking(true).or_fail(step)?;
     let port = listener.local_addr().or_fail(step)?.port();
     let _entered = RUNTIME.enter();

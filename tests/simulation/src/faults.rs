@@ -95,6 +95,7 @@ impl World {
         // A line that is reached for the first time is tried in a quiet time, too: some are seldom reached in any other.
         let calls = self.coverage.calls(call.site, (call.service, call.kind));
         if self.config.is_hunting && calls < 4 && faults.chance(0.8) {
+            self.hunted += 1;
             return match faults.which(&[0.25, 0.25, 0.25, 0.25]) {
                 1 => Plan { verdict: Verdict::FailBefore, ending: Ending::Before, after: latency },
                 2 => self.answer_lost(is_mail, latency),

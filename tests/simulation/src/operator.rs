@@ -11,6 +11,7 @@ impl World {
     /// The faults stop, whatever was still to come of them.
     pub(crate) fn quiet(&mut self) {
         self.is_stormy = false;
+        self.hunted = 0;
         self.down = Down::default();
         self.mail.set(|mail| mail.sandbox = false);
         if !self.config.is_kind {

@@ -62,6 +62,8 @@ pub struct World {
     pub(crate) paused_from: Option<u64>,
     pub(crate) down: Down,
     pub(crate) is_stormy: bool,
+    /// Faults since the others have stopped.
+    pub(crate) hunted: i32,
     pub(crate) is_over: bool,
     pub(crate) violation: Option<Violation>,
     /// A lead that was mailed later than it may be, or not yet.
@@ -169,6 +171,7 @@ impl World {
             paused_from: None,
             down: Down::default(),
             is_stormy: false,
+            hunted: 0,
             is_over: false,
             violation: None,
             late: None,
@@ -332,6 +335,11 @@ impl World {
                 self.say(|| "faults begin".to_owned());
             }
             Event::StormEnds => self.quiet(),
+            // Faults of lines that are reached for the first time hold up runs, also when the others have stopped.
+            Event::RunsWereMade { written_until } if self.hunted > 2 => {
+                let runs = std::mem::take(&mut self.hunted);
+                self.after(self.config.interval * runs, Event::RunsWereMade { written_until });
+            }
             Event::RunsWereMade { written_until } => {
                 self.say(|| "everything that no patrol has to find must be mailed by now".to_owned());
                 self.check_delays(written_until);

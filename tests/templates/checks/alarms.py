@@ -88,8 +88,8 @@ def alarms(view):
 # counters raise theirs with the first event, and none without.
 _EVENT, _QUIET = [[0, 0, 1]], [[0, 0, 0], []]
 _SERIES = {
-    "NotifierRuns": ([[], []], [[], [1, 1]]),
-    "LeadsQueued": ([[1, 0]] * 3 + [[0]] * 9, [[1, 0]] * 2 + [[0]] * 10),
+    "NotifierRuns": ([[], []], [[], [1]]),
+    "LeadsQueued": ([[1, 0], [0], [0], [0], [0], [1, 0], [0], [0], [0], [0], [0], [1, 0]], [[1, 0]] * 2 + [[0]] * 10),
     "IntakeUnauthorized": ([[1] * 50], [[1] * 49]),
     "OldestOwedAge": ([[0, 21601]], [[0, 21600]]),
     "PatrolLag": ([[0, 3]], [[0, 2.9]]),

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from checks.guide import costs, payload_faults, shell_faults
-from template import parsed
+from checks.commands.document import command_faults
+from checks.guide import costs
+from checks.payloads import payload_faults
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
 
@@ -46,12 +47,11 @@ def links(sources):
 
 def commands(sources):
     """Commands that no shell can read, or that name what does not exist."""
-    template = parsed(sources.aws)
     for path, text in sources.documents.items():
         if path not in _CHECKED_ELSEWHERE:
             examples = re.findall(r"\bnotifier '(\{[^']*\})'", text)
             of_examples = (payload_faults("lead-notifier", example, sources) for example in examples)
-            for fault in chain(shell_faults(text, sources, template), *of_examples):
+            for fault in chain(command_faults(text, sources), *of_examples):
                 yield f"{path}: {fault}"
 
 

@@ -21,14 +21,14 @@ def functions(view):
         if resource.get("Metadata", {}).get("BuildMethod") != "rust-cargolambda":
             yield f"{name}: sam build needs BuildMethod rust-cargolambda"
     for name, function in view.functions.items():
-        for key, value in [("Runtime", "provided.al2023"), ("Handler", "bootstrap"), ("Architectures", ["arm64"])]:
+        for key, value in [("Runtime", "provided.al2023"), ("Handler", "bootstrap"), ("Architectures", ["x86_64"])]:
             if function.get(key) != value:
                 yield f"{name}: {key} is {function.get(key)}, not {value}"
         if not 128 <= function.get("MemorySize", 0) <= 10240 or not 1 <= function.get("Timeout", 0) <= 900:
             yield f"{name}: memory or time-out is not set, or out of Lambda's range"
-    x86 = Resolved(view.template, {"Architecture": "x86_64"})
-    for name, function in x86.resources("AWS::Lambda::Function"):
-        if function["Properties"].get("Architectures") != ["x86_64"]:
+    other = Resolved(view.template, {"Architecture": "arm64"})
+    for name, function in other.resources("AWS::Lambda::Function"):
+        if function["Properties"].get("Architectures") != ["arm64"]:
             yield f"{name}: the parameter Architecture does not reach it"
     longest = int(view.template["Parameters"]["IntakeBudgetMs"].get("MaxValue", math.inf))
     if longest >= view.functions["LeadIntake"]["Timeout"] * 1000:

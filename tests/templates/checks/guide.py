@@ -1,23 +1,12 @@
-"""The guide and the operations guide: their commands and names against the templates and the code.
+"""The guide by hand and the operations guide: what they name against the templates and the code. Their commands are
+looked at as those of every document are, by `checks/commands/`."""
 
-Nothing is run. A POSIX shell has to be able to read every shell block. The functions, parameters, outputs, secrets and
-commands that are named have to exist. A command has to wait for as long as the function that it invokes may take."""
-
-import json
 import re
-import subprocess
 
+from checks.commands.document import command_faults
+from checks.commands.names import ROUTES
 from checks.samconfig import faults, tomllib
-from checks.view import function_of
 from template import parsed
-
-# How long the AWS CLI waits for an answer if nothing else is said, in seconds.
-#
-# <https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-options.html>
-_CLI_READ_TIMEOUT = 60
-
-# The parameter for which the guide asks only those who want routes; the template has no default for it.
-_ROUTES = "/marketplace-leads/routes"
 
 # Names in the guide that look like parameters or outputs of the template and are something else.
 _OTHER_NAMES = {"CodeUri", "DefaultEndpointsProtocol", "InProgress", "ScheduleExpression"}
@@ -26,17 +15,9 @@ _OTHER_NAMES = {"CodeUri", "DefaultEndpointsProtocol", "InProgress", "ScheduleEx
 def guide(sources):
     """What is wrong with `infra/by-hand.md`."""
     text = sources.guide
-    template, arm = parsed(sources.aws), json.loads(sources.azure)
-    yield from shell_faults(text, sources, template)
-    for file in re.findall(r"--template-file (\S+)", text):
-        if not (sources.root / file).is_file():
-            yield f"{file}: there is no such template"
-    for output in re.findall(r"properties\.outputs\.(\w+)", text):
-        if output not in arm["outputs"]:
-            yield f"{output}: the ARM template has no such output"
-    for name in re.findall(r"az deployment group create.*?--parameters (\w+)=", _joined(text), re.S):
-        if name not in arm["parameters"]:
-            yield f"{name}: the ARM template has no such parameter"
+    template = parsed(sources.aws)
+    yield from command_faults(text, sources)
+    yield from _of_other_stacks(text)
     if "--parameter-overrides" in text:
         yield "a value on the command line is undone by the next deployment, which takes the saved ones"
     for block in _blocks(text, "toml"):
@@ -50,7 +31,7 @@ def guide(sources):
             yield f"{name}: the template has no such parameter or output"
     secrets = {
         template["Parameters"][f"{name}Parameter"]["Default"] for name in ("StorageConnectionString", "IntakeKeys")
-    } | {_ROUTES}
+    } | {ROUTES}
     used = set(re.findall(r"(?<![\w=])/marketplace-leads/[\w-]+", "".join(_blocks(text, "sh"))))
     for name in sorted(used ^ secrets):
         yield f"{name}: the secret is only in the guide or only in the template"
@@ -74,16 +55,22 @@ def commands(sources):
     """What is wrong with `docs/operations.md`."""
     text = sources.operations
     template = parsed(sources.aws)
-    yield from shell_faults(text, sources, template)
+    yield from command_faults(text, sources)
+    yield from _of_other_stacks(text)
     for command in sources.facts["commands"]:
         if not re.search(rf"^### .*`{command}`", text, re.M):
             yield f"there is no section for the notifier's command {command}"
         if f'{{"command":"{command}"' not in text:
             yield f"there is no example of the notifier's command {command}"
-    for example in re.findall(r"^\$ notifier '([^']*)'\n\{\n  \"(\w+)", text, re.M):
-        # One example shows what a command that does not exist is answered with.
-        if example[1] != "errorMessage":
-            yield from payload_faults("lead-notifier", example[0], sources)
+    for queue in re.findall(r"purge-queue --queue-url <(\w+)>", text):
+        if queue != "NotifierDeadLetterQueueUrl":
+            yield f"{queue}: emptying it deletes leads"
+    for subject in re.findall(r'githubusercontent\.com:sub": "([^"]*)"', text):
+        if not re.fullmatch(r"repo:[\w.-]+/[\w.-]+:environment:[\w-]+", subject):
+            yield f"{subject}: the role is not for an environment, whose people agree to a deployment"
+    for example in re.findall(r'-e "s/([^/]+)/\$', text):
+        if example not in sources.deployment:
+            yield f"{example}: the policy of who deploys does not have it, so that nothing is put in its place"
     for title in re.findall(r'"title": "([^"]+)"', sources.aws):
         if f"| *{title}* |" not in text:
             yield f"the dashboard's graph {title} is not described"
@@ -92,68 +79,14 @@ def commands(sources):
             yield f"{output}: the template has no such output"
 
 
+def _of_other_stacks(text):
+    """Commands that ask for everything whose name begins with the stack's."""
+    for line in "".join(_blocks(text, "sh")).splitlines():
+        if re.search(r"-prefix[ =][\"']?\$\{?STACK\b", line):
+            yield f"names of other stacks may begin like those of this one: {line.strip()}"
+
+
 def _blocks(text, language):
     """The code blocks of a language."""
     for indent, body in re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.M | re.S):
         yield re.sub(f"^{indent}", "", body, flags=re.M)
-
-
-def _joined(text):
-    """A text whose lines that end in a backslash are joined with the next."""
-    return re.sub(r"\\\n\s*", "", text)
-
-
-def shell_faults(text, sources, template):
-    """What is wrong with the shell blocks of a document: commands that no shell can read, names that do not exist."""
-    timeouts = {
-        function_of(name): resource["Properties"]["Timeout"]
-        for name, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::Serverless::Function"
-    }
-    for block in _blocks(text, "sh"):
-        # A placeholder such as <address> would be read as a redirection.
-        script = re.sub(r"<(\w+)>", r"\1", block)
-        read = subprocess.run(["sh", "-n"], input=script, text=True, capture_output=True)
-        if read.returncode:
-            yield f"a shell cannot read this block: {read.stderr.strip()}\n{block}"
-        for line in _joined(block).splitlines():
-            for function in re.findall(r"(?:\$STACK|\bleads)-(lead-[a-z]+)\b", line):
-                if function not in sources.facts["functions"]:
-                    yield f"{function}: there is no such function"
-            if re.search(r"-prefix[ =][\"']?\$\{?STACK\b", line):
-                yield f"names of other stacks may begin like those of this one: {line.strip()}"
-            if "AccountLimit.ConcurrentExecutions" in line:
-                yield "what other functions have reserved cannot be reserved again: UnreservedConcurrentExecutions is what is left"
-            for output in re.findall(r"OutputKey=='(\w+)'", line):
-                if output not in template["Outputs"]:
-                    yield f"{output}: the template has no such output"
-            invoked = re.search(r"aws lambda invoke .*?(?:\$STACK|\bleads)-(lead-[a-z]+)", line)
-            if not invoked or invoked[1] not in timeouts:
-                continue
-            waits = re.search(r"--cli-read-timeout (\d+)", line)
-            waits = int(waits[1]) if waits else _CLI_READ_TIMEOUT
-            if 0 < waits <= timeouts[invoked[1]]:
-                yield f"the command waits {waits} s for {invoked[1]}, which may take {timeouts[invoked[1]]} s"
-            if "--cli-binary-format raw-in-base64-out" not in line:
-                yield f"the AWS CLI would take the payload for {invoked[1]} as Base64"
-            for payload in re.findall(r"--payload '([^']*)'", line):
-                yield from payload_faults(invoked[1], payload, sources)
-
-
-def payload_faults(function, payload, sources):
-    """What is wrong with the event of an invocation by hand."""
-    try:
-        event = json.loads(payload)
-    except ValueError:
-        yield f"{payload}: the event for {function} is no JSON"
-        return
-    if function != "lead-notifier":
-        return
-    fields = sources.facts["commands"].get(event.pop("command", None))
-    if fields is None:
-        yield f"{payload}: the notifier has no such command"
-        return
-    for field in sorted(set(event) - {field.rstrip("?") for field in fields}):
-        yield f"{payload}: the command has no field {field}"
-    for field in sorted({field for field in fields if not field.endswith("?")} - set(event)):
-        yield f"{payload}: the command needs the field {field}"

@@ -40,6 +40,8 @@ def parameters(view):
             yield f"{name}: the message for a wrong value would be the bare pattern"
     for name, good, bad in [
         ("MailFrom", "leads@contoso.example", "Leads"),
+        ("MailFrom", "market-leads+eu@my-company.co.example", "Leads@"),
+        ("MailTo", "sales-team@my-company.co.example", "sales"),
         ("MailTo", "a@contoso.example;b@contoso.example", "a@contoso.example, b@contoso.example"),
         (
             "StorageConnectionStringParameter",
@@ -58,6 +60,10 @@ def parameters(view):
         ("TimeZone", "America/New_York", "-05:00"),
         ("TimeZone", "Etc/GMT+5", "Europe/ Berlin"),
         ("Cadence", "every 240 minutes", "daily at 99:00"),
+        ("Cadence", "daily at 23:59 on mon-fri", "daily at 9:00"),
+        ("Cadence", "immediately", "hourly"),
+        ("DestinationsPrefix", "/marketplace-leads/destinations/", "/marketplace-leads/destinations"),
+        ("UrgentActions", "PLT;Create;INS+note", "PLT Create"),
         ("Table", "MarketplaceLeads", "Marketplace-Leads"),
         ("StateTable", "MarketplaceLeads2", "2Leads"),
         ("AlarmEmail", "", "nobody"),

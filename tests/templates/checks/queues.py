@@ -29,6 +29,10 @@ def queues(view):
             yield f"{name}: its dead-letter queue is {target}"
         if not 1 <= view.queues[name]["RedrivePolicy"].get("maxReceiveCount", 0) <= 1000:
             yield f"{name}: maxReceiveCount must be from 1 to 1000"
+        # An outage of the table over a weekend's day and night needs nobody: what waits is tried again all the while.
+        tries = view.queues[name]["RedrivePolicy"].get("maxReceiveCount", 0)
+        if tries * view.queues[name].get("VisibilityTimeout", 30) < 24 * 60 * 60:
+            yield f"{name}: gives up within a day, after {tries} tries"
     for mapping in view.of("AWS::Lambda::EventSourceMapping").values():
         queue = mapping["EventSourceArn"].rsplit(":", 1)[-1]
         function = view.functions[mapping["FunctionName"]]

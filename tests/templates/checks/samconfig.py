@@ -4,6 +4,7 @@ import re
 import shlex
 
 from checks.housekeeping import value_fault
+from checks.samconfig_values import environment_faults
 from template import parsed
 
 try:
@@ -75,7 +76,9 @@ def samconfig(sources):
 def faults(configuration, sources):
     """What is wrong with sections of a configuration, whichever file they stand in."""
     parameters = parsed(sources.aws)["Parameters"]
+    defaults = {name: parameter.get("Default") for name, parameter in parameters.items()}
     for environment, commands in configuration.items():
+        yield from environment_faults(environment, commands, defaults)
         for command, section in commands.items():
             where = f"{environment}.{command}"
             if command not in _OPTIONS:

@@ -31,6 +31,22 @@ def environment(view):
             if default is not None and str(value) != default:
                 yield f"{name}: {variable} is {value} by default, {default} in the code"
     yield from _values(view)
+    yield from _limits(view)
+
+
+def _limits(view):
+    """A parameter takes the numbers and the texts that the code takes: a function with any other one does not start."""
+    for name, variable in view.facts["variables"].items():
+        parameter = view.template["Parameters"].get(variable["parameter"], {})
+        if variable["parameter"] is None:
+            continue
+        texts = [str(text) for text in parameter.get("AllowedValues", [])]
+        if variable["texts"] and sorted(texts) != sorted(variable["texts"]) and "AllowedPattern" not in parameter:
+            yield f"{variable['parameter']}: takes {texts}, and {name} takes {variable['texts']}"
+        if variable["range"] and not texts:
+            range_ = [parameter.get("MinValue"), parameter.get("MaxValue")]
+            if range_ != variable["range"]:
+                yield f"{variable['parameter']}: takes {range_}, and {name} takes {variable['range']}"
 
 
 def _values(view):

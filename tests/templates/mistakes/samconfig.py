@@ -27,4 +27,13 @@ MISTAKES = [
         "resolve_s3 = true",
         'resolve_s3 = true\nparameter_overrides = "IntervalMinutes=45"',
     ),
+    ("a stack that failed stays as it is", "resolve_s3 = true", "resolve_s3 = true\ndisable_rollback = true"),
+    ("two buckets for the packages", "resolve_s3 = true", 'resolve_s3 = true\ns3_bucket = "packages"'),
+    ("a region that does not exist", "resolve_s3 = true", 'resolve_s3 = true\nregion = "eu-west-9"'),
+    (
+        "deploys and deletes in two regions",
+        'tags = "application=marketplace-leads"\n\n[default.delete.parameters]\n',
+        'tags = "application=marketplace-leads"\nregion = "eu-west-1"\n\n[default.delete.parameters]\nregion = "eu-west-2"\n',
+    ),
+    ("a tag without a value", '"application=marketplace-leads"', '"application=marketplace-leads cost"'),
 ]

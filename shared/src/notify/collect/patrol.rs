@@ -150,6 +150,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             Err(error) if pass.failures + 1 >= ATTEMPTS => {
                 run.failed("patrol", &error.into());
                 (pass.failures, pass.is_partial, pass.next) = (0, true, None);
+                // The next pass searches it again from its first page on, though every run would read what is new in it.
+                progress.extras.retain(|extra| extra.partition_key != at);
             }
             Err(error) => {
                 if let Some(pass) = &mut progress.patrol.pass {

@@ -323,6 +323,8 @@ fn note_failure<T>(run: &mut Run<T>, channel: &Channel, failure: &Failure) {
     let Target { route, destination } = &channel.target;
     tracing::error!(run = run.id, channel = %channel.id, route, destination = %destination, error = failure.reason, "a digest was not sent");
     if failure.effect != Effect::Message {
+        // A long run can try a channel again.
+        run.failed_channels.retain(|(id, _)| *id != channel.id);
         run.failed_channels.push((channel.id.clone(), failure.effect));
     }
 }

@@ -50,7 +50,7 @@ impl World {
         self.poster.accepted().iter().map(event_id).collect()
     }
 
-    fn mails_to(&self, address: &str) -> usize {
+    pub(super) fn mails_to(&self, address: &str) -> usize {
         self.mailer.accepted().iter().filter(|mail| mail.to.iter().any(|to| to == address)).count()
     }
 }

@@ -1,6 +1,7 @@
 //! Recipients to whom the mail service delivers nothing: it accepts mails to them, and drops them.
 
 use super::*;
+use std::sync::atomic::Ordering;
 
 const SALES: &str = "sales@contoso.example";
 const OPERATOR: &str = "operator@contoso.example";
@@ -200,4 +201,28 @@ async fn a_recipient_who_is_suppressed_while_others_have_their_part_of_a_digest_
     world.run().await;
     assert_eq!((world.owed().await, world.mails_with("Eve")), (0, 1), "those who remain have it already");
     assert_eq!(recipients_of(&world, "Fay").await, ["ann@contoso.example"]);
+}
+
+#[tokio::test]
+async fn an_operator_is_told_once_of_recipients_who_are_refused_twice_in_a_long_run() {
+    let route =
+        |name: &str| json!({"id": name, "offers": ["contoso.backup"], "to": [format!("{name}@contoso.example")]});
+    let routes = json!([route("dead"), route("fine")]).to_string();
+    let settings = [("LEADS_ROUTES", routes.as_str()), ("LEADS_OPERATOR", OPERATOR), ("LEADS_DIGEST_SIZE", "1")];
+    let world = settings.into_iter().fold(World::new(), |world, (name, value)| world.with(name, value));
+    world.run().await;
+    world.advance(HOUR);
+    world.arrive(&["Ada", "Eve", "Fay", "Grace", "Hedy", "Joan"]).await;
+    let (slow, tries) = (world.clone(), Arc::new(AtomicUsize::new(0)));
+    let counted = tries.clone();
+    world.mailer.set_fault(Some(Box::new(move |mail| {
+        slow.advance(SignedDuration::from_secs(15));
+        let is_dead = mail.to == ["dead@contoso.example"];
+        counted.fetch_add(is_dead.into(), Ordering::Relaxed);
+        is_dead.then(SendFault::destination)
+    })));
+    world.run().await;
+    assert!(tries.load(Ordering::Relaxed) > 1, "the run is long enough for a second attempt");
+    world.run().await;
+    assert_eq!((world.mails_to("fine@contoso.example"), world.mails_to(OPERATOR)), (6, 1));
 }

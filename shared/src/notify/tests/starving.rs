@@ -258,3 +258,27 @@ async fn a_summary_over_slow_and_short_pages_keeps_no_run_beyond_its_deadline() 
         world.advance(HOUR * 23);
     }
 }
+
+#[tokio::test]
+async fn a_partition_under_another_key_of_which_one_page_alone_could_be_read_is_searched_again_to_its_end() {
+    let world = World::new().with_tables(MemoryTable::new().with_page_size(1), MemoryTable::new());
+    world.runs(2, HOUR).await;
+    for name in ["First", "Second", "Third"] {
+        world.arrive_under("leads", name, BACKUP).await;
+    }
+    let reads = Arc::new(AtomicUsize::new(0));
+    for _ in 0..30 {
+        let reads = reads.clone();
+        let answer = move |partition_key: &str| {
+            let is_down = partition_key == "leads" && reads.fetch_add(1, Ordering::Relaxed) > 0;
+            (SignedDuration::ZERO, if is_down { down() } else { Ok(()) })
+        };
+        world.run_half_down(answer).await;
+        world.advance(HOUR);
+    }
+    assert_eq!((world.mails_with("First"), world.mails_with("Second")), (1, 0));
+    world.runs(30, HOUR).await;
+    for name in ["First", "Second", "Third"] {
+        assert_eq!(world.mails_with(name), 1, "{name}");
+    }
+}

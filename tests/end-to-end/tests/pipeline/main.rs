@@ -7,6 +7,7 @@ mod limits;
 mod local_cloud_keeps_its_promises;
 mod notifier;
 mod operations;
+mod release;
 mod roles;
 mod strict_service;
 mod validation;

@@ -83,7 +83,7 @@ impl Proxy {
     /// Starts a proxy in front of `upstream`, for instance `http://127.0.0.1:10002`.
     pub async fn start(upstream: impl Into<String>) -> Result<Self> {
         const STEP: &str = "start a proxy";
-        let (inner, port) = servers::listen(STEP)?;
+        let (inner, port) = servers::listen(STEP, 0)?;
         let connections = Arc::new(AtomicUsize::new(0));
         let listener = CountingListener::new(inner, connections.clone());
         let shared = Arc::new(Shared { upstream: upstream.into(), http: client(), log: Mutex::default(), connections });

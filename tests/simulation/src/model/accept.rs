@@ -65,7 +65,7 @@ impl Model {
             let people = (0..128).filter(|person| to >> person & 1 == 1);
             let is_sent =
                 !lead.keys.is_empty() && (lead.requests > 0 || lead.kind.is_sent() || lead.kind.is_quarantined());
-            let mut most_unmarked = 0;
+            let (mut most, mut most_unmarked) = (0, 0);
             if is_sent {
                 // Two rows of the same lead can be in the same mail.
                 let count = |(_, row): &(String, String)| files.iter().map(|file| file.matches(row).count()).sum();
@@ -75,11 +75,13 @@ impl Model {
                     let (all, unmarked) = lead.copies.entry(person).or_default();
                     *all += rows;
                     *unmarked += if says_repeat { 0 } else { rows };
-                    most_unmarked = most_unmarked.max(*unmarked);
+                    (most, most_unmarked) = (most.max(*all), most_unmarked.max(*unmarked));
                 }
             }
             // A body that was stored twice is mailed twice.
-            let is_own = lead.got & to != 0 && most_unmarked > 1 && most_unmarked as usize <= rows(&lead.keys);
+            let stored = if lead.got & to != 0 { rows(&lead.keys) } else { 0 };
+            let is_one_each = |copies: u32| copies > 1 && copies as usize <= stored;
+            let is_own = is_one_each(most_unmarked) || is_one_each(most);
             if lead.got & to != 0 && !is_own {
                 // A mail that was held up on its way can arrive behind the one that repeats it: of all copies that a
                 // person gets, one may be without the mark.
@@ -92,7 +94,7 @@ impl Model {
                 if is_kind {
                     return Err(Violation::new(
                         Promise::NoNeedlessRepeats,
-                        format!("lead {name} came again for no reason"),
+                        format!("lead {name} came again for no reason: {most} copies of {stored} rows"),
                     ));
                 }
                 self.repeats += 1;

@@ -116,7 +116,7 @@ impl Model {
 
     /// Whether a lead is known by its row's key alone.
     pub fn is_to_be_named(&self, number: usize) -> bool {
-        self.leads[number].kind == LeadKind::HttpsRecorded
+        matches!(self.leads[number].kind, LeadKind::HttpsRecorded | LeadKind::Redelivered)
     }
 
     /// Intake acknowledged one of the requests that a customer made with the same body.
