@@ -344,8 +344,14 @@ impl LocalCloud {
 
     /// Makes a function start afresh with its next invocation, by the stack's output that names it.
     pub async fn restart(&self, output: &str) -> Result<()> {
+        self.restart_function(self.output(output)?).await
+    }
+
+    /// The same by the function's name. AWS does it with every change of a function, and the emulator with one of its
+    /// variables alone.
+    pub async fn restart_function(&self, name: &str) -> Result<()> {
         let started = Timestamp::now().to_string();
-        Ok(deploy::set_variable(&self.aws, self.output(output)?, "RESTARTED", &started).await?)
+        Ok(deploy::set_variable(&self.aws, name, "RESTARTED", &started).await?)
     }
 
     /// The processes of a function, by the stack's output that names it.

@@ -238,6 +238,7 @@ async fn a_release_alone_leads_to_the_first_mail_through_every_command_and_back_
     user.leads("rotate storage-key", &connection, 0, "The functions use the new key.").await;
     let new_address = address(&user.leads("rotate intake-key", "", 0, "Both keys are valid now").await);
     user.leads("--yes rotate intake-key --finish", "", 0, "Only the new key is valid now.").await;
+    cloud.restart_function("leads-lead-intake").await.unwrap();
     assert_eq!((post(&cloud, &old_address).await, post(&cloud, &new_address).await), (401, 201));
 
     user.use_release("release-new");
@@ -279,7 +280,7 @@ async fn notifying(cloud: &LocalCloud, user: &User) {
     // A mail that SES refuses is owed: giving it up ends that, and retrying it helps once SES takes it.
     let refuse = |seen: &Seen| {
         let refused = Reply::aws_error(400, "MessageRejected", "Email address is not verified.");
-        seen.target.starts_with("/v2/email/outbound-emails").then(|| Fault::Answer(refused))
+        seen.target.starts_with("/v2/email/outbound-emails").then_some(Fault::Answer(refused))
     };
     for ends_by_retrying in [false, true] {
         lead(cloud, "ben@fabrikam.example").await;
