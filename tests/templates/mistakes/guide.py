@@ -120,8 +120,8 @@ GUIDE = [
     ),
     (
         "a form of output that the AWS CLI does not know",
-        "--query QueueUrls --output text",
-        "--query QueueUrls --output lines",
+        "--query DkimAttributes.Tokens --output text",
+        "--query DkimAttributes.Tokens --output lines",
     ),
     ("a waiter that does not exist", "aws lambda wait function-updated-v2", "aws lambda wait function-updated-v3"),
     (
@@ -137,8 +137,8 @@ GUIDE = [
     ),
     (
         "a stack of another name",
-        'aws cloudformation describe-stacks --stack-name "$STACK" \\\n  --query "',
-        'aws cloudformation describe-stacks --stack-name "$STACK-test" \\\n  --query "',
+        'INTAKE=$(aws cloudformation describe-stacks --stack-name "$STACK"',
+        'INTAKE=$(aws cloudformation describe-stacks --stack-name "$STACK-test"',
     ),
     ("a variable that nothing sets", '"$INTAKE?code=$KEY" --json', '"$INTAKE_URL?code=$KEY" --json'),
     (
@@ -180,8 +180,8 @@ GUIDE = [
     ("an option that the SAM CLI does not know", "sam deploy --config-env test", "sam deploy --environment test"),
     (
         "routes of another parameter",
-        "sam deploy --parameter-overrides RoutesParameter=",
-        "sam deploy --parameter-overrides Routes=",
+        "`RoutesParameter=/marketplace-leads/routes` among",
+        "`RoutesParameter=/marketplace-leads/route` among",
     ),
     ("a field that routes do not have", '"urgentAtOnce": false', '"urgent": false'),
     ("two routes of one id", '"id": "boss"', '"id": "vm"'),
@@ -195,7 +195,6 @@ GUIDE = [
     ("a route on a day that does not exist", "daily at 08:00 on mon-fri", "daily at 08:00 on mon-fry"),
     ("a name in place of the key", '--value "$KEY,$NEW"', '--value "KEY,$NEW"'),
     ("a name in place of the account", 'storageAccountName="$ACCOUNT"', 'storageAccountName="ACCOUNT"'),
-    ("queues of other stacks", '--queue-name-prefix "$STACK-"', '--queue-name-prefix "$STACK"'),
     ("a variable that nothing reads", "export AWS_REGION=eu-west-1", "export AWS_REGON=eu-west-1"),
     ("a key that is never found", '  *"$FIRST"*) USED', '  *"FIRST"*) USED'),
     ("a field that leads do not have", '{"UserDetails":{"FirstName"', '{"UserDetails":{"Firstname"'),
@@ -208,8 +207,8 @@ GUIDE = [
     ("a field that reports do not have", "jq -r .report answer.json", "jq -r .reports answer.json"),
     (
         "a processor that Lambda does not have",
-        "rustup target add aarch64-unknown-linux-gnu",
-        "rustup target add armv7-unknown-linux-gnu",
+        "install `aarch64-unknown-linux-gnu`",
+        "install `armv7-unknown-linux-gnu`",
     ),
     ("another resource group is removed", 'az group delete --name "$GROUP"', 'az group delete --name "GROUP"'),
 ]
