@@ -17,7 +17,11 @@ _IN_PROSE = re.compile(
 
 
 def command_faults(text, sources):
-    """What is wrong with the commands of a document."""
+    """What is wrong with the commands of a document, each once."""
+    yield from dict.fromkeys(_faults(text, sources))
+
+
+def _faults(text, sources):
     made, faults = calls(text)
     yield from faults
     names = Names(sources)
