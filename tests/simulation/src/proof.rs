@@ -7,7 +7,7 @@ use crate::world::{Outcome, live};
 use jiff::SignedDuration;
 
 /// Within how many worlds that suit it each breakage must be found.
-pub const WITHIN: usize = 40;
+pub const WITHIN: usize = 150;
 
 /// A world in which a breakage was found.
 pub struct Found {
