@@ -57,7 +57,7 @@ fn is_small(config: &Config, breakage: Breakage) -> bool {
     let has_bursts = [Breakage::BoundedByCountAlone, Breakage::CueRemovedFirst].contains(&breakage);
     let is_broken = breakage == Breakage::SharedFailures;
     hours <= 54
-        && (config.burst <= 3 || has_bursts && config.burst <= 80)
+        && (config.burst <= 3 || has_bursts && config.burst <= 700)
         && (config.permanent == Permanent::Nothing || is_broken)
         && config.routes < 3
 }
@@ -83,7 +83,7 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
         Breakage::StoppedClock => is_hourly && config.old_days >= 90 && config.scan >= SignedDuration::from_secs(5),
         Breakage::BoundedByCountAlone => {
             let is_large = has(LeadKind::HugeText) && config.kinds.len() <= 2;
-            is_hourly && is_large && config.burst == 80 && config.leads_a_day >= 20
+            is_hourly && is_large && config.burst >= 80 && config.leads_a_day >= 20
         }
         Breakage::PageReadAsAWhole => is_hourly && !config.is_kind && has(LeadKind::HalfPair),
         // What cues name is found by patrol at last: it must be missed before.
