@@ -32,6 +32,7 @@ OUTPUTS = {
     "LeadQueueUrl": "https://sqs/leads-LeadQueue",
     "LeadDeadLetterQueueUrl": "https://sqs/leads-Dead",
     "NotifierDeadLetterQueueUrl": "https://sqs/leads-Runs",
+    "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:leads-AlarmTopic-0A1B2C3D4E5F",
 }
 PARAMETERS = {
     "StorageConnectionStringParameter": "/marketplace-leads/storage-connection-string",
@@ -91,6 +92,16 @@ def function(name, answer, **when):
         "call": "lambda invoke",
         "when": {"--function-name": f"leads-lead-{name}", **({"payload": when} if when else {})},
         "payload": answer,
+    }
+
+
+def subscribed(state, address="ops@contoso.example"):
+    """A rule: what SNS says of the subscription of an address to the alarms."""
+    found = [{"SubscriptionArn": state, "Protocol": "email", "Endpoint": address}] if state else []
+    return {
+        "call": "sns list-subscriptions-by-topic",
+        "when": {"TopicArn": OUTPUTS["AlarmTopicArn"]},
+        "answer": {"Subscriptions": found},
     }
 
 

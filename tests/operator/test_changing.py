@@ -2,12 +2,15 @@
 
 import base64
 import datetime
+import hashlib
+import hmac
 import json
 import os
 import unittest
+import urllib.parse
 from unittest import mock
 
-from support import DEPLOYED, OUTPUTS, PARAMETERS, REPORT, CommandTest, described, error, function
+from support import DEPLOYED, OUTPUTS, PARAMETERS, REPORT, CommandTest, described, error, function, subscribed
 
 from leads import aws, storage  # noqa: E402
 
@@ -42,12 +45,20 @@ RESTART = [
     {"call": "lambda get-function-configuration", "answer": {"LastUpdateStatus": "InProgress"}, "times": 1},
     {"call": "lambda get-function-configuration", "answer": {"LastUpdateStatus": "Successful"}},
 ]
+# The functions take the settings that a change has brought.
+TAKEN = [function("validation", REPORT, checks=["settings"]), function("notifier", {"runs": []}, command="history")]
 PUT = {"call": "ssm put-parameter", "answer": {"Version": 2}}
 EMPTY = {"call": "sqs get-queue-attributes", "answer": {"Attributes": {}}}
 
 
 def parameter(name, value):
     return {"call": "ssm get-parameter", "when": {"Name": name}, "answer": {"Parameter": {"Value": value}}}
+
+
+def history(*values):
+    """What SSM knows of a parameter: its values one after the other, the last of which is the present one."""
+    versions = [{"Version": number, "Value": value} for number, value in enumerate(values, 1)]
+    return {"call": "ssm get-parameter-history", "answer": {"Parameters": versions}}
 
 
 def changed(outcome):
@@ -66,7 +77,7 @@ def missing(name):
 class Settings(CommandTest):
     def test_one_setting_changes_and_every_other_keeps_its_value(self):
         outcome = self.run_command(
-            "--yes", "settings", "set", "MailTo=a@b.example; c@d.example", "IntervalMinutes=15", rules=CHANGE_SET
+            "--yes", "settings", "set", "MailTo=a@b.example; c@d.example", "IntervalMinutes=15", rules=CHANGE_SET + TAKEN
         )
         self.assertEqual(outcome.status, 0, outcome.err)
         request = outcome.one("cloudformation create-change-set")["request"]
@@ -102,7 +113,7 @@ class Settings(CommandTest):
     def test_a_change_that_is_under_way_is_waited_for(self):
         busy = dict(DEPLOYED[0]["answer"]["Stacks"][0], StackStatus="UPDATE_IN_PROGRESS")
         rules = [{"call": "cloudformation describe-stacks", "answer": {"Stacks": [busy]}, "times": 4}]
-        outcome = self.run_command("--yes", "settings", "set", "IntervalMinutes=5", rules=rules + CHANGE_SET)
+        outcome = self.run_command("--yes", "settings", "set", "IntervalMinutes=5", rules=rules + CHANGE_SET + TAKEN)
         self.assertEqual(outcome.status, 0, outcome.err)
         operations = [call["operation"] for call in outcome.calls]
         waited = operations[: operations.index("cloudformation create-change-set")]
@@ -141,6 +152,70 @@ class Settings(CommandTest):
         self.assertEqual(outcome.status, 2)
         self.assertIn("UPDATE_ROLLBACK_COMPLETE: LeadNotifier: no such role", outcome.err)
         self.assertIn("everything is as before", outcome.err)
+
+    def values_given(self, outcome):
+        """The values of each change set that was proposed, without those that stay."""
+        return [
+            {p["ParameterKey"]: p["ParameterValue"] for p in call["request"]["Parameters"] if "ParameterValue" in p}
+            for call in outcome.of("cloudformation create-change-set")
+        ]
+
+    def test_values_with_which_the_functions_do_not_work_are_said_and_put_back(self):
+        refused = function("validation", dict(REPORT, ok=False, report="settings  failed  LEADS_TIME_ZONE"))
+        stopped = {
+            **function("notifier", {"errorType": "Runtime.ExitError", "errorMessage": "exit status 1"}),
+            "answer": {"FunctionError": "Unhandled"},
+        }
+        wrong, before = {"IntervalMinutes": "15"}, {"IntervalMinutes": "60"}
+        for rules, said in [
+            ([refused, *TAKEN], "LEADS_TIME_ZONE"),
+            # What validation does not look at can stop the notifier all the same.
+            ([stopped, *TAKEN], "leads-lead-notifier could not do it: exit status 1"),
+        ]:
+            for typed, proposed, kept in [("y\ny\n", [wrong, before], before), ("y\nn\n", [wrong], wrong)]:
+                self.write(".leads.json", json.dumps({"parameters": {"TimeZone": "UTC"}}))
+                outcome = self.run_command(
+                    "settings", "set", "IntervalMinutes=15", rules=rules + CHANGE_SET, typed=typed
+                )
+                self.assertEqual((outcome.status, self.values_given(outcome)), (1, proposed), outcome.err)
+                self.assertEqual(len(outcome.of("cloudformation execute-change-set")), len(proposed))
+                self.assertIn(said, outcome.out + outcome.err)
+                self.assertEqual(self.answers()["parameters"], {"TimeZone": "UTC", **kept})
+                hint = "leads settings set IntervalMinutes=60" if proposed == [wrong] else "are in place again"
+                self.assertIn(hint, outcome.out)
+        outcome = self.run_command(
+            "--json", "--yes", "settings", "set", "IntervalMinutes=15", rules=[refused, *TAKEN, *CHANGE_SET]
+        )
+        self.assertEqual((outcome.status, self.values_given(outcome)), (1, [wrong, before]))
+        self.assertEqual(json.loads(outcome.out), {"changed": {}, "before": before, "ok": False})
+
+    def test_a_notifier_that_fails_for_another_cause_takes_no_setting_back(self):
+        failing = {
+            **function("notifier", {"errorType": "NotifierFailed", "errorMessage": "the table is unavailable"}),
+            "answer": {"FunctionError": "Unhandled"},
+        }
+        outcome = self.run_command(
+            "--yes", "settings", "set", "IntervalMinutes=15", rules=[failing, *TAKEN, *CHANGE_SET]
+        )
+        self.assertEqual((outcome.status, self.values_given(outcome)), (0, [{"IntervalMinutes": "15"}]), outcome.err)
+
+    def test_a_change_that_cannot_be_looked_at_is_said_to_be_made(self):
+        refused = {"call": "lambda invoke", "error": error("AccessDeniedException", "Invoke", "not allowed")}
+        outcome = self.run_command("--yes", "settings", "set", "IntervalMinutes=15", rules=[refused, *CHANGE_SET])
+        self.assertEqual((outcome.status, self.values_given(outcome)), (2, [{"IntervalMinutes": "15"}]))
+        self.assertIn("the settings are changed; whether the functions work with them is not known", outcome.err)
+
+    def test_another_address_for_the_alarms_is_told_of_the_link_to_open(self):
+        stack = described(parameters=dict(PARAMETERS, AlarmEmail="ops@contoso.example"))
+        rules = [
+            dict(DEPLOYED[0], times=2),
+            {"call": "cloudformation describe-stacks", "answer": stack},
+            subscribed("PendingConfirmation"),
+        ]
+        given = ["--yes", "settings", "set", "AlarmEmail=ops@contoso.example"]
+        outcome = self.run_command(*given, rules=rules + CHANGE_SET + TAKEN)
+        self.assertEqual(outcome.status, 0, outcome.err)
+        self.assertIn("AWS has mailed a link to ops@contoso.example: open it", outcome.out)
 
     def test_settings_are_shown_with_what_they_mean(self):
         summary = {
@@ -221,6 +296,22 @@ class Routes(CommandTest):
             "route", "add", "--id", "boss", "--to", "a@b.example", "--cadence", "sometimes", rules=rules
         )
         self.assertEqual((outcome.status, self.routes_of(outcome)[-1]), (2, json.loads(before)))
+        self.assertIn("those of before are in place again", outcome.err)
+
+    def test_routes_that_were_too_long_for_a_standard_parameter_once_become_short_again(self):
+        said = "This parameter uses the advanced-parameter tier."
+        kept = [
+            dict(PUT, when={"Tier": "Advanced"}),
+            {"call": "ssm put-parameter", "error": error("ValidationException", "PutParameter", said)},
+        ]
+        two = [{"id": "vm", "to": ["a@b.example"]}, {"id": "boss", "to": ["b@b.example"]}]
+        there = parameter("/marketplace-leads/routes", json.dumps(two))
+        outcome = self.run_command("route", "remove", "vm", rules=[there, function("validation", REPORT), *kept])
+        self.assertEqual((outcome.status, self.routes_of(outcome)[-1]), (0, two[1:]), outcome.err)
+        # Those of before are put back in the same way.
+        wrong = function("validation", dict(REPORT, ok=False))
+        outcome = self.run_command("route", "remove", "vm", rules=[there, wrong, *kept])
+        self.assertEqual((outcome.status, self.routes_of(outcome)[-1]), (2, two))
         self.assertIn("those of before are in place again", outcome.err)
 
     def test_the_first_route_makes_the_stack_read_the_parameter_and_an_old_stack_says_so(self):
@@ -369,7 +460,7 @@ class IntakeKey(CommandTest):
         for rules, typed, said in [
             ([both, PUT, waiting], "yes\n", "1 lead still in the queue"),
             ([both, PUT, EMPTY], "no\n", "both keys stay valid"),
-            ([parameter(KEYS, self.FIRST), PUT, EMPTY], "yes\n", "only one key is valid"),
+            ([parameter(KEYS, self.FIRST), history(self.FIRST), PUT, EMPTY], "yes\n", "only one key is valid"),
         ]:
             outcome = self.run_command("rotate", "intake-key", "--finish", rules=rules, typed=typed)
             self.assertNotEqual(outcome.status, 0)
@@ -417,25 +508,51 @@ class IntakeKey(CommandTest):
         self.assertIn("still sends to the HTTPS endpoint is lost", outcome.err)
 
     def test_a_rotation_can_be_taken_back_before_and_after_its_end(self):
-        history = {
-            "call": "ssm get-parameter-history",
-            "answer": {
-                "Parameters": [
-                    {"Version": 1, "Value": self.FIRST},
-                    {"Version": 3, "Value": self.SECOND},
-                    {"Version": 2, "Value": f"{self.FIRST},{self.SECOND}"},
-                ]
-            },
-        }
-        for now, expected in [
-            (f"{self.FIRST},{self.SECOND}", self.FIRST),
-            (self.SECOND, f"{self.FIRST},{self.SECOND}"),
+        both = f"{self.FIRST},{self.SECOND}"
+        for now, before, expected, said in [
+            (both, [self.FIRST], self.FIRST, "only the old key is valid"),
+            (self.SECOND, [self.FIRST, both], both, "Both keys are valid again"),
         ]:
-            outcome = self.run_command(
-                "rotate", "intake-key", "--undo", rules=[parameter(KEYS, now), PUT, history] + RESTART
-            )
-            self.assertEqual((outcome.status, self.written(outcome)), (0, [expected]))
+            rules = [parameter(KEYS, now), history(*before, now), PUT, EMPTY] + RESTART
+            outcome = self.run_command("rotate", "intake-key", "--undo", rules=rules, typed="yes\n")
+            self.assertEqual((outcome.status, self.written(outcome), len(changed(outcome))), (0, [expected], 5))
+            self.assertIn(said, outcome.out)
             self.assert_hidden(outcome, self.FIRST, self.SECOND)
+
+    def test_the_new_key_does_not_end_while_leads_wait_or_without_a_yes(self):
+        both = f"{self.FIRST},{self.SECOND}"
+        there = [parameter(KEYS, both), history(self.FIRST, both), PUT]
+        dead = {
+            "call": "sqs get-queue-attributes",
+            "when": {"QueueUrl": OUTPUTS["LeadDeadLetterQueueUrl"]},
+            "answer": {"Attributes": {"ApproximateNumberOfMessages": "1"}},
+        }
+        waiting = dict(dead, when={"QueueUrl": OUTPUTS["LeadQueueUrl"]})
+        for rules, typed, said in [
+            ([waiting, EMPTY], "yes\n", "1 lead still in the queue, perhaps with the new key"),
+            ([dead, EMPTY], "no\n", "1 lead in the dead-letter queue"),
+            ([EMPTY], "no\n", "Does every offer in Partner Center have the old address?"),
+        ]:
+            outcome = self.run_command("rotate", "intake-key", "--undo", rules=there + rules, typed=typed)
+            self.assertNotEqual(outcome.status, 0)
+            self.assertEqual((self.written(outcome), changed(outcome)), ([], set()))
+            self.assertIn(said, outcome.err)
+
+    def test_what_was_interrupted_while_the_functions_start_afresh_is_done_to_its_end_and_not_reversed(self):
+        both = f"{self.FIRST},{self.SECOND}"
+        for option, now, before, said in [
+            ("--undo", both, [self.FIRST, both, self.SECOND], "Both keys are valid again"),
+            ("--undo", self.FIRST, [self.FIRST, both], "only the old key is valid"),
+            ("--finish", self.SECOND, [self.FIRST, both], "Only the new key is valid now"),
+        ]:
+            rules = [parameter(KEYS, now), history(*before, now), PUT, EMPTY] + RESTART
+            outcome = self.run_command("--yes", "rotate", "intake-key", option, rules=rules)
+            self.assertEqual((outcome.status, self.written(outcome), len(changed(outcome))), (0, [], 5), outcome.err)
+            self.assertIn(said, outcome.out)
+        rules = [parameter(KEYS, self.FIRST), history(self.FIRST), PUT] + RESTART
+        outcome = self.run_command("--yes", "rotate", "intake-key", "--undo", rules=rules)
+        self.assertEqual((outcome.status, self.written(outcome)), (2, []))
+        self.assertIn("SSM knows no earlier key", outcome.err)
 
 
 class StorageKey(CommandTest):
@@ -505,6 +622,49 @@ class StorageKey(CommandTest):
         self.assertIn(CONNECTION.replace(OLD, NEW), outcome.out)
         self.assertEqual(self.answers()["azure"]["key"], "key2")
 
+    def test_a_signature_tells_itself_which_key_it_was_made_with(self):
+        # The answers were kept, and then SSM refused the new signature.
+        signed = storage.with_signature(CONNECTION, 30)
+        self.write(".leads.json", json.dumps({"azure": dict(self.AZURE, key="key2"), "rotation": {"renew": "key1"}}))
+        rules = [parameter(STORAGE, signed), function("validation", REPORT)] + self.AZ
+        outcome = self.run_command("--yes", "rotate", "storage-key", "--finish", rules=rules)
+        self.assertEqual((outcome.status, outcome.of("storage account keys renew")), (2, []))
+        self.assertIn("the functions still use key1", outcome.err)
+        # The answers say key1; the signature is of key2, so that key1 is the other one.
+        outcome = self.begin(storage.with_signature(CONNECTION.replace(OLD, NEW), 30))
+        self.assertEqual((outcome.status, self.answers()["rotation"]), (0, {"renew": "key2"}), outcome.err)
+        unknown = CONNECTION.replace(OLD, base64.b64encode(b"neither of the two").decode())
+        for text in (unknown, storage.with_signature(unknown, 30)):
+            outcome = self.begin(text)
+            self.assertEqual((outcome.status, outcome.of("ssm put-parameter")), (2, []))
+            self.assertIn("none of the account's two", outcome.err)
+
+    def test_a_signature_made_in_the_portal_tells_its_key_too(self):
+        # https://learn.microsoft.com/rest/api/storageservices/create-account-sas: from 2020-12-06 on one line more.
+        key = base64.b64decode(OLD)
+        fields = {"sv": "2022-11-02", "ss": "bfqt", "srt": "sco", "sp": "rwdlacupiytfx", "se": "2027-11-11T00:00:00Z"}
+        fields.update(st="2026-11-11T00:00:00Z", spr="https")
+        lines = ["contosoleads", fields["sp"], fields["ss"], fields["srt"], fields["st"], fields["se"], "", "https"]
+        to_sign = "".join(f"{line}\n" for line in [*lines, fields["sv"], ""])
+        fields["sig"] = base64.b64encode(hmac.new(key, to_sign.encode(), hashlib.sha256).digest()).decode()
+        host = "contosoleads.{}.core.windows.net"
+        endpoints = f"BlobEndpoint=https://{host.format('blob')}/;TableEndpoint=https://{host.format('table')}/;"
+        signed = f"{endpoints}SharedAccessSignature={urllib.parse.urlencode(fields)}"
+        outcome = self.begin(signed, azure=dict(self.AZURE, key="key2"))
+        self.assertEqual((outcome.status, self.answers()["rotation"]), (0, {"renew": "key1"}), outcome.err)
+
+    def test_the_key_of_another_account_than_the_functions_use_is_not_touched(self):
+        other = CONNECTION.replace("contosoleads", "contosonew")
+        for text in (other, storage.with_signature(other, 30)):
+            for more, answers in [([], {}), (["--finish"], {"rotation": {"renew": "key2"}})]:
+                self.write(".leads.json", json.dumps({"azure": self.AZURE, **answers}))
+                rules = [parameter(STORAGE, text), PUT, function("validation", REPORT)] + RESTART + self.AZ
+                outcome = self.run_command("--yes", "rotate", "storage-key", *more, rules=rules)
+                done = outcome.of("ssm put-parameter") + outcome.of("storage account keys renew")
+                self.assertEqual((outcome.status, done), (2, []))
+                self.assertIn("the functions use the storage account contosonew", outcome.err)
+                self.assertIn("contosoleads", outcome.err)
+
     def test_without_az_a_signature_is_made_anew_of_the_connection_string_that_is_given(self):
         rules = [parameter(STORAGE, storage.with_signature(CONNECTION, 30)), PUT, function("validation", REPORT)]
         other = CONNECTION.replace(OLD, NEW)
@@ -529,6 +689,52 @@ class StorageKey(CommandTest):
             (2, [other, CONNECTION]),
         )
         self.assert_hidden(outcome, OLD, NEW)
+
+
+class AnotherAccount(CommandTest):
+    def test_no_command_touches_a_stack_of_another_account_than_that_of_the_answers(self):
+        self.write(".leads.json", json.dumps({"account": "999999999999", "azure": StorageKey.AZURE}))
+        identity = {"call": "sts get-caller-identity", "answer": {"Account": "123456789012"}}
+        for command in [
+            "rotate storage-key",
+            "rotate storage-key --finish",
+            "rotate intake-key",
+            "rotate intake-key --finish",
+            "rotate intake-key --undo",
+            "settings set IntervalMinutes=15",
+            "route add --id vm --to a@b.example",
+            "route remove vm",
+            "destination add crm --kind slack",
+            "destination remove crm",
+            "erase --confirm",
+            "discard vm",
+            "retry",
+            "pause",
+            "resume",
+            "run",
+            "test --to a@b.example",
+            "backfill --since 2026-11-01 --until 2026-11-02",
+            "validate --create",
+            "status",
+            "export",
+            "update",
+            "remove",
+        ]:
+            with self.subTest(command):
+                outcome = self.run_command("--yes", *command.split(), rules=[identity], piped="secret\n")
+                called = [call["operation"] for call in outcome.calls]
+                self.assertEqual((outcome.status, called), (2, ["sts get-caller-identity"]), outcome.err)
+                self.assertIn(".leads.json is about 999999999999", outcome.err)
+
+    def test_the_account_is_asked_for_once_and_only_where_the_answers_name_one(self):
+        rules = [
+            {"call": "sts get-caller-identity", "answer": {"Account": "123456789012"}},
+            function("notifier", {"paused": True}, command="pause"),
+        ]
+        for answers, times in [({}, 0), ({"account": "123456789012"}, 1)]:
+            self.write(".leads.json", json.dumps(answers))
+            outcome = self.run_command("pause", rules=rules)
+            self.assertEqual((outcome.status, len(outcome.of("sts get-caller-identity"))), (0, times), outcome.err)
 
 
 class ConnectionStrings(unittest.TestCase):

@@ -14,7 +14,7 @@ import sys
 import unittest
 
 import test_setup_and_life as life
-from support import HERE, CommandTest, function
+from support import HERE, PARAMETERS, CommandTest, described, function, subscribed
 from test_changing import KEYS, PUT, STORAGE, missing, parameter
 
 from leads import arguments, words  # noqa: E402
@@ -73,12 +73,18 @@ class Transcript(life.ReleaseTest):
             {"call": "account show", "answer": {"name": "Contoso"}},
             {"call": "group create"},
             {"call": "deployment group create"},
+            life.NO_ACCOUNT,
             {"call": "cloud show", "answer": {"suffixes": {"storageEndpoint": "core.windows.net"}}},
             {"call": "storage account keys list", "answer": [{"keyName": "key1", "value": ACCOUNT_KEY}]},
         ]
         secrets = [dict(missing(KEYS), times=1), parameter(KEYS, KEY), missing(STORAGE), PUT]
         report = {"ok": True, "summary": "all is well", "checks": [], "report": REPORT}
-        rules = [function("validation", report), *azure, *secrets, *self.setup_rules(stored=False)]
+        # AWS has just mailed its link to the address that gets the alarms.
+        deployed = described("CREATE_COMPLETE", dict(PARAMETERS, AlarmEmail="sales@contoso.com"))
+        stacks = [dict(life.NO_STACK, times=2), dict(life.REVIEW, times=1)]
+        stacks += [{"call": "cloudformation describe-stacks", "answer": deployed}]
+        stacks += [subscribed("PendingConfirmation", "sales@contoso.com")]
+        rules = [function("validation", report), *stacks, *azure, *secrets, *self.setup_rules(stored=False)]
         outcome = self.run_command("setup", "--release", "release", rules=rules, typed="")
         self.assertEqual((outcome.status, list(typed)), (0, []), outcome.err)
         shown = "\n".join(line.rstrip() for line in "\n".join(screen).split("\n"))

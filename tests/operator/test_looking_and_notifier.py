@@ -5,7 +5,9 @@ import os
 import unittest
 from unittest import mock
 
-from support import DEPLOYED, RECORD, REPORT, CommandTest, error, function
+from support import DEPLOYED, OUTPUTS, PARAMETERS, RECORD, REPORT, CommandTest, described, error, function, subscribed
+
+from leads import answers, words  # noqa: E402
 
 ATTRIBUTES = {"Attributes": {"ApproximateNumberOfMessages": "2", "ApproximateNumberOfMessagesNotVisible": "1"}}
 SCHEDULE = {"State": "ENABLED", "ScheduleExpression": "rate(1 hour)"}
@@ -239,6 +241,37 @@ class Looking(CommandTest):
         outcome = self.run_command("status", rules=[other] + QUIET)
         self.assertEqual((outcome.status, "No alarm is on." in outcome.out), (0, True))
 
+    def test_alarms_that_reach_nobody_before_a_link_is_opened_are_not_all_right(self):
+        with_address = dict(PARAMETERS, AlarmEmail="ops@contoso.example")
+        stack = {"call": "cloudformation describe-stacks", "answer": described(parameters=with_address)}
+        topic = OUTPUTS["AlarmTopicArn"]
+        again = f"aws sns subscribe --region eu-west-1 --topic-arn {topic} --protocol email"
+        for rule, status, state, said in [
+            (subscribed(f"{topic}:1"), 0, "confirmed", "ops@contoso.example gets the alarms."),
+            (subscribed(f"{topic}:1", "Ops@contoso.example"), 0, "confirmed", "ops@contoso.example gets the alarms."),
+            (subscribed("PendingConfirmation"), 1, "pending", "AWS has mailed a link to ops@contoso.example: open it"),
+            (subscribed(None), 1, "missing", f"{again} --notification-endpoint ops@contoso.example"),
+            (subscribed("Deleted"), 1, "missing", "ops@contoso.example does not get the alarms"),
+            (subscribed(f"{topic}:1", "other@contoso.example"), 1, "missing", again),
+        ]:
+            with self.subTest(state):
+                outcome = self.run_command("status", rules=[stack, rule, *QUIET])
+                self.assertEqual(outcome.status, status, outcome.out)
+                self.assertIn(said, outcome.out)
+                found = json.loads(self.run_command("--json", "status", rules=[stack, rule, *QUIET]).out)
+                self.assertEqual((found["subscription"]["state"], found["ok"]), (state, status == 0))
+        refused = {
+            "call": "sns list-subscriptions-by-topic",
+            "error": error("AuthorizationError", "ListSubscriptionsByTopic", "not allowed"),
+        }
+        outcome = self.run_command("status", rules=[stack, refused, *QUIET])
+        self.assertEqual(outcome.status, 0, outcome.out)
+        self.assertIn("Not looked at (subscription): AWS refused sns list-subscriptions-by-topic", outcome.out)
+        # Who has chosen that nobody gets them is not asked for more.
+        outcome = self.run_command("status", rules=QUIET)
+        self.assertEqual((outcome.status, outcome.of("sns list-subscriptions-by-topic")), (0, []))
+        self.assertIn("leads settings set AlarmEmail=<address>", outcome.out)
+
     def test_validation_is_asked_for_what_was_said_and_its_report_is_printed(self):
         for arguments, event, answer, status in [
             ([], {}, REPORT, 0),
@@ -309,6 +342,28 @@ class Problems(CommandTest):
             ("Unable to locate credentials. You can configure", "there are no AWS credentials", "aws configure"),
             ('Could not connect to the endpoint URL: "https://x"', "AWS cannot be reached", "--region"),
             ("The config profile (x) could not be found", "does not know this profile", "--profile"),
+            (
+                "Error when retrieving token from sso: Token has expired and refresh failed",
+                "the sign-in has expired",
+                "aws sso login",
+            ),
+            (
+                "The SSO session associated with this profile has expired or is otherwise invalid. To refresh this SSO"
+                " session run aws sso login with the corresponding profile.",
+                "the sign-in has expired",
+                "aws sso login",
+            ),
+            (
+                "Your session has expired. Please reauthenticate using 'aws login'.",
+                "the sign-in has expired",
+                "aws login",
+            ),
+            (
+                "SSL validation failed for https://x [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed:"
+                " certificate has expired (_ssl.c:1006)",
+                "the certificate of AWS is not taken",
+                "AWS_CA_BUNDLE",
+            ),
             (
                 error("ValidationError", "DescribeStacks", "Stack with id leads does not exist"),
                 "there is no stack leads in eu-west-1",
@@ -396,6 +451,14 @@ class Problems(CommandTest):
         for text in ["[]", "{", '{"secret": 1}']:
             self.write(".leads.json", text)
             self.assertEqual(self.run_command("run").status, 2)
+
+    def test_answers_that_cannot_be_kept_are_a_problem_in_words(self):
+        for error_of_disk in (PermissionError(13, "Permission denied"), OSError(28, "No space left on device")):
+            kept = answers.Answers(".leads.json", {})
+            with mock.patch("os.replace", side_effect=error_of_disk), self.assertRaises(words.Problem) as raised:
+                kept.save(stack="leads")
+            self.assertIn(f".leads.json cannot be written: {error_of_disk.strerror}", raised.exception.message)
+            self.assertIn("--config", raised.exception.cure)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,19 @@
 import contextlib
 import datetime
 import hashlib
+import http.client
 import http.server
 import io
 import json
 import os
+import ssl
 import threading
 import unittest
+import urllib.error
 import urllib.parse
 from unittest import mock
 
-from support import DEPLOYED, OUTPUTS, PARAMETERS, RECORD, REPORT, CommandTest, described, error, function
+from support import DEPLOYED, OUTPUTS, PARAMETERS, RECORD, REPORT, CommandTest, described, error, function, subscribed
 from test_changing import CHANGE_SET, CONNECTION, EMPTY, KEYS, NEW, OLD, PUT, RESTART, STORAGE, changed, missing, parameter
 
 from leads import export, functions, release, storage, words  # noqa: E402
@@ -85,6 +88,21 @@ GIVEN = [
     "Europe/Berlin",
     "--alarm-email",
     "-",
+]
+
+
+# What Azure says of the keys of an account that is not there yet.
+NO_ACCOUNT = {
+    "call": "storage account keys list",
+    "error": "ERROR: (ResourceNotFound) The Resource 'Microsoft.Storage/storageAccounts/contosoleads' was not found.\n",
+    "times": 1,
+}
+AZ = [
+    {"call": "account show", "answer": {"name": "Contoso"}},
+    {"call": "group create"},
+    {"call": "deployment group create"},
+    {"call": "cloud show", "answer": {"suffixes": {"storageEndpoint": "core.windows.net"}}},
+    {"call": "storage account keys list", "answer": [{"keyName": "key1", "value": OLD}]},
 ]
 
 
@@ -251,7 +269,7 @@ class Setup(ReleaseTest):
             "--signature",
             "--set",
             "StateTable=Other",
-            rules=az + self.setup_rules(stored=False),
+            rules=[NO_ACCOUNT] + az + self.setup_rules(stored=False),
         )
         self.assertEqual(outcome.status, 0, outcome.err)
         call = outcome.one("deployment group create")["arguments"]
@@ -273,6 +291,62 @@ class Setup(ReleaseTest):
                 "signature_days": 365,
             },
         )
+
+    def test_an_account_that_is_there_already_gets_the_tables_alone(self):
+        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+        with open(os.path.join(root, "infra/azure/storage.json"), encoding="utf-8") as file:
+            self.make_release(**{"storage.json": file.read()})
+        deployed, call_stub = [], self.call_stub
+
+        def call(command, *arguments, **options):
+            if "--template-file" in command:
+                with open(command[command.index("--template-file") + 1], encoding="utf-8") as file:
+                    deployed.append(json.load(file))
+            return call_stub(command, *arguments, **options)
+
+        with mock.patch("subprocess.run", call):
+            outcome = self.run_command(
+                "--yes", *GIVEN, "--azure-account", "contosoleads", rules=AZ + self.setup_rules(stored=False)
+            )
+        self.assertEqual((outcome.status, outcome.of("group create")), (0, []), outcome.err)
+        (template,) = deployed
+        self.assertEqual(
+            [(one["type"].rpartition("/")[2], "dependsOn" in one) for one in template["resources"]],
+            [("tables", False), ("tables", False)],
+        )
+        arguments = outcome.one("deployment group create")["arguments"]
+        self.assertIn("storageAccountName=contosoleads", arguments)
+        self.assertFalse([word for word in arguments if word.startswith("sku=")])
+        self.assertIn("The storage account contosoleads is there already: making its tables alone …", outcome.out)
+        self.assertIn(f"Azure table:    {CONNECTION}", outcome.out)
+
+    def test_what_azure_refuses_is_said_with_ways_out_and_the_next_setup_asks_again(self):
+        said = (
+            'ERROR: {"status":"Failed","error":{"code":"DeploymentFailed","message":"At least one resource deployment'
+            ' operation failed.","details":[{"code":"SkuNotSupported","message":"The \\"Standard_ZRS\\" SKU is not'
+            ' supported in westus."}]}}\n'
+        )
+        refused = {"call": "deployment group create", "error": said}
+        given = [*GIVEN, "--destination", "table", "--architecture", "x86_64"]
+        zones = [*given, "--azure-account", "contosoleads", "--azure-location", "westus"]
+        outcome = self.run_command("--yes", *zones, rules=[NO_ACCOUNT, refused, *AZ, *self.setup_rules(stored=False)])
+        self.assertEqual(outcome.status, 2)
+        for part in ('The "Standard_ZRS" SKU is not supported in westus.', "--azure-sku", "--connection-string"):
+            self.assertIn(part, outcome.err)
+        # What the template takes is kept for the next time.
+        with_sku = [*given, "--azure-account", "contosoleads", "--azure-sku", "Standard_LRS"]
+        outcome = self.run_command("--yes", *with_sku, rules=[NO_ACCOUNT, refused, *AZ, *self.setup_rules(stored=False)])
+        self.assertIn("sku=Standard_LRS", outcome.one("deployment group create")["arguments"])
+        self.assertEqual(self.answers()["azure"]["location"], "westus")
+        outcome = self.run_command("--yes", *given, rules=[NO_ACCOUNT, *AZ, *self.setup_rules(stored=False)])
+        self.assertEqual(outcome.status, 0, outcome.err)
+        self.assertIn("sku=Standard_LRS", outcome.one("deployment group create")["arguments"])
+        # Without an account that works, the way to it is asked for again.
+        outcome = self.run_command(
+            *given, rules=AZ + self.setup_rules(stored=False), typed=f"given\ny\n{CONNECTION}\n"
+        )
+        self.assertEqual((outcome.status, outcome.of("deployment group create")), (0, []), outcome.err)
+        self.assertEqual(outcome.of("ssm put-parameter")[0]["request"]["Value"], CONNECTION)
 
     def test_a_stack_that_is_there_gets_a_signature_of_its_key_and_later_a_new_one(self):
         deployed = {"call": "cloudformation describe-stacks", "answer": described()}
@@ -316,6 +390,37 @@ class Setup(ReleaseTest):
         self.assertEqual((outcome.status, outcome.of("ssm put-parameter")), (2, []))
         self.assertIn("was not given: The storage account's connection string", outcome.err)
 
+    def test_a_signature_is_made_for_the_account_that_the_functions_use_and_for_no_other(self):
+        same = {
+            "call": "cloudformation describe-change-set",
+            "answer": {"Status": "FAILED", "StatusReason": "The submitted information didn't contain changes."},
+        }
+        keys = [{"keyName": "key1", "value": OLD}, {"keyName": "key2", "value": NEW}]
+        az = [
+            {"call": "cloud show", "answer": {"suffixes": {"storageEndpoint": "core.windows.net"}}},
+            {"call": "storage account keys list", "answer": keys},
+        ]
+        rules = [DEPLOYED[0], same, parameter(KEYS, KEY), *RESTART, *az, *ACCOUNT, *S3, *CHANGE_SET, *WORKS, PUT]
+        made = {"account": "contosoleads", "group": "marketplace-leads", "location": "westeurope", "key": "key1"}
+        other = CONNECTION.replace("contosoleads", "contosonew")
+        # The leads move to an account whose connection string is given: the one that az made is forgotten.
+        self.write(".leads.json", json.dumps({"azure": made}))
+        given = [*GIVEN, "--connection-string"]
+        outcome = self.run_command("--yes", *given, rules=[parameter(STORAGE, CONNECTION), *rules], piped=other + "\n")
+        self.assertEqual((outcome.status, "azure" in self.answers()), (0, False), outcome.err)
+        # Also where the answers name it still, no signature is made with its keys.
+        self.write(".leads.json", json.dumps({"azure": made}))
+        there = parameter(STORAGE, storage.with_signature(other, 30))
+        given = [*GIVEN, "--signature"]
+        outcome = self.run_command("--yes", *given, rules=[there, *rules])
+        self.assertEqual((outcome.status, outcome.of("ssm put-parameter")), (2, []))
+        self.assertIn("The functions use the storage account contosonew", outcome.err)
+        outcome = self.run_command("--yes", *given, rules=[there, *rules], piped=other + "\n")
+        self.assertEqual(outcome.status, 0, outcome.err)
+        value = outcome.one("ssm put-parameter")["request"]["Value"]
+        self.assertTrue(value.startswith("TableEndpoint=https://contosonew."), value)
+        self.assertEqual(self.answers()["azure"], {"signature_days": 365})
+
     def test_a_sender_that_is_not_verified_yet_is_asked_for_and_said(self):
         rules = [
             {"call": "sesv2 create-email-identity"},
@@ -354,6 +459,74 @@ class Setup(ReleaseTest):
         self.assertEqual(
             (outcome.status, len(self.posted), self.answers()["first_lead"]["mailed"]), (0, 1, True), outcome.err
         )
+
+    def test_a_first_lead_that_cannot_be_sent_hides_nothing_of_what_partner_center_needs(self):
+        unreached = words.Problem("intake cannot be reached: SSLCertVerificationError", "Look at the certificates.")
+        with mock.patch.object(functions, "post_lead", side_effect=unreached):
+            outcome = self.run_command("--yes", *GIVEN, rules=self.setup_rules())
+        self.assertEqual(outcome.status, 1, outcome.err)
+        self.assertIn("The first lead was not sent: intake cannot be reached: SSLCertVerificationError", outcome.err)
+        self.assertIn("Look at the certificates.", outcome.err)
+        self.assertIn(f"HTTPS endpoint: {OUTPUTS['IntakeUrl']}?code={KEY}", outcome.out)
+        self.assertIn(f"Azure table:    {CONNECTION}", outcome.out)
+        self.assertNotIn("first_lead", self.answers())
+        run = {"payload": {"command": "run"}}
+        slow = {"call": "lambda invoke", "when": run, "error": "Read timeout on endpoint URL"}
+        outcome = self.run_command("--yes", *GIVEN, rules=[slow, parameter(KEYS, KEY), *self.setup_rules()])
+        self.assertEqual(outcome.status, 1, outcome.err)
+        self.assertIn("its mail did not go out: AWS did not answer in time", outcome.err)
+        self.assertIn("HTTPS endpoint: ", outcome.out)
+
+    def test_setup_names_the_link_that_must_be_opened_before_alarms_arrive(self):
+        stacks = [
+            dict(NO_STACK, times=2),
+            dict(REVIEW, times=1),
+            {
+                "call": "cloudformation describe-stacks",
+                "answer": described("CREATE_COMPLETE", dict(PARAMETERS, AlarmEmail="ops@contoso.example")),
+            },
+        ]
+        refused = {"call": "sns list-subscriptions-by-topic", "error": error("AuthorizationError", "X", "not allowed")}
+        topic = OUTPUTS["AlarmTopicArn"]
+        for rule, said, state in [
+            (subscribed("PendingConfirmation"), "AWS has mailed a link to ops@contoso.example: open it", "pending"),
+            (subscribed(None), "aws sns subscribe --region eu-west-1", "missing"),
+            (refused, "Whether the alarms arrive could not be looked at: AWS refused sns", None),
+            (subscribed(f"{topic}:1"), None, "confirmed"),
+        ]:
+            rules = [rule, *stacks, *self.setup_rules()]
+            outcome = self.run_command("--yes", *GIVEN, "--alarm-email", "ops@contoso.example", rules=rules)
+            self.assertEqual(outcome.status, 0, outcome.err)
+            if said:
+                self.assertIn(said, outcome.out)
+            else:
+                self.assertNotIn("link", outcome.out)
+                self.assertNotIn("sns", outcome.out)
+
+    def test_setup_deploys_the_release_that_the_command_is_part_of(self):
+        self.run_command("--yes", *GIVEN, rules=self.setup_rules())
+        self.make_release(**{"template.yaml": TEMPLATE + "# of the release before\n"})
+        os.rename("release", "before")
+        self.make_release()
+        answers = dict(self.answers(), release=os.path.abspath("before"))
+        for place, named in [("release", "the folder release"), (None, "the folder before")]:
+            self.write(".leads.json", json.dumps(answers))
+            os.chmod(".leads.json", 0o600)
+            own = place and os.path.abspath(place)
+            with mock.patch.object(release, "own_folder", lambda own=own: own):
+                rules = [parameter(KEYS, KEY), *self.setup_rules()]
+                outcome = self.run_command("--yes", "setup", rules=rules)
+            self.assertEqual(outcome.status, 0, outcome.err)
+            bodies = [call["body"] for call in outcome.of("s3api put-object") if "template-" in call["request"]["Key"]]
+            self.assertEqual("of the release before" in bodies[0], place is None)
+            self.assertEqual(self.answers()["release"], own or os.path.abspath("before"))
+            self.assertIn(named, outcome.out)
+
+    def test_answers_that_cannot_be_kept_are_said_before_any_question(self):
+        for path in ("nowhere/answers.json", "release/nowhere/answers.json"):
+            outcome = self.run_command("--config", path, *GIVEN, rules=self.setup_rules(), typed="both\ny\n")
+            self.assertEqual((outcome.status, outcome.calls), (2, []), outcome.err)
+            self.assertIn(f"{path} cannot be written", outcome.err)
 
     def test_where_test_leads_are_in_no_mail_none_is_sent(self):
         self.make_release(
@@ -657,6 +830,114 @@ class Life(ReleaseTest):
         self.assertIn("az group delete --name marketplace-leads", outcome.out)
         self.assertFalse(os.path.exists(".leads.json"))
 
+    def test_an_interrupted_removal_is_brought_to_its_end_by_the_same_command(self):
+        own = {"account": "123456789012", "stack": "leads", "region": "eu-west-1", "first_lead": {"mailed": True}}
+        crm = PARAMETERS["DestinationsPrefix"] + "crm"
+        names = [STORAGE, KEYS, PARAMETERS["RoutesParameter"], crm]
+        rest = [
+            {"call": "ssm describe-parameters", "answer": {"Parameters": [{"Name": crm}]}},
+            {"call": "s3api list-objects-v2", "answer": {}},
+            {"call": "s3api delete-bucket"},
+            {"call": "sqs delete-queue"},
+            {"call": "ssm delete-parameters", "answer": {"DeletedParameters": names}},
+            {"call": "cloudformation delete-stack"},
+            *ACCOUNT,
+            *WORKS,
+        ]
+        stacks = "cloudformation describe-stacks"
+        throttled = {"call": stacks, "error": error("Throttling", "DescribeStacks", "slow down")}
+        deleting = {"call": stacks, "answer": described("DELETE_IN_PROGRESS")}
+        others = {"call": stacks, "answer": {"Stacks": []}, "times": 1}
+        gone = [dict(NO_STACK, when={"StackName": "leads"}), others]
+        broken = {"call": "sqs get-queue-attributes", "error": error("ThrottlingException", "GetQueueAttributes", "")}
+        no_queue = {"call": "sqs get-queue-attributes", "error": error("QueueDoesNotExist", "GetQueueAttributes", "")}
+        for answers in ({}, own):
+            for first, again in [
+                # While the stack is removed, with the stack gone or not yet gone afterwards.
+                ([dict(DEPLOYED[0], times=2), throttled], [EMPTY, *gone]),
+                ([dict(DEPLOYED[0], times=2), throttled], [EMPTY, dict(deleting, times=3), *gone]),
+                # While what it leaves is removed.
+                ([dict(DEPLOYED[0], times=2), NO_STACK, broken], [no_queue, *gone]),
+            ]:
+                if answers:
+                    self.write(".leads.json", json.dumps(answers))
+                outcome = self.run_command("--yes", "remove", rules=first + rest)
+                self.assertEqual((outcome.status, outcome.of("ssm delete-parameters")), (2, []), outcome.err)
+                self.assertNotIn("first_lead", self.answers())
+                elsewhere = {"call": "sts get-caller-identity", "answer": {"Account": "999999999999"}}
+                outcome = self.run_command("--yes", "remove", rules=[elsewhere, *gone, *rest])
+                self.assertEqual((outcome.status, outcome.of("ssm delete-parameters")), (2, []), outcome.err)
+                outcome = self.run_command("remove", rules=again + rest, typed="no\n")
+                self.assertEqual((outcome.status, outcome.of("ssm delete-parameters")), (1, []), outcome.err)
+                outcome = self.run_command("--yes", "remove", rules=again + rest)
+                self.assertEqual((outcome.status, outcome.payloads()), (0, []), outcome.err)
+                self.assertEqual(outcome.one("ssm delete-parameters")["request"]["Names"], names)
+                queues = {call["request"]["QueueUrl"] for call in outcome.of("sqs delete-queue")}
+                self.assertEqual(queues, {OUTPUTS[name] for name in OUTPUTS if name.endswith("QueueUrl")})
+                self.assertEqual(outcome.one("s3api delete-bucket")["request"], {"Bucket": BUCKET})
+                self.assertIn("Going on with the removal of the stack leads", outcome.out)
+                self.assertFalse(os.path.exists(".leads.json"))
+        outcome = self.run_command("--yes", "remove", rules=gone + rest)
+        self.assertEqual(outcome.status, 2)
+        self.assertIn("there is no stack leads", outcome.err)
+
+    def test_a_removal_goes_on_once_the_queue_that_it_kept_is_empty_and_touches_nothing_of_other_stacks(self):
+        rest = [
+            {"call": "ssm describe-parameters", "answer": {"Parameters": []}},
+            {"call": "s3api list-objects-v2", "answer": {}},
+            {"call": "s3api delete-bucket"},
+            {"call": "sqs delete-queue"},
+            {"call": "ssm delete-parameters", "answer": {"DeletedParameters": [KEYS]}},
+            {"call": "cloudformation delete-stack"},
+            *ACCOUNT,
+            *WORKS,
+        ]
+        full = {
+            "call": "sqs get-queue-attributes",
+            "when": {"QueueUrl": OUTPUTS["LeadQueueUrl"]},
+            "answer": {"Attributes": {"ApproximateNumberOfMessages": "3"}},
+        }
+        self.write(".leads.json", json.dumps({"stack": "leads", "region": "eu-west-1"}))
+        outcome = self.run_command("--yes", "remove", rules=[full, EMPTY, dict(DEPLOYED[0], times=2), NO_STACK] + rest)
+        self.assertEqual((outcome.status, outcome.of("ssm delete-parameters")), (0, []), outcome.err)
+        self.assertIn("leads remove again", outcome.out)
+        # Meanwhile another stack uses the connection string and the destinations.
+        others = described(parameters=dict(PARAMETERS, IntakeKeysParameter="/other", RoutesParameter="/other-routes"))
+        others["Stacks"][0]["StackName"] = "leads-test"
+        gone = [
+            dict(NO_STACK, when={"StackName": "leads"}),
+            {"call": "cloudformation describe-stacks", "answer": others},
+        ]
+        # A removal of another name is none of this one.
+        other = dict(NO_STACK, when={"StackName": "other"})
+        outcome = self.run_command("--yes", "--stack", "other", "remove", rules=[other, *rest])
+        self.assertEqual((outcome.status, outcome.of("sqs delete-queue")), (2, []), outcome.err)
+        outcome = self.run_command("--yes", "remove", rules=[EMPTY, *gone, *rest])
+        self.assertEqual(outcome.status, 0, outcome.err)
+        self.assertEqual(
+            outcome.one("ssm delete-parameters")["request"]["Names"], [KEYS, PARAMETERS["RoutesParameter"]]
+        )
+        self.assertFalse(os.path.exists(".leads.json"))
+
+    def test_removing_another_stack_leaves_the_answers_about_this_one(self):
+        rest = [
+            {"call": "ssm describe-parameters", "answer": {"Parameters": []}},
+            {"call": "s3api list-objects-v2", "answer": {}},
+            {"call": "s3api delete-bucket"},
+            {"call": "sqs delete-queue"},
+            {"call": "ssm delete-parameters", "answer": {"DeletedParameters": [KEYS]}},
+            {"call": "cloudformation delete-stack"},
+            EMPTY,
+            *ACCOUNT,
+            *WORKS,
+        ]
+        mine = {"stack": "leads", "region": "eu-west-1", "first_lead": {"mailed": True}}
+        self.write(".leads.json", json.dumps(mine))
+        rules = [dict(DEPLOYED[0], times=2), NO_STACK] + rest
+        for elsewhere in (["--stack", "test"], ["--region", "eu-central-1"]):
+            outcome = self.run_command("--yes", *elsewhere, "remove", rules=rules)
+            self.assertEqual((outcome.status, self.answers()), (0, mine), outcome.err)
+
     def test_what_another_stack_uses_is_not_removed_with_this_one(self):
         stacks = [*described()["Stacks"], *described(parameters=dict(PARAMETERS, IntakeKeysParameter="/other"))["Stacks"]]
         stacks[1]["StackName"] = "leads-test"
@@ -769,6 +1050,29 @@ class Export(CommandTest):
             headers["authorization"].partition("Signature=")[2],
             "174dcda23707cb6b92ee6a4dae0b6ac1863162e4361960b72d9aadfafdeeab8b",
         )
+
+
+class FirstLead(unittest.TestCase):
+    def test_why_intake_cannot_be_reached_is_said_with_what_helps(self):
+        for failure, said, cure in [
+            (
+                urllib.error.URLError(ssl.SSLCertVerificationError(1, "no issuer")),
+                "SSLCertVerificationError",
+                "SSL_CERT_FILE",
+            ),
+            (urllib.error.URLError(ConnectionRefusedError()), "ConnectionRefusedError", "reaches the Internet"),
+            (http.client.IncompleteRead(b""), "IncompleteRead", "reaches the Internet"),
+            (urllib.error.HTTPError("https://x", 403, "Forbidden", {}, None), "with 403", "public function URLs"),
+            (urllib.error.HTTPError("https://x", 500, "Broken", {}, None), "with 500", "leads validate"),
+        ]:
+            opener = mock.Mock()
+            opener.open.side_effect = failure
+            with mock.patch.object(functions, "opener", lambda _, opener=opener: opener):
+                with self.assertRaises(words.Problem) as raised:
+                    functions.post_lead("https://abc.lambda-url.eu-west-1.on.aws/leads", KEY, {})
+            self.assertIn(said, raised.exception.message)
+            self.assertIn(cure, raised.exception.cure)
+            self.assertNotIn(KEY, raised.exception.text())
 
 
 class Questions(unittest.TestCase):

@@ -6,6 +6,7 @@ It holds no secret: connection strings, intake keys and addresses of destination
 
 import json
 import os
+import tempfile
 
 from .words import Problem, private_file
 
@@ -21,6 +22,7 @@ FIELDS = (
     "parameters",
     "first_lead",
     "rotation",
+    "removing",
 )
 
 
@@ -59,7 +61,24 @@ class Answers:
             if value is not None:
                 self.values[name] = value
         text = json.dumps(self.values, indent=2, ensure_ascii=False) + "\n"
-        private_file(self.path, text.encode())
+        try:
+            private_file(self.path, text.encode())
+        except OSError as error:
+            raise self.unwritable(error)
+
+    def try_to_write(self):
+        """Fails where answers could not be kept. Nothing is left behind."""
+        try:
+            with tempfile.TemporaryFile(dir=os.path.dirname(os.path.abspath(self.path))):
+                pass
+        except OSError as error:
+            raise self.unwritable(error)
+
+    def unwritable(self, error):
+        return Problem(
+            f"the answers in {self.path} cannot be written: {error.strerror}",
+            "Go to a folder of your own, or name a file in one with --config.",
+        )
 
     def remove(self):
         if os.path.exists(self.path):

@@ -4,7 +4,7 @@ import argparse
 import difflib
 import re
 
-from . import destinations, export, keys, life, looking, notifier, questions, routes, settings, setup
+from . import destinations, export, keys, life, looking, notifier, questions, routes, settings, setup, storage
 
 EPILOG = """Answers are kept in .leads.json in this folder (--config names another file). Exit status: 0 all is well,
 1 something is not, or the answer was no, 2 a wrong command line or a problem."""
@@ -79,6 +79,11 @@ def add_setup(it):
     it.add_argument("--azure-account", metavar="NAME", help="let az make or check this storage account")
     it.add_argument("--azure-group", metavar="NAME", help="its resource group")
     it.add_argument("--azure-location", metavar="NAME", help="its region")
+    it.add_argument(
+        "--azure-sku",
+        choices=storage.SKUS,
+        help="its redundancy, for instance Standard_LRS where the region has no zones (Standard_ZRS)",
+    )
     it.add_argument(
         "--connection-string", action="store_true", help="ask for a connection string, or read it from standard input"
     )

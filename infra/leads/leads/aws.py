@@ -61,7 +61,12 @@ UNREACHED = (
         "AWS cannot be reached, or this region has no such service",
         "See the network, and --region.",
     ),
-    ("token has expired", "the sign-in has expired", "Sign in again: `aws sso login` or `aws login`."),
+    (
+        "SSL validation failed",
+        "the certificate of AWS is not taken",
+        "See this machine's clock. Behind a proxy that looks into TLS, AWS_CA_BUNDLE names its certificate's file.",
+    ),
+    ("has expired", "the sign-in has expired", "Sign in again: `aws sso login` or `aws login`."),
     ("Error loading SSO Token", "the sign-in has expired", "Sign in again: `aws sso login`."),
 )
 
@@ -206,7 +211,7 @@ class Aws:
                 "Unreached",
             )
         for sign, message, cure in UNREACHED:
-            if sign in said:
+            if sign.lower() in said.lower():
                 return Problem(f"{message} ({asked})", cure, "Unreached")
         lines = [line for line in said.strip().splitlines() if line.strip()]
         about = "" if secret or not lines else f": {lines[-1].strip()}"

@@ -2,8 +2,10 @@
 
 import concurrent.futures
 import datetime
+import http.client
 import json
 import os
+import ssl
 import tempfile
 import time
 import urllib.error
@@ -130,9 +132,20 @@ def post_lead(url, key, lead):
         with opener(address).open(request, timeout=35) as answer:
             return answer.status, json.loads(answer.read() or b"{}")
     except urllib.error.HTTPError as error:
-        raise Problem(f"intake answered the lead with {error.code}", "Run leads validate: it says what is wrong.")
-    except (OSError, ValueError) as error:
-        raise Problem(
-            f"intake cannot be reached: {type(getattr(error, 'reason', error)).__name__}",
-            "See that this machine reaches the Internet; then run the command again.",
-        )
+        cure = "Run leads validate: it says what is wrong."
+        if error.code == 403:
+            cure = (
+                "Lambda itself answers so: the account or its organization may forbid public function URLs. Have them"
+                " allowed, or give the offers the Azure table alone."
+            )
+        raise Problem(f"intake answered the lead with {error.code}", cure)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        cure = "See that this machine reaches the Internet; then run the command again."
+        if isinstance(reason, ssl.SSLError):
+            cure = (
+                "Python does not take the certificate. On macOS, Python of python.org has a program that installs what"
+                " is missing (Install Certificates.command). Behind a proxy that looks into TLS, SSL_CERT_FILE names"
+                " the file with its certificate. Then run the command again."
+            )
+        raise Problem(f"intake cannot be reached: {type(reason).__name__}", cure)

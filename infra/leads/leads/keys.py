@@ -69,29 +69,19 @@ def rotate_intake(session):
 
 
 def finish_intake(session):
-    """Ends the old key. What waits in the queue with it must be stored first: redelivery asks for a valid key again."""
+    """Ends the old key. Done again after an interruption, it makes the functions start afresh all the same."""
     name, keys = intake_keys(session)
     if len(keys) == 1:
-        raise Problem("only one key is valid: there is no old one to end", UNKNOWN.format("intake-key"))
-    counts = surely(session, queue_urls(session))
-    if counts["LeadQueueUrl"]:
-        raise Problem(
-            f"{count(counts['LeadQueueUrl'], 'lead')} still in the queue, perhaps with the old key",
-            "Wait until leads status says that the queue is empty.",
-        )
-    dead = counts["LeadDeadLetterQueueUrl"]
-    if dead and not session.screen.confirm(
-        f"{count(dead, 'lead')} in the dead-letter queue. Those that came while nobody knew the keys are dropped if"
-        " they are sent back after the old key has ended. Go on?"
-    ):
-        session.screen.result({"keys": 2}, ["Nothing was changed: both keys stay valid."])
-        return 1
-    if not session.screen.confirm(
-        "Does every offer in Partner Center have the new address, and have their test leads come?"
-    ):
-        session.screen.result({"keys": 2}, ["Nothing was changed: both keys stay valid."])
-        return 1
-    parameters.write(session, name, keys[1])
+        if keys_before(session, name, keys)[1:] != keys:
+            raise Problem("only one key is valid: there is no old one to end", UNKNOWN.format("intake-key"))
+    else:
+        if not may_end(
+            session,
+            "old",
+            "Does every offer in Partner Center have the new address, and have their test leads come?",
+        ):
+            return 1
+        parameters.write(session, name, keys[1])
     session.screen.say("The functions start afresh, so that the old key ends at once …")
     functions.restart(session)
     session.screen.result(
@@ -104,30 +94,78 @@ def finish_intake(session):
     return 0
 
 
-def undo_intake(session, name, keys):
-    """Makes the key of before valid again beside the present one, from SSM's own history of the parameter."""
-    if len(keys) == 2:
-        parameters.write(session, name, keys[0])
-        functions.restart(session)
-        session.screen.result({"keys": 1}, ["The rotation was taken back: only the old key is valid."])
-        return 0
+def may_end(session, which, question):
+    """Whether one of both keys may end, the old one or the new one. What waits in the queue with it must be stored
+    first: redelivery asks for a valid key again.
+    """
+    counts = surely(session, queue_urls(session))
+    if counts["LeadQueueUrl"]:
+        raise Problem(
+            f"{count(counts['LeadQueueUrl'], 'lead')} still in the queue, perhaps with the {which} key",
+            "Wait until leads status says that the queue is empty.",
+        )
+    dead = counts["LeadDeadLetterQueueUrl"]
+    about_dead = (
+        f"{count(dead, 'lead')} in the dead-letter queue. Those that came while nobody knew the keys are dropped if"
+        f" they are sent back after the {which} key has ended. Go on?"
+    )
+    if dead and not session.screen.confirm(about_dead) or not session.screen.confirm(question):
+        session.screen.result({"keys": 2}, ["Nothing was changed: both keys stay valid."])
+        return False
+    return True
+
+
+def keys_before(session, name, keys):
+    """The keys that were in the parameter before these, from SSM's own history of it; none where it knows none."""
     versions = session.aws.call(
         "ssm", "get-parameter-history", {"Name": name, "WithDecryption": True}, secret=True
     ).get("Parameters", [])
     for version in sorted(versions, key=lambda version: -version["Version"]):
-        before = [key.strip() for key in version["Value"].split(",") if key.strip() not in ("", keys[0])]
-        if before:
-            parameters.write(session, name, f"{before[0]},{keys[0]}")
-            functions.restart(session)
-            session.screen.result(
-                {"keys": 2},
-                [
-                    "Both keys are valid again, the old one and the new one. When every offer has the new address:",
-                    "leads rotate intake-key --finish",
-                ],
-            )
-            return 0
-    raise Problem("SSM knows no earlier key", "Begin anew: leads rotate intake-key")
+        before = [key.strip() for key in version["Value"].split(",") if key.strip()]
+        if before and before != keys:
+            return before
+    return []
+
+
+def undo_intake(session, name, keys):
+    """Goes one step back: the old key that was ended becomes valid again, or the new one of a rotation that is under
+    way ends. The history of the parameter says which of both it is, and whether it was done already: done again after
+    an interruption, it makes the functions start afresh and reverses nothing.
+    """
+    before = keys_before(session, name, keys)
+    if len(keys) == 2 and before != keys[1:]:
+        question = "Does every offer in Partner Center have the old address? Those with the new one lose leads then."
+        if not may_end(session, "new", question):
+            return 1
+        parameters.write(session, name, keys[0])
+        return taken_back(session)
+    if len(keys) == 1 and before[:1] == keys:
+        return taken_back(session)
+    if len(keys) == 1:
+        if not before:
+            raise Problem("SSM knows no earlier key", "Begin anew: leads rotate intake-key")
+        parameters.write(session, name, f"{before[0]},{keys[0]}")
+    functions.restart(session)
+    session.screen.result(
+        {"keys": 2},
+        [
+            "Both keys are valid again, the old one and the new one. When every offer has the new address:",
+            "leads rotate intake-key --finish",
+        ],
+    )
+    return 0
+
+
+def taken_back(session):
+    functions.restart(session)
+    session.screen.result(
+        {"keys": 1},
+        [
+            "The rotation was taken back: only the old key is valid. If the alarm lead-intake-401 comes, an offer has",
+            "the new address: give it the old one again, which leads setup prints.",
+        ],
+    )
+    return 0
 
 
 def rotate_storage(session):
@@ -139,10 +177,12 @@ def rotate_storage(session):
     if not azure.get("group"):
         return replace_storage(session, name)
     before = parameters.read(session, name) or ""
+    if before:
+        refuse_another_account(session, before, azure["account"])
     rotation = session.answers.get("rotation") or {}
     keys = storage.keys(azure["group"], azure["account"])
     is_signed = bool(before) and storage.is_signature(before)
-    used = rotation.get("renew") or used_key(before, azure, keys, is_signed)
+    used = rotation.get("renew") or used_key(before, azure["account"], keys)
     other = "key2" if used == "key1" else "key1"
     whole = storage.connection_string(azure["account"], keys[other], storage.suffix())
     # First what is to be renewed, so that an interruption here does not make the wrong key end.
@@ -168,16 +208,25 @@ def rotate_storage(session):
     return 0 if ok else 1
 
 
-def used_key(text, azure, keys, is_signed):
-    """Which of the account's keys the functions use. A signature does not say it; the answers do."""
-    if is_signed:
-        return azure.get("key", "key1")
-    value = storage.parse(text).get("AccountKey")
+def refuse_another_account(session, text, account):
+    """Fails where the functions use another storage account than the answers name: its keys are none of theirs."""
+    used = storage.account_of(text)
+    if used != account:
+        raise Problem(
+            f"the functions use the storage account {used}; {session.answers.path} is about {account}",
+            "Give the connection string of the account that counts: leads setup --connection-string, with --signature"
+            " if the functions have a signature.",
+        )
+
+
+def used_key(text, account, keys):
+    """Which of the account's keys the functions use, as it is or in the signature that it made."""
     for name, key in keys.items():
-        if key == value:
+        if storage.is_made_with(text, account, key):
             return name
+    option = "signature" if storage.is_signature(text) else "connection-string"
     raise Problem(
-        "the functions use a key that is none of the account's two", "Run leads setup, which gives them a valid one."
+        "the functions use a key that is none of the account's two", f"Give them a valid one: leads setup --{option}"
     )
 
 
@@ -216,12 +265,13 @@ def replace_storage(session, name):
 
 def finish_storage(session):
     rotation, azure = session.answers.get("rotation") or {}, session.answers.get("azure") or {}
-    if not rotation.get("renew"):
+    if not rotation.get("renew") or not azure.get("group"):
         raise Problem("no rotation of the storage key is under way", UNKNOWN.format("storage-key"))
     old = rotation["renew"]
     name = session.stack.parameters()["StorageConnectionStringParameter"]
-    text, keys = parameters.read(session, name) or "", storage.keys(azure["group"], azure["account"])
-    if not storage.is_signature(text) and used_key(text, azure, keys, False) == old:
+    text = parameters.read(session, name) or ""
+    refuse_another_account(session, text, azure["account"])
+    if used_key(text, azure["account"], storage.keys(azure["group"], azure["account"])) == old:
         raise Problem(f"the functions still use {old}", "Begin again: leads rotate storage-key")
     if not session.screen.confirm(
         f"{old} ends now, for good. Does every offer in Partner Center have the new connection string, and have their"

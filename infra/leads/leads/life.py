@@ -78,25 +78,47 @@ def last_run(session):
 
 # The settings that name what is in SSM.
 IN_SSM = ("StorageConnectionStringParameter", "IntakeKeysParameter", "RoutesParameter", "DestinationsPrefix")
+# A stack in one of these states has no functions that could mail anything.
+CANNOT_RUN = ("ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED", "DELETE_FAILED")
+
+
+def of_others(session):
+    """What the other stacks of this region have in the settings that name what is in SSM."""
+    stacks = session.aws.call("cloudformation", "describe-stacks").get("Stacks", [])
+    return {
+        parameter.get("ParameterValue")
+        for stack in stacks
+        if stack["StackName"] != session.stack.name
+        for parameter in stack.get("Parameters", [])
+        if parameter["ParameterKey"] in IN_SSM and parameter.get("ParameterValue")
+    }
 
 
 def own_parameters(session):
     """The names of the stack's parameters in SSM, and of its settings whose parameters another stack of this region uses
     too.
     """
-    stacks = session.aws.call("cloudformation", "describe-stacks").get("Stacks", [])
-    others = {
-        parameter.get("ParameterValue")
-        for stack in stacks
-        if stack["StackName"] != session.stack.name
-        for parameter in stack.get("Parameters", [])
-        if parameter["ParameterKey"] in IN_SSM
-    }
-    values = session.stack.parameters()
+    others, values = of_others(session), session.stack.parameters()
     shared = [name for name in IN_SSM if values.get(name) and values[name] in others]
     own = {name: values[name] for name in IN_SSM if values.get(name) and name not in shared}
     prefix = own.pop("DestinationsPrefix", None)
     return list(own.values()) + (parameters.below(session, prefix) if prefix else []), shared
+
+
+def begun(session, account, described):
+    """What a removal of this stack that was interrupted has still to remove, or None. A stack that is still there, and
+    is not being deleted, is removed from the start.
+    """
+    left = session.answers.get("removing") or {}
+    here = {"stack": session.stack.name, "region": session.region, "account": account}
+    if {name: left.get(name) for name in here} != here:
+        return None
+    if described is not None and described["StackStatus"] not in ("DELETE_IN_PROGRESS", "REVIEW_IN_PROGRESS"):
+        return None
+    # Since then another stack may have come that uses some of it.
+    others = of_others(session)
+    prefixes = tuple(value for value in others if value.endswith("/"))
+    return dict(left, names=[name for name in left["names"] if name not in others and not name.startswith(prefixes)])
 
 
 def remove(session):
@@ -104,12 +126,19 @@ def remove(session):
     stay.
     """
     screen, account = session.screen, session.check_account()
-    described = session.stack.required()
-    bucket = release.bucket_name(session.stack.name, account, session.region)
-    names, shared = own_parameters(session)
+    described = session.stack.describe()
+    left, shared = begun(session, account, described), []
+    if left:
+        screen.say(f"Going on with the removal of the stack {session.stack.name}, which was begun before.")
+        names, bucket = left["names"], left["bucket"]
+    else:
+        described = session.stack.required()
+        bucket = release.bucket_name(session.stack.name, account, session.region)
+        names, shared = own_parameters(session)
     screen.say(f"This removes from the account {account}, region {session.region}:")
+    gone = "" if described else " (gone already)"
     for line in (
-        f"the stack {session.stack.name} with its functions, alarms and logs",
+        f"the stack {session.stack.name} with its functions, alarms and logs{gone}",
         f"the parameters {listed(names)}",
         f"the bucket {bucket}",
         "its three queues, as far as they are empty",
@@ -124,16 +153,45 @@ def remove(session):
     if not screen.confirm("Remove all of this?"):
         screen.result({"removed": False}, ["Nothing was removed."])
         return 1
-    has_run = described["StackStatus"] not in ("ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED", "DELETE_FAILED")
-    if has_run and not last_run(session):
-        if not screen.confirm("Remove it all the same? What is not mailed stays in the table."):
-            screen.result({"removed": False}, ["Nothing was removed."])
-            return 1
+    if not left:
+        has_run = described["StackStatus"] not in CANNOT_RUN
+        if has_run and not last_run(session):
+            if not screen.confirm("Remove it all the same? What is not mailed stays in the table."):
+                screen.result({"removed": False}, ["Nothing was removed."])
+                return 1
+        left = begin(session, account, described, names, bucket)
+    if described:
+        screen.say("Removing the stack; this takes some minutes …")
+        session.stack.delete()
+    return remove_rest(session, left)
+
+
+def begin(session, account, described, names, bucket):
+    """Keeps what is to be removed: once the stack is gone, nothing else says what belonged to it."""
     # A stack that failed may have some of its outputs, and leads in its queues from before.
     known = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
-    queues = {output: known[output] for output, _ in QUEUES if output in known}
-    screen.say("Removing the stack; this takes some minutes …")
-    session.stack.delete()
+    left = {
+        "stack": session.stack.name,
+        "region": session.region,
+        "account": account,
+        "names": names,
+        "queues": {output: known[output] for output, _ in QUEUES if output in known},
+        "bucket": bucket,
+    }
+    # A stack that is made again here gets a first lead of its own.
+    session.answers.save(removing=left, **({"first_lead": None} if is_about(session) else {}))
+    return left
+
+
+def is_about(session):
+    """Whether the answers are about this stack, and not about another one of this folder."""
+    here = {"stack": session.stack.name, "region": session.region}
+    return all(session.answers.get(name, value) == value for name, value in here.items())
+
+
+def remove_rest(session, left):
+    """Removes what the stack leaves: queues that are empty, parameters, the bucket, the answers."""
+    names, queues = left["names"], left["queues"]
     counts = surely(session, queues) if queues else {}
     kept = []
     for output, url in queues.items():
@@ -145,10 +203,12 @@ def remove(session):
     removed = []
     for at in range(0, 0 if kept else len(names), 10):
         removed += parameters.remove(session, names[at : at + 10])
-    release.remove_bucket(session, bucket)
-    azure = session.answers.get("azure") or {}
-    if not kept:
+    release.remove_bucket(session, left["bucket"])
+    azure = (session.answers.get("azure") or {}) if is_about(session) else {}
+    if not kept and is_about(session):
         session.answers.remove()
+    elif not kept:
+        session.answers.save(removing=None)
     lines = [
         (
             f"Removed the stack {session.stack.name}, {count(len(removed), 'parameter')},"
@@ -164,7 +224,9 @@ def remove(session):
         + (f": az group delete --name {azure['group']} removes it" if azure.get("group") else "")
     )
     lines.append("  SES's identities: aws sesv2 delete-email-identity, if nothing else sends with them")
-    screen.result({"removed": True, "kept_queues": kept, "removed_parameters": removed}, lines)
+    if kept:
+        lines.append("Once nothing is in these queues any more, leads remove again removes them and the parameters.")
+    session.screen.result({"removed": True, "kept_queues": kept, "removed_parameters": removed}, lines)
     return 0
 
 

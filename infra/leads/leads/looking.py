@@ -3,6 +3,7 @@
 import concurrent.futures
 import datetime
 import re
+import shlex
 import sys
 import time
 
@@ -85,6 +86,49 @@ def alarms(session):
     ]
 
 
+def subscription(session):
+    """Whether the address in AlarmEmail gets the alarms: once somebody there has opened the link that AWS mails. AWS
+    forgets the address two days later.
+    """
+    address = session.stack.parameters().get("AlarmEmail", "")
+    if not address:
+        return {"address": "", "state": "unwanted"}
+    topic = session.stack.output("AlarmTopicArn")
+    request = {"TopicArn": topic}
+    found = session.aws.call("sns", "list-subscriptions-by-topic", request).get("Subscriptions", [])
+    own = [one["SubscriptionArn"] for one in found if one["Endpoint"].lower() == address.lower()]
+    state = "pending" if "PendingConfirmation" in own else "missing"
+    if any(arn.startswith("arn:") for arn in own):
+        state = "confirmed"
+    words = ["aws", "sns", "subscribe", "--region", session.region]
+    words += ["--profile", session.profile] if session.profile else []
+    words += ["--topic-arn", topic, "--protocol", "email", "--notification-endpoint", address]
+    return {"address": address, "state": state, "subscribe": " ".join(map(shlex.quote, words))}
+
+
+def subscription_words(found):
+    address, state = found["address"], found["state"]
+    if state == "unwanted":
+        return ["No mail tells of an alarm: leads settings set AlarmEmail=<address> changes that."], True
+    if state == "confirmed":
+        return [f"{address} gets the alarms."], True
+    if state == "pending":
+        return [f"AWS has mailed a link to {address}: open it within two days. Until then no alarm gets there."], False
+    return [
+        f"{address} does not get the alarms: the link was not opened in time, or somebody has unsubscribed.",
+        f"This has AWS mail a new one: {found['subscribe']}",
+    ], False
+
+
+def link_to_open(session):
+    """What is still to be done so that the alarms arrive, in lines; none where nothing is."""
+    try:
+        lines, is_right = subscription_words(subscription(session))
+    except Problem as problem:
+        return [f"Whether the alarms arrive could not be looked at: {problem.message}"]
+    return [] if is_right else lines
+
+
 def schedule(session):
     found = session.aws.call("scheduler", "get-schedule", {"Name": session.stack.output("ScheduleName")})
     return {"state": found["State"], "expression": found["ScheduleExpression"]}
@@ -98,7 +142,13 @@ def notifier_state(session):
 def status(session):
     """Everything at one look. A part that cannot be looked at does not hide the others."""
     stack = session.stack.required()
-    parts = {"alarms": alarms, "schedule": schedule, "queues": queue_counts, "notifier": notifier_state}
+    parts = {
+        "alarms": alarms,
+        "subscription": subscription,
+        "schedule": schedule,
+        "queues": queue_counts,
+        "notifier": notifier_state,
+    }
     found, failed = {}, {}
     with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
         futures = {name: pool.submit(look, session) for name, look in parts.items()}
@@ -107,10 +157,13 @@ def status(session):
                 found[name] = future.result()
             except Problem as problem:
                 failed[name] = problem.message
-    lines, ok = [f"The stack {session.stack.name} in {session.region} is {stack['StackStatus']}."], not failed
+    lines = [f"The stack {session.stack.name} in {session.region} is {stack['StackStatus']}."]
+    # Whoever may look at the rest need not be allowed to look at this.
+    ok = not failed.keys() - {"subscription"}
     ok = ok and stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
     for name, words in (
         ("alarms", alarm_words),
+        ("subscription", subscription_words),
         ("schedule", schedule_words),
         ("notifier", notifier_words),
         ("queues", queue_words),

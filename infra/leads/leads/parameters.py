@@ -19,7 +19,13 @@ def write(session, name, value, kind="SecureString"):
     request = {"Name": name, "Value": value, "Type": kind, "Overwrite": True}
     if len(value.encode()) > 4096:
         request["Tier"] = "Advanced"
-    session.aws.call("ssm", "put-parameter", request, secret=True)
+    try:
+        session.aws.call("ssm", "put-parameter", request, secret=True)
+    except Problem as problem:
+        if problem.code != "ValidationException" or "Tier" in request:
+            raise
+        # One that was longer once is an advanced parameter, and AWS does not let it become a standard one again.
+        session.aws.call("ssm", "put-parameter", dict(request, Tier="Advanced"), secret=True)
 
 
 def remove(session, names):

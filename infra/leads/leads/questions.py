@@ -203,11 +203,22 @@ def account_of_storage(session, secret):
     if options.connection_string:
         return {"how": "given"}
     if options.azure_account is None and secret is not None:
+        if not options.signature or not storage.is_signature(secret):
+            return {**azure, "how": "kept"}
         # A signature is made of the account's key, which the signature of before does not tell.
-        is_unknown = options.signature and not azure.get("group") and storage.is_signature(secret)
-        return {"how": "given"} if is_unknown else {**azure, "how": "kept"}
-    if options.azure_account is None and not azure.get("account"):
-        default = "az" if shutil.which("az") and screen.is_interactive() else "given"
+        used = storage.account_of(secret)
+        if azure.get("group") and used == azure["account"]:
+            return {**azure, "how": "kept"}
+        if azure.get("group"):
+            screen.warn(
+                f"The functions use the storage account {used}, and {session.answers.path} is about"
+                f" {azure['account']}: give the connection string of {used}."
+            )
+        return {"how": "given"}
+    if options.azure_account is None:
+        # Azure may have refused what was answered before.
+        can_make = azure.get("account") or screen.is_interactive()
+        default = "az" if shutil.which("az") and can_make else "given"
         how = screen.ask(
             "The storage account: let az make it (az), or give the connection string of one (given)",
             default,
@@ -226,7 +237,9 @@ def account_of_storage(session, secret):
     group = options.azure_group or screen.ask("Azure resource group", azure.get("group") or "marketplace-leads")
     location = options.azure_location or screen.ask("Azure region", azure.get("location") or "westeurope")
     subscription = storage.subscription()
+    sku = options.azure_sku or azure.get("sku")
     return {
+        **({"sku": sku} if sku else {}),
         "how": "az",
         "subscription": subscription,
         "account": account,

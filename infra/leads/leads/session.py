@@ -25,16 +25,21 @@ class Session:
             raise Problem("it is not known which AWS region is meant", "Say --region, for instance --region eu-west-1.")
         self.aws = Aws(self.region, self.profile)
         self.stack = Stack(self.aws, options.stack or self.answers.get("stack", DEFAULT_STACK))
+        self._account = None
+        # In another account a stack may have the same name: no command means that one.
+        if self.answers.get("account"):
+            self.check_account()
 
     def check_account(self):
         """The account of these credentials. Refuses one that is not the account of the answers."""
-        account = self.aws.call("sts", "get-caller-identity")["Account"]
+        account = self._account or self.aws.call("sts", "get-caller-identity")["Account"]
         known = self.answers.get("account")
         if known not in (None, account):
             raise Problem(
                 f"these are credentials of the account {account}; {self.answers.path} is about {known}",
                 "Use the other credentials (--profile), or another file of answers (--config).",
             )
+        self._account = account
         return account
 
 

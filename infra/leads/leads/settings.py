@@ -1,5 +1,10 @@
 """The stack's parameters: showing them, and changing one while all others stay."""
 
+import shlex
+
+from .functions import FunctionFailed
+from .looking import link_to_open, validated
+from .notifier import tell
 from .words import Problem, count
 
 # How a change is shown: what CloudFormation calls it, and what that means.
@@ -93,8 +98,52 @@ def change(session):
         return 1
     remember(session, values)
     lines = [f"{name} is {values[name]} now; it was {before[name] or 'empty'}." for name in values]
+    try:
+        is_right = not changed or is_taken(session)
+    except Problem as problem:
+        message = f"the settings are changed; whether the functions work with them is not known: {problem.message}"
+        raise Problem(message, problem.cure, problem.code)
+    if not is_right:
+        return put_back(session, values, before, lines)
+    if values.get("AlarmEmail"):
+        lines += link_to_open(session)
     session.screen.result({"changed": values, "before": before}, lines)
     return 0
+
+
+def is_taken(session):
+    """Whether the functions work with the stack's settings. Validation does not look at all of them: the notifier says
+    itself whether it starts.
+    """
+    session.screen.say("Validation:")
+    ok = validated(session, ["settings"])
+    try:
+        tell(session, "history", last=1)
+    except FunctionFailed as failed:
+        # Lambda's own names begin so, where a function did not start.
+        if str(failed.code).startswith("Runtime."):
+            session.screen.warn(failed.text())
+            return False
+    return ok
+
+
+def put_back(session, values, before, lines):
+    """Values that the functions do not work with: those of before come back, if the answer is yes."""
+    screen = session.screen
+    question = "The functions do not work with this, and perhaps nothing is mailed. Put back what was before?"
+    if not screen.confirm(question):
+        given = " ".join(shlex.quote(f"{name}={value}") for name, value in before.items())
+        lines.append(f"This puts back what was before: leads settings set {given}")
+        screen.result({"changed": values, "before": before, "ok": False}, lines)
+        return 1
+    change_set, _ = session.stack.propose(before)
+    if change_set:
+        screen.say("Putting it back; this takes some minutes …")
+        session.stack.execute(change_set)
+    remember(session, before)
+    lines = ["The values of before are in place again. Correct what the report names."]
+    screen.result({"changed": {}, "before": before, "ok": False}, lines)
+    return 1
 
 
 def remember(session, values):

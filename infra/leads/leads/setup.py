@@ -8,9 +8,9 @@ import os
 import time
 
 from . import functions, keys, mail, notifier, parameters, release, settings, storage
-from .looking import validated
+from .looking import link_to_open, validated
 from .questions import account_of_storage, destination, facts, values
-from .words import listed
+from .words import Problem, listed
 
 # A test lead by its name, as those of Partner Center are, and urgent by its action: it is mailed with the next run.
 LEAD = {
@@ -30,7 +30,9 @@ MAIL_LIMIT, PAUSE = 180, 5.0
 
 def setup(session):
     screen, answers, options = session.screen, session.answers, session.options
-    folder = options.release or answers.get("release") or release.own_folder() or ask_release(session)
+    if not options.dry_run:
+        answers.try_to_write()
+    folder = options.release or release.own_folder() or answers.get("release") or ask_release(session)
     found = release.Release(folder)
     screen.say(f"Looking at the account and the region {session.region} …")
     known = facts(session)
@@ -67,7 +69,7 @@ def setup(session):
         account=known["account"],
         release=os.path.abspath(folder),
         destination=wanted,
-        azure=where or answers.get("azure"),
+        azure=None if azure["how"] == "given" else where or answers.get("azure"),
         parameters=kept,
     )
     tables = {"leadTable": parameters_of_stack.get("Table"), "stateTable": parameters_of_stack.get("StateTable")}
@@ -123,8 +125,8 @@ def plan(session, known, values_of_stack, names, secrets, azure, identity, is_ve
         )
     bucket = release.bucket_name(session.stack.name, known["account"], session.region)
     steps.append(
-        f"S3: put the code of {len(found.functions)} functions ({values_of_stack['Architecture']}) into the bucket"
-        f" {bucket}"
+        f"S3: put the code of {len(found.functions)} functions ({values_of_stack['Architecture']}) of the release in"
+        f" the folder {shown_folder(found.folder)} into the bucket {bucket}"
     )
     changed = {name: value for name, value in values_of_stack.items() if known["parameters"].get(name) != value}
     shown = listed(f"{name}={value}" for name, value in sorted(changed.items()))
@@ -140,6 +142,12 @@ def plan(session, known, values_of_stack, names, secrets, azure, identity, is_ve
     return steps
 
 
+def shown_folder(folder):
+    """A folder as a person names it: from here, where it is below."""
+    folder, here = os.path.realpath(folder), os.path.realpath(os.curdir)
+    return os.path.relpath(folder, here) if folder.startswith(here + os.sep) else folder
+
+
 def keep_connection(session, name, secrets, azure, found, tables):
     """Makes the storage account or takes its connection string, and keeps what the functions get. Gives what Partner
     Center gets (None where only a signature is known), and whether the functions get another one than before.
@@ -148,8 +156,12 @@ def keep_connection(session, name, secrets, azure, found, tables):
     if azure["how"] == "kept" and not session.options.signature:
         return None if storage.is_signature(before) else storage.in_order(before), False
     if azure["how"] == "az":
-        session.screen.say(f"Making the storage account {azure['account']} …")
-        storage.make(azure, found.storage_template(), tables)
+        if storage.exists(azure):
+            session.screen.say(f"The storage account {azure['account']} is there already: making its tables alone …")
+            storage.make_tables(azure, found.storage_template(), tables)
+        else:
+            session.screen.say(f"Making the storage account {azure['account']} …")
+            storage.make(azure, found.storage_template(), tables)
         whole = storage.connection_string_of(azure)
     elif azure["how"] == "kept":
         whole = storage.connection_string_of(azure) if storage.is_signature(before) else storage.in_order(before)
@@ -214,6 +226,10 @@ def finish(session, wanted, connection, key, to_do, is_wanted):
     if wanted != "table":
         result["intake_url"] = keys.intake_url(session, key)
         lines.append(f"  HTTPS endpoint: {result['intake_url']}")
+    link = link_to_open(session)
+    if link:
+        result["alarms"] = " ".join(link)
+        lines += ["", *link]
     if to_do:
         lines += ["", "Before mails go out, this remains to be done by you; then run leads setup again:"] + to_do
     lines += ["", "leads status shows how things are; leads validate looks at everything again."]
@@ -232,8 +248,8 @@ def first_mail(session, key):
     recipient = first_recipient(session.stack.parameters())
     try:
         notifier.tell(session, "test", to=recipient)
-    except functions.FunctionFailed as failed:
-        session.screen.warn(f"The made-up digest did not go out: {failed.message}")
+    except Problem as problem:
+        session.screen.warn(f"The made-up digest did not go out: {problem.message}")
         return False
     sent = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     session.answers.save(first_lead={"sent": sent, "mailed": True})
@@ -249,7 +265,11 @@ def first_lead(session, key):
     if begin is None:
         begin = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         lead = dict(LEAD, Description=f"The first lead, {begin}")
-        status, answer = functions.post_lead(session.stack.output("IntakeUrl"), key, lead)
+        try:
+            status, answer = functions.post_lead(session.stack.output("IntakeUrl"), key, lead)
+        except Problem as problem:
+            screen.warn(f"The first lead was not sent: {problem.text()}")
+            return False
         session.answers.save(first_lead={"sent": begin, "mailed": False})
         screen.say(f"The first lead was {answer.get('status', 'taken')} (intake answered {status}).")
     until = time.monotonic() + MAIL_LIMIT
@@ -257,8 +277,8 @@ def first_lead(session, key):
         try:
             notifier.tell(session, "run")
             runs = notifier.tell(session, "history", last=5)["runs"]
-        except functions.FunctionFailed as failed:
-            screen.warn(f"The lead is stored, and its mail did not go out: {failed.message}")
+        except Problem as problem:
+            screen.warn(f"The lead is stored, and its mail did not go out: {problem.message}")
             return False
         if any(run["started"] >= begin[:16] and run["mailed"] for run in runs):
             session.answers.save(first_lead={"sent": begin, "mailed": True})
