@@ -5,7 +5,7 @@ The facts are the JSON that `facts.rs` beside this file prints:
 - `functions`: the short names of the deployed functions, such as `lead-intake`.
 - `variables`: for each environment variable the `functions` that read it, the stack's `parameter` that sets it, whether it is
   `required`, its `default` (null where there is none, or where it is another variable's value), and what is right: the
-  `range` of a whole number, or one of some `texts`.
+  `range` of a whole number, or one of some `texts`; and of some texts that were `tried`, whether the functions take them.
 - `actions`: for each function the IAM actions of the AWS APIs that it calls, such as `sqs:SendMessage`.
 - `metric_namespace` and `metrics`: what the functions emit to CloudWatch; `distributions`: the metrics that are no
   counters.

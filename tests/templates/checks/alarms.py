@@ -59,7 +59,7 @@ def alarms(view):
         ("AWS/SES", "Bounce", "MailConfigurationSet"),
         ("AWS/SES", "Complaint", "MailConfigurationSet"),
         ("AWS/SES", "Reject", "MailConfigurationSet"),
-        ("MarketplaceLeads", "IntakeUnauthorized", "LeadIntake"),
+        ("MarketplaceLeads", "IntakeWrongKey", "LeadIntake"),
         ("MarketplaceLeads", "LeadsQuarantined", "LeadIntake"),
         ("MarketplaceLeads", "LeadsQuarantined", "LeadRedelivery"),
         ("MarketplaceLeads", "LeadsLost", "LeadIntake"),
@@ -93,7 +93,6 @@ _EVENT, _QUIET = [[0, 0, 1]], [[0, 0, 0], []]
 _SERIES = {
     "NotifierRuns": ([[], []], [[], [1]]),
     "LeadsQueued": ([[1, 0], [0], [0], [0], [0], [1, 0], [0], [0], [0], [0], [0], [1, 0]], [[1, 0]] * 2 + [[0]] * 10),
-    "IntakeUnauthorized": ([[1] * 50], [[1] * 49]),
     "OldestOwedAge": ([[0, 21601]], [[0, 21600]]),
     "PatrolLag": ([[0, 3]], [[0, 2.9]]),
     "WaitingAge": ([[1, 901]], [[900, 900]]),

@@ -95,6 +95,10 @@ def _form(template):
         if resource["apiVersion"] not in _VERSIONS[resource["type"].split("/")[0]]:
             yield f"{resource['type']}: there is no API version {resource['apiVersion']}"
     for name, output in template["outputs"].items():
+        asked = re.findall(r"reference\(resourceId\('([\w.]+)/.*?\), '([^']*)'\)", str(output["value"]))
+        for provider, version in asked:
+            if version not in _VERSIONS.get(provider, ()):
+                yield f"output {name}: {provider} has no API version {version}"
         if output["type"] != "string":
             yield f"output {name}: it is a text, not {output['type']}"
 

@@ -71,6 +71,9 @@ _COMMAND = {
     f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-lead-validation": "lambda: InvokeFunction",
 }
 
+# Other stacks, whose names are like that of ours.
+_OTHERS = ("other", f"{STACK}2", f"test-{STACK}")
+
 # AWS lets none of these be limited to a resource; the first one is limited by its condition.
 UNLIMITED = {
     "lambda:CreateEventSourceMapping",
@@ -122,17 +125,23 @@ def own(sources):
                 needed.add(action)
                 if not _allows(statements, action, arn):
                     yield f"{name}: {action} is not allowed for {arn}"
-        for arn in _arns(name, resource, "other"):
+        for arn in (arn for stack in _OTHERS for arn in _arns(name, resource, stack)):
             for action in _actions(_HANDLERS[resource["Type"]]) - UNLIMITED - _OF_ANY_STACK:
                 if "event-source-mapping" not in arn and _allows(statements, action, arn):
                     yield f"{name}: {action} is allowed for {arn}, which is another stack's"
+    for action in _actions(_HANDLERS["AWS::IAM::Role"]):
+        for role in (f"{STACK}-deploy", f"{STACK}-admin"):
+            if _allows(statements, action, f"arn:aws:iam::{ACCOUNT}:role/{role}"):
+                yield f"{action} is allowed for the role {role}, which is none of the stack's: who deploys could let himself do anything"
     for arn, text in _COMMAND.items():
         for action in _actions(text):
             needed.add(action)
             if not _allows(statements, action, arn):
                 yield f"leads update: {action} is not allowed for {arn}"
-            if "transform/" not in arn and _allows(statements, action, arn.replace(STACK, "other", 1)):
-                yield f"leads update: {action} is allowed for another stack"
+            others = [arn.replace(STACK, stack, 1) for stack in _OTHERS if "transform/" not in arn]
+            for other in others:
+                if _allows(statements, action, other):
+                    yield f"leads update: {action} is allowed for {other}, which is another stack's"
     for statement in statements:
         actions = set(as_list(statement.get("Action")))
         if statement.get("Effect") != "Allow" or {"NotAction", "NotResource"} & set(statement):

@@ -5,6 +5,7 @@ import re
 
 from checks.commands.document import command_faults
 from checks.commands.names import ROUTES
+from checks.github import github
 from checks.samconfig import faults, tomllib
 from template import parsed
 
@@ -86,12 +87,7 @@ def commands(sources):
         for queue in re.findall(r"<(\w+Url)>", block) if "start-message-move-task" in block else ():
             if queue != "LeadDeadLetterQueueUrl":
                 yield f"{queue}: messages are moved out of the dead-letter queue of leads alone"
-    for subject in re.findall(r'githubusercontent\.com:sub": "([^"]*)"', text):
-        if not re.fullmatch(r"repo:[\w.-]+/[\w.-]+:environment:[\w-]+", subject):
-            yield f"{subject}: the role is not for an environment, whose people agree to a deployment"
-    for example in re.findall(r'-e "s/([^/]+)/\$', text):
-        if example not in sources.deployment:
-            yield f"{example}: the policy of who deploys does not have it, so that nothing is put in its place"
+    yield from github(sources)
     for title in re.findall(r'"title": "([^"]+)"', sources.aws):
         if f"| *{title}* |" not in text:
             yield f"the dashboard's graph {title} is not described"

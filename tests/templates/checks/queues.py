@@ -31,8 +31,11 @@ def queues(view):
             yield f"{name}: maxReceiveCount must be from 1 to 1000"
         # An outage of the table over a night needs nobody: what waits is tried again all the while.
         tries = view.queues[name]["RedrivePolicy"].get("maxReceiveCount", 0)
-        if tries * view.queues[name].get("VisibilityTimeout", 30) < 8 * 60 * 60:
+        in_all = tries * view.queues[name].get("VisibilityTimeout", 30)
+        if in_all < 8 * 60 * 60:
             yield f"{name}: gives up within a night, after {tries} tries"
+        if in_all > view.queues[name].get("MessageRetentionPeriod", 0) / 2:
+            yield f"{name}: a message may expire before its {tries} tries, and never be in the dead-letter queue"
     for mapping in view.of("AWS::Lambda::EventSourceMapping").values():
         queue = mapping["EventSourceArn"].rsplit(":", 1)[-1]
         function = view.functions[mapping["FunctionName"]]
@@ -40,6 +43,8 @@ def queues(view):
             yield f"{mapping['FunctionName']}: one bad message would hold up its batch"
         if mapping.get("Enabled", True) is not True or mapping.get("FilterCriteria"):
             yield f"{mapping['FunctionName']}: some messages are taken by nobody"
+        if not 1 <= mapping.get("BatchSize", 10) <= 10:
+            yield f"{mapping['FunctionName']}: Lambda gives so many messages at once only where it may wait for them"
         if mapping.get("MaximumBatchingWindowInSeconds", 0) != 0:
             yield f"{mapping['FunctionName']}: waits for more messages before it stores a lead"
         if mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 2) < 2:

@@ -40,7 +40,6 @@ def schedule(view):
                     yield f"{name}: would not notice that nothing ever ran"
     if parameter["Default"] != 1 or allowed != ["1", "5", "15", "60"]:
         yield f"IntervalMinutes: {parameter['Default']} by default, one of {allowed}"
-    yield from _cadences(view)
     schedules = view.of("AWS::Scheduler::Schedule")
     if len(schedules) != 1:
         yield f"there are {len(schedules)} schedules"
@@ -68,26 +67,6 @@ def schedule(view):
     off = dict(Resolved(view.template, {"ScheduleState": "DISABLED"}).resources())
     if off["NotifierSchedule"]["Properties"]["State"] != "DISABLED":
         yield "NotifierSchedule: cannot be switched off"
-
-
-def _cadences(view):
-    """The patterns of what is said to the code as a text take what it takes, and refuse what it refuses."""
-    for name, right, wrong in [
-        (
-            "Cadence",
-            ["immediately", "every 60 minutes", "daily at 08:00", "daily at 18:30 on mon-wed, fri"],
-            ["", "hourly", "every 0 minutes", "daily at 8:00", "weekly", "cron(0 8-18 ? * MON-FRI *)"],
-        ),
-        ("UrgentActions", ["PLT;Create;INS+note", "PLT", "none", "PLT; INS+note"], ["", "PLT,INS", "INS+notes"]),
-        ("RoutesParameter", ["", "/marketplace-leads/routes"], ["routes", "[]", "/marketplace-leads/ routes"]),
-    ]:
-        pattern = view.template["Parameters"][name]["AllowedPattern"]
-        for text in right:
-            if not re.search(pattern, text):
-                yield f"{name}: refuses {text!r}"
-        for text in wrong:
-            if re.search(pattern, text):
-                yield f"{name}: takes {text!r}"
 
 
 def schedule_fault(expression):

@@ -1,5 +1,6 @@
 """The environment variables of the functions: those that the code reads, with the code's defaults, and no secret."""
 
+from checks.housekeeping import value_fault
 from checks.view import function_of
 from template import Resolved
 
@@ -32,6 +33,7 @@ def environment(view):
                 yield f"{name}: {variable} is {value} by default, {default} in the code"
     yield from _values(view)
     yield from _limits(view)
+    yield from _texts(view)
 
 
 def _limits(view):
@@ -47,6 +49,18 @@ def _limits(view):
             least, most = parameter.get("MinValue"), parameter.get("MaxValue")
             if least is None or most is None or least < variable["range"][0] or most > variable["range"][1]:
                 yield f"{variable['parameter']}: takes {least} to {most}, and {name} takes {variable['range']}"
+
+
+def _texts(view):
+    """A parameter takes what the functions take, and refuses what they refuse."""
+    for name, variable in view.facts["variables"].items():
+        parameter = view.template["Parameters"].get(variable["parameter"], {})
+        for text, is_right in variable.get("tried", {}).items():
+            is_taken = value_fault(parameter, text) is None
+            # Whether there is a zone of a name, the function alone knows.
+            if is_taken != is_right and not (is_taken and name == "LEADS_TIME_ZONE"):
+                what = "takes" if is_taken else "refuses"
+                yield f"{variable['parameter']}: {what} {text!r}, which is {'right' if is_right else 'wrong'} for {name}"
 
 
 def _values(view):

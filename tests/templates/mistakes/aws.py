@@ -146,8 +146,8 @@ MISTAKES = [
     ),
     (
         "a pattern that lets a cadence of no minutes through",
-        "every [1-9][0-9]{0,3} minutes",
-        "every [0-9]{1,4} minutes",
+        "every ([1-9][0-9]{0,2}|",
+        "every ([0-9]{1,3}|",
     ),
     ("the schedule sends another command", """Input: '{"command":"run"}'""", """Input: '{"command":"runs"}'"""),
     (
@@ -299,8 +299,9 @@ MISTAKES = [
     ("a dashboard that is no JSON", '{"label": "digests"}],', '{"label": "digests"}]'),
     (
         "a mail sender that is no address",
-        '    AllowedPattern: ^[^@\\s<>,;"]+@[^@\\s<>,;"]+\\.[^@\\s<>,;"]+$\n    ConstraintDescription: a mail address\n',
-        "",
+        "  MailFrom:\n    Type: String\n",
+        "    AllowedPattern: ",
+        "    AllowedPattern: ^.*$|",
     ),
     # Housekeeping
     ("a parameter in no group", "[Table, StateTable, HttpsIntake, IntakeBudgetMs, HttpsExport]", "[Table, StateTable, HttpsIntake, HttpsExport]"),

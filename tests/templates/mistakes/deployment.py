@@ -13,5 +13,7 @@ MISTAKES = [
     ("alarms of the mail cannot be made", ":alarm:leads-mail-*", ":alarm:leads-mails-*"),
     ("the code goes into another bucket", '"arn:aws:s3:::leads-code-123456789012-eu-west-1/*"', '"arn:aws:s3:::leads-123456789012-eu-west-1/*"'),
     ("any event source of any function", '"ArnEquals": {\n          "lambda:FunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:leads-lead-redelivery"\n        }\n      }\n    },\n    {\n      "Sid": "EventSource",', '"ArnLike": {\n          "lambda:FunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:*"\n        }\n      }\n    },\n    {\n      "Sid": "EventSource",'),
+    ("who deploys may change his own role", '"iam:UpdateRoleDescription"\n      ],\n      "Resource": [\n        "arn:aws:iam::123456789012:role/leads-Lead*Role-*"', '"iam:UpdateRoleDescription"\n      ],\n      "Resource": [\n        "arn:aws:iam::123456789012:role/leads-*"'),
+    ("stacks whose names begin alike", "stack/leads/*", "stack/leads*/*"),
     ("a policy version of the wrong year", '"2012-10-17"', '"2012-10-18"'),
 ]

@@ -140,7 +140,7 @@ GUIDE = [
         '--name /marketplace-leads/storage-connection-string --value "$CONNECTION"',
         "--name /marketplace-leads/storage-connection-string --value $CONNECTION",
     ),
-    ("a bracket without quotes", "--query '[0].value' --output tsv", "--query [0].value --output tsv"),
+    ("a bracket without quotes", "OLD=$(aws ssm get-parameter", "--query '[0].value' --output tsv", "--query [0].value --output tsv"),
     ("a quote is missing", 'az group delete --name "$GROUP"', 'az group delete --name "$GROUP'),
     ("a backslash is missing", '--email-identity "$DOMAIN" \\\n  --query', '--email-identity "$DOMAIN"\n  --query'),
     ("a program is misspelt", "git pull && cd infra/aws", "gti pull && cd infra/aws"),
@@ -151,7 +151,7 @@ GUIDE = [
         '"LeadSource":"AzureMarketplace","ActionCode":"INS"',
     ),
     ("routes that no block has written", "--value file://routes.json", "--value file://route.json"),
-    ("a command of the Azure CLI that does not exist", "az storage account keys renew", "az storage account key renew"),
+    ("a command of the Azure CLI that does not exist", "   case $KEPT in", "az storage account keys renew", "az storage account key renew"),
     (
         "an option that the Azure CLI does not know",
         "az deployment group create --resource-group",
@@ -162,8 +162,8 @@ GUIDE = [
         'az group create --name "$GROUP" --location westeurope',
         'az group create --name "$GROUP"',
     ),
-    ("a key that the Azure CLI does not know", "USED=primary", "USED=first"),
-    ("a query asks for a member that a key does not have", "--query '[1].value'", "--query '[1].key'"),
+    ("a key that the Azure CLI does not know", "--key secondary", "--key first"),
+    ("a query asks for a member that a key does not have", "OLD=$(aws ssm get-parameter", "--query '[1].value'", "--query '[1].key'"),
     ("a name that no storage account can have", "ACCOUNT=contosoleads ", "ACCOUNT=contoso-leads "),
     (
         "the deployment is asked for by another name",
@@ -185,7 +185,7 @@ GUIDE = [
     ("a name in place of the key", '--value "$KEY,$NEW"', '--value "KEY,$NEW"'),
     ("a name in place of the account", 'storageAccountName="$ACCOUNT"', 'storageAccountName="ACCOUNT"'),
     ("a variable that nothing reads", "export AWS_REGION=eu-west-1", "export AWS_REGON=eu-west-1"),
-    ("a key that is never found", '  *"$FIRST"*) USED', '  *"FIRST"*) USED'),
+    ("a key that is never found", '  *"${FIRST:?}"*) CONNECTION', '  *"FIRST"*) CONNECTION'),
     ("a field that leads do not have", '{"UserDetails":{"FirstName"', '{"UserDetails":{"Firstname"'),
     ("an action that does not exist", '"ActionCode":"INS"', '"ActionCode":"INST"'),
     (
@@ -198,6 +198,8 @@ GUIDE = [
 ]
 
 OPERATIONS = [
+    ("the trust policy names a variable", "cat > trust.json <<END", "cat > trust.json <<'END'"),
+    ("the policy keeps the name of the example's stack", "leads\\([-/]\\)", "leads\\(-\\)"),
     (
         "messages are moved out of the wrong queue",
         'start-message-move-task --source-arn "$(aws sqs get-queue-attributes \\\n  --queue-url <LeadDeadLetterQueueUrl>',
@@ -260,6 +262,12 @@ OPERATIONS = [
 
 # What is wrong, the document, the text to replace, which must be there once, and its replacement.
 DOCUMENTS = [
+    (
+        "two actions as one",
+        "docs/settings.md",
+        "--action PLT --action Create",
+        "--action PLT,Create",
+    ),
     (
         "a link to nowhere",
         "infra/README.md",

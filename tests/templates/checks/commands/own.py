@@ -78,7 +78,8 @@ def _value_faults(given, parameters):
     if given.get("region") not in (None, "word") and given["region"] not in regions():
         yield f"no region with Lambda is called {given['region']}"
     if "cadence" in given:
-        route = {name: given[name] for name in ("id", "to", "cadence", "window", "zone") if given.get(name)}
+        fields = {name: name for name in ("id", "to", "cadence", "window", "zone")} | {"action": "actions", "offer": "offers"}
+        route = {field: given[name] for name, field in fields.items() if given.get(name)}
         yield from routes_faults(json.dumps([route]), parameters)
 
 

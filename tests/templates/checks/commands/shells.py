@@ -152,9 +152,10 @@ def calls(text):
             call = next(iter(unlike))
             faults.append(f"{other} reads other arguments than {first}: {call.program} {' '.join(call.arguments)}")
     if re.search(r"\bcase \S+ in\n", blocks):
-        # Once more, so that the second key is the one in use, and the other branch is taken.
-        further, found = _run(of_document, first, "[0].value")
-        made, faults = made + further, faults + found
+        # Twice more, so that the second key is the one in use, and the first one, and each branch is taken.
+        for other in ("[0].value", "[1].value"):
+            further, found = _run(of_document, first, other)
+            made, faults = made + further, faults + found
     return made, faults
 
 
