@@ -54,6 +54,11 @@ impl IntakeKeys {
     }
 
     /// Whether a text has the form of a key.
+    pub(crate) fn has_form(key: &str) -> bool {
+        Self::check(key).is_ok()
+    }
+
+    /// What a text lacks of the form of a key.
     fn check(key: &str) -> Result<(), InvalidIntakeKeys> {
         if !key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.~".contains(letter)) {
             return Err(InvalidIntakeKeys::Characters);
@@ -162,7 +167,7 @@ impl KnownKeys {
     }
 
     /// Whether the key of a digest opens intake. It is refused by nothing but keys that were read after it was asked about,
-    /// since what is refused is dropped for ever: the key may have been added a moment ago.
+    /// since the key may have been added a moment ago.
     pub async fn verdict_of_digest(&self, digest: &KeyDigest) -> Verdict {
         self.decide(|keys| keys.open_for_digest(digest), Some(Instant::now())).await
     }

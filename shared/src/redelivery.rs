@@ -38,6 +38,10 @@ pub enum RedeliveryError {
     /// It waits until somebody can tell whether its key opens intake.
     #[error("the intake keys cannot be read")]
     NoKeys,
+    /// Intake could not read its keys and kept it, and its key opens nothing. It was acknowledged, so that it is not lost: it
+    /// goes to the dead-letter queue at last, where a person sees it.
+    #[error("its key opens nothing: if it is a sender's, add it to the intake keys")]
+    KeyOpensNothing,
     /// It was not done when the time of the invocation was over.
     #[error("the time of the invocation was over")]
     OutOfTime,
@@ -64,9 +68,8 @@ impl<T: Table> Redelivery<T> {
         let delivered = match self.is_let_in(message).await {
             Ok(true) => self.deliver(message, now).await,
             Ok(false) => {
-                counter!(metric::UNVERIFIED_DROPPED).increment(1);
-                tracing::warn!(outcome = "dropped", message_id, "its key opens nothing");
-                return Ok(());
+                counter!(metric::UNVERIFIED_REFUSED).increment(1);
+                Err(RedeliveryError::KeyOpensNothing)
             }
             Err(error) => Err(error),
         };

@@ -42,6 +42,8 @@ pub mod metric {
     pub const LEADS_REDELIVERED: &str = "LeadsRedelivered";
     /// Requests without a valid key.
     pub const INTAKE_UNAUTHORIZED: &str = "IntakeUnauthorized";
+    /// Requests with a text in the form of a key, which opens nothing: an offer has an old key, or somebody guesses.
+    pub const INTAKE_WRONG_KEY: &str = "IntakeWrongKey";
     /// Requests with a valid key to another path, or with another method, than those for leads: an offer has a wrong URL.
     pub const INTAKE_MISDIRECTED: &str = "IntakeMisdirected";
     /// Requests that were answered with a 5xx status.
@@ -50,8 +52,8 @@ pub mod metric {
     pub const INTAKE_LATENCY: &str = "IntakeLatency";
     /// A distribution: for how many seconds a queued body has waited that redelivery could not deliver, one value each time.
     pub const WAITING_AGE: &str = "WaitingAge";
-    /// Queued bodies that redelivery dropped, because the key that they came with opens nothing.
-    pub const UNVERIFIED_DROPPED: &str = "UnverifiedDropped";
+    /// Queued bodies that redelivery refused, each time, because the key that they came with opens nothing.
+    pub const UNVERIFIED_REFUSED: &str = "UnverifiedRefused";
     /// New leads that the notifier found, by the dimension `Source`: `https` or `table`.
     pub const LEADS_FOUND: &str = "LeadsFound";
     /// Leads that stood in a mail that was sent.
@@ -83,7 +85,7 @@ pub mod metric {
     /// None is a gauge, because the collector would write a gauge's last value again at the end of each later invocation.
     pub const DISTRIBUTIONS: [&str; 5] = [INTAKE_LATENCY, WAITING_AGE, MAIL_DELAY, OLDEST_OWED_AGE, PATROL_LAG];
     /// Every name.
-    pub const ALL: [&str; 24] = [
+    pub const ALL: [&str; 25] = [
         ROUTES_NOT_READ,
         LEADS_STORED,
         LEADS_DUPLICATE,
@@ -92,11 +94,12 @@ pub mod metric {
         LEADS_LOST,
         LEADS_REDELIVERED,
         INTAKE_UNAUTHORIZED,
+        INTAKE_WRONG_KEY,
         INTAKE_MISDIRECTED,
         INTAKE_SERVER_ERRORS,
         INTAKE_LATENCY,
         WAITING_AGE,
-        UNVERIFIED_DROPPED,
+        UNVERIFIED_REFUSED,
         LEADS_FOUND,
         LEADS_MAILED,
         DIGESTS_SENT,

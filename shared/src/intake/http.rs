@@ -67,7 +67,7 @@ pub(super) fn answer(outcome: &Outcome, request_id: &str) -> Answer {
             };
             problem(status, title, &format!("{} It is kept for a person to look at.", unreadable.message))
         }
-        Outcome::Unauthorized => problem(401, "Unauthorized", "The URL holds no valid key."),
+        Outcome::Unauthorized { .. } => problem(401, "Unauthorized", "The URL holds no valid key."),
         Outcome::NotFound { .. } => problem(404, "Not Found", "Leads are taken at /leads."),
         Outcome::MethodNotAllowed { .. } => {
             problem(405, "Method Not Allowed", "Leads are sent with POST.").with("allow", METHOD)

@@ -9,7 +9,7 @@ pub use budget::{start_limit, table_limits};
 use crate::aws::{BodyQueue, Queue, QueueError};
 use crate::clock::Chance;
 use crate::function_url::{Answer, Request};
-use crate::intake_keys::{KeyDigest, KnownKeys, Verdict};
+use crate::intake_keys::{IntakeKeys, KeyDigest, KnownKeys, Verdict};
 use crate::lead::{Lead, Stored, StoredLead, Unreadable, UnreadableKind, store};
 use crate::quarantine;
 use crate::queued_body::QueuedBody;
@@ -42,40 +42,23 @@ pub struct Intake<T, Q = Queue> {
 #[derive(Debug)]
 enum Outcome {
     /// Its row was written. The same request may have come at another time, too.
-    Stored {
-        id: String,
-        is_same_request: bool,
-    },
+    Stored { id: String, is_same_request: bool },
     /// The sender has sent it before, and the table has its row.
-    Duplicate {
-        id: String,
-    },
+    Duplicate { id: String },
     /// The table did not take it, the queue did.
-    Queued {
-        id: String,
-        table: Failure,
-    },
+    Queued { id: String, table: Failure },
     /// It cannot be stored as a lead; the state table, or else the queue, has it.
-    Quarantined {
-        why: Quarantining,
-        table: Option<Failure>,
-    },
+    Quarantined { why: Quarantining, table: Option<Failure> },
     /// Nobody could tell whether its key opens. The queue has it, for redelivery to find out.
     Unverified,
     /// Neither table nor queue took it.
-    Lost {
-        table: Failure,
-        queue: QueueError,
-    },
-    Unauthorized,
+    Lost { table: Failure, queue: QueueError },
+    /// It came without a key that opens, be it one in the form of a key or none.
+    Unauthorized { wrong_key: bool },
     /// It came to another path than that for leads, with a valid key or without.
-    NotFound {
-        with_key: bool,
-    },
+    NotFound { with_key: bool },
     /// It came with another method than that for leads, with a valid key or without.
-    MethodNotAllowed {
-        with_key: bool,
-    },
+    MethodNotAllowed { with_key: bool },
 }
 
 /// Why a body goes into quarantine.
@@ -144,7 +127,7 @@ impl<T: Table, Q: BodyQueue> Intake<T, Q> {
         }
         match verdict {
             Verdict::Opens => {}
-            Verdict::Refused => return Outcome::Unauthorized,
+            Verdict::Refused => return Outcome::Unauthorized { wrong_key: IntakeKeys::has_form(&key) },
             Verdict::Unknown => return self.queue_unverified(request, &key, budget, now).await,
         }
         let body = request.body.bytes();
@@ -252,9 +235,10 @@ impl Outcome {
                     outcome = "lost", status, latency_ms, table_error = %table, queue_error = %queue, "answered"
                 );
             }
-            Self::Unauthorized => {
+            Self::Unauthorized { wrong_key } => {
                 counter!(metric::INTAKE_UNAUTHORIZED).increment(1);
-                tracing::info!(outcome = "unauthorized", status, latency_ms, "answered");
+                counter!(metric::INTAKE_WRONG_KEY).increment(u64::from(*wrong_key));
+                tracing::info!(outcome = "unauthorized", status, latency_ms, wrong_key, "answered");
             }
             Self::NotFound { with_key: true } | Self::MethodNotAllowed { with_key: true } => {
                 counter!(metric::INTAKE_MISDIRECTED).increment(1);

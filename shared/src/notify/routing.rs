@@ -22,7 +22,10 @@ impl<T, M> Notifier<T, M> {
     /// The same, each with whether it is to go out at once.
     pub(super) fn owed_to(&self, item: &Item) -> Vec<Owed> {
         let is_urgent = |target: &Target| item.lead().is_some_and(|stored| self.is_urgent(&stored.lead, target));
-        self.targets_of(item).into_iter().map(|target| Owed { is_urgent: is_urgent(&target), target }).collect()
+        self.targets_of(item)
+            .into_iter()
+            .map(|target| Owed { is_urgent: is_urgent(&target), target, is_maybe: false })
+            .collect()
     }
 
     /// The recipients of mails to a target, as the settings are now. Where its route or its destination is gone, they are the

@@ -3,7 +3,7 @@
 use super::Notifier;
 use super::log::{Channel, Target};
 use super::times::span;
-use crate::cadence::Timetable;
+use crate::cadence::{Cadence, Timetable};
 use crate::lead::Lead;
 use crate::settings::UrgentAction;
 use jiff::{SignedDuration, Timestamp};
@@ -61,7 +61,10 @@ impl<T, M> Notifier<T, M> {
         let timetable = self.timetable(&channel.target);
         let interval = span(self.settings.schedule.interval);
         if channel.grouped_until.is_some_and(|until| now < until) {
-            return timetable.at_most_every(GROUPED).is_due(oldest, false, now, interval);
+            // What is urgent waits for no day.
+            let hourly = Timetable { cadence: Cadence::EveryMinutes(GROUPED), ..timetable.clone() };
+            let is_urgent = channel.urgent_since().is_some_and(|since| hourly.is_due(since, false, now, interval));
+            return is_urgent || timetable.at_most_every(GROUPED).is_due(oldest, false, now, interval);
         }
         let is_urgent = channel.urgent_since().is_some_and(|since| timetable.is_due(since, true, now, interval));
         is_urgent || timetable.is_due(oldest, false, now, interval)

@@ -109,6 +109,20 @@ async fn two_bodies_that_differ_only_where_the_queue_cuts_them_are_two_in_quaran
 }
 
 #[tokio::test]
+async fn a_wrong_key_is_counted_and_no_key_is_not() {
+    let (table, queue) = (MemoryTable::new(), StubQueue::start(Sqs::Works).await);
+    let intake = intake(table.clone(), table.clone(), &queue);
+    for (key, expected) in
+        [("", 0.0), ("short", 0.0), ("no+key/at+all-0123456789", 0.0), ("an-old-key.0123456789", 1.0), (KEY, 0.0)]
+    {
+        let measured = Measured::default();
+        let _measuring = measured.start();
+        post_with_key(&intake, key).await;
+        assert_eq!(measured.value(metric::INTAKE_WRONG_KEY), expected, "{key}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_with_a_valid_key_to_a_wrong_place_is_counted_and_one_without_is_not() {
     let (table, queue) = (MemoryTable::new(), StubQueue::start(Sqs::Works).await);
     let intake = intake(table.clone(), table, &queue);
@@ -145,7 +159,7 @@ async fn post_with_key<T: Table>(intake: &Intake<T>, key: &str) -> Read {
 }
 
 #[tokio::test]
-async fn while_the_keys_cannot_be_read_a_lead_waits_on_the_queue_and_redelivery_keeps_or_drops_it() {
+async fn while_the_keys_cannot_be_read_a_lead_waits_on_the_queue_and_redelivery_stores_it_or_leaves_it_there() {
     for keys in unknown_keys() {
         let (table, queue) = (MemoryTable::new(), StubQueue::start(Sqs::Works).await);
         let intake = without_keys(keys, table.clone(), &queue);
@@ -171,17 +185,18 @@ async fn while_the_keys_cannot_be_read_a_lead_waits_on_the_queue_and_redelivery_
         let _measuring = measured.start();
         let redelivery =
             Redelivery { leads: table.clone(), state: table.clone(), keys: known_keys(), chance: counted() };
+        let mut kept = 0;
         for message in &messages {
-            redelivery.redeliver("m", message, at(NOON)).await.unwrap();
+            kept += usize::from(redelivery.redeliver("m", message, at(NOON)).await.is_err());
         }
-        assert_eq!(table.rows().len(), 1);
-        assert_eq!(measured.value(metric::UNVERIFIED_DROPPED), 1.0);
+        assert_eq!((table.rows().len(), kept), (1, 1), "what was acknowledged is never dropped");
+        assert_eq!(measured.value(metric::UNVERIFIED_REFUSED), 1.0);
         assert_eq!(measured.value(metric::LEADS_REDELIVERED), 2.0);
     }
 }
 
 #[tokio::test]
-async fn redelivery_drops_nothing_by_keys_that_it_read_before_and_reads_them_once_for_many_messages() {
+async fn redelivery_refuses_nothing_by_keys_that_it_read_before_and_reads_them_once_for_many_messages() {
     let (table, queue) = (MemoryTable::new(), StubQueue::start(Sqs::Works).await);
     let intake = without_keys(KnownKeys::new(no_secret("down")), table.clone(), &queue);
     for key in [KEY, OTHER_KEY] {
@@ -204,10 +219,10 @@ async fn redelivery_drops_nothing_by_keys_that_it_read_before_and_reads_them_onc
     redelivery.redeliver("m1", &messages[0], at(NOON)).await.unwrap();
     *place.lock().unwrap() = format!("{KEY},{OTHER_KEY}");
     redelivery.redeliver("m2", &messages[1], at(NOON)).await.unwrap();
-    assert_eq!(measured.value(metric::UNVERIFIED_DROPPED), 0.0, "its key was added a moment ago");
+    assert_eq!(measured.value(metric::UNVERIFIED_REFUSED), 0.0, "its key was added a moment ago");
     assert_eq!((measured.value(metric::LEADS_REDELIVERED), reads.load(Ordering::SeqCst)), (2.0, 2));
     join_all(messages[2..].iter().map(|message| redelivery.redeliver("m", message, at(NOON)))).await;
-    assert_eq!((measured.value(metric::UNVERIFIED_DROPPED), reads.load(Ordering::SeqCst)), (10.0, 3));
+    assert_eq!((measured.value(metric::UNVERIFIED_REFUSED), reads.load(Ordering::SeqCst)), (10.0, 3));
 }
 
 #[tokio::test]

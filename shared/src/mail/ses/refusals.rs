@@ -1,7 +1,7 @@
 //! What SES's failures mean for a mail. The texts of SES's errors are not passed on, because they hold addresses.
 
 use crate::aws::error_code;
-use crate::mail::MailError;
+use crate::mail::{self, MailError};
 use aws_sdk_sesv2::config::http::HttpResponse;
 use aws_sdk_sesv2::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
@@ -9,16 +9,29 @@ use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
-/// What a failed send means. `has_reply_to` says whether the mail has an address in it that is not from the settings.
-pub(super) fn mail_error(error: &SdkError<SendEmailError, HttpResponse>, has_reply_to: bool) -> MailError {
-    let code = error_code(error);
+/// What a failed send of a mail means.
+pub(super) fn mail_error(error: &SdkError<SendEmailError, HttpResponse>, mail: &mail::Message) -> MailError {
+    // Whether it has an address in it that is not from the settings.
+    let has_reply_to = mail.reply_to.is_some();
+    let mut code = error_code(error);
     let cure = |cure: &str| cure.to_owned();
     match error {
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             match meaning(answer.err(), status, has_reply_to) {
                 Meaning::Message(text) => MailError::Message { code, cure: cure(text) },
-                Meaning::Destination(text) => MailError::Destination { code, cure: cure(text) },
+                Meaning::Destination(text) => {
+                    // SES has a code for each of the first two, and does not always use it. Each of them meets every recipient.
+                    match text {
+                        UNVERIFIED if names_sender(answer.err(), &mail.from) => {
+                            SENDER_NOT_VERIFIED.clone_into(&mut code)
+                        }
+                        PAUSED => "SendingPausedException".clone_into(&mut code),
+                        SUSPENDED => "AccountSuspendedException".clone_into(&mut code),
+                        _ => {}
+                    }
+                    MailError::Destination { code, cure: cure(text) }
+                }
                 Meaning::Busy(text) => MailError::Busy {
                     code,
                     retry_after: retry_after(answer.raw()),
@@ -40,6 +53,15 @@ pub(super) fn mail_error(error: &SdkError<SendEmailError, HttpResponse>, has_rep
         // The time ran out, or the answer could not be read.
         _ => MailError::Unavailable { code, may_be_accepted: true },
     }
+}
+
+/// The code, ours, of a refusal of the sender.
+const SENDER_NOT_VERIFIED: &str = "SenderNotVerified";
+
+/// Whether the text of a refusal names the sender, who stands as an address or as `Name <address>`.
+fn names_sender(error: &SendEmailError, from: &str) -> bool {
+    let address = from.rsplit_once('<').map_or(from, |(_, address)| address.trim_end_matches('>'));
+    error.message().unwrap_or_default().to_lowercase().contains(&address.to_lowercase())
 }
 
 /// Whether a mail may have been accepted although there is no answer that says so: by the status of the answer, or else
@@ -135,6 +157,8 @@ fn by_text(text: &str) -> Option<Meaning> {
         Some(Destination(SUPPRESSED))
     } else if says(&["not verified"]) {
         Some(Destination(UNVERIFIED))
+    } else if says(&["suspended"]) {
+        Some(Destination(SUSPENDED))
     } else if says(&["sending paused", "sending is paused", "sending disabled", "sending is disabled"]) {
         Some(Destination(PAUSED))
     } else if says(&["too large", "too long", "exceeds", "maximum size", "length greater than"]) {

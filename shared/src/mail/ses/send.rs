@@ -72,7 +72,7 @@ impl Mailer for SesMailer {
             .set_configuration_set_name(self.configuration_set.clone())
             .send()
             .await
-            .map_err(|error| mail_error(&error, message.reply_to.is_some()))?;
+            .map_err(|error| mail_error(&error, message))?;
         Ok(answer.message_id.unwrap_or_default())
     }
 

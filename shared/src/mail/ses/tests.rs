@@ -205,6 +205,7 @@ async fn a_refusal_says_what_to_do_and_shows_no_address() {
         (400, "MessageRejected", UNVERIFIED, Destination, "verify the sender in LEADS_MAIL_FROM"),
         (400, "MessageRejected", "a@contoso.com is on the suppression list", Destination, "suppression list"),
         (400, "MessageRejected", "Sending paused for this account. For more", Destination, "sending is paused"),
+        (400, "MessageRejected", "Sending suspended for this account.", Destination, "AWS Support"),
         (400, "MessageRejected", "Message length is more than allowed", Message, "SES refuses the mail's content"),
         (400, "MessageRejected", "Email contains a virus", Message, "SES refuses the mail's content"),
         (400, "BadRequestException", "Attachments exceeds the maximum size", Message, "lower LEADS_DIGEST_SIZE"),
@@ -239,7 +240,14 @@ async fn a_refusal_says_what_to_do_and_shows_no_address() {
             MailError::Destination { code, .. } => (Destination, code),
             MailError::Busy { .. } | MailError::Unavailable { .. } => panic!("{code}: {shown}"),
         };
-        assert_eq!((found, known.as_str()), (refused, code), "{status} {said}");
+        // What is about the account or the sender is known by its code.
+        let expected = match said {
+            UNVERIFIED => "SenderNotVerified",
+            _ if said.starts_with("Sending paused") => "SendingPausedException",
+            _ if said.starts_with("Sending suspended") => "AccountSuspendedException",
+            _ => code,
+        };
+        assert_eq!((found, known.as_str()), (refused, expected), "{status} {said}");
         assert!(error.is_refusal(), "{code}: {shown}");
         assert!(shown.contains(cure), "{code}: {shown}");
         assert!(!shown.contains('@'), "{code}: {shown}");

@@ -104,7 +104,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 .iter()
                 .map(|parked| Found {
                     entry: parked.entry.clone(),
-                    owed_to: vec![Owed { target: target(&parked.channel), is_urgent: true }],
+                    owed_to: vec![Owed { target: target(&parked.channel), is_urgent: true, is_maybe: parked.is_maybe }],
                 })
                 .collect();
             let keys: Vec<_> = parked.iter().map(Parked::row_key).collect();
@@ -148,6 +148,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             flight: None,
             limit: None,
             is_reduced: false,
+            has_parked: false,
+            suspects: Vec::new(),
             attempts: 0,
             next_attempt: None,
             reason: None,

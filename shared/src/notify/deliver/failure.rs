@@ -70,6 +70,16 @@ impl From<Malformed> for Failure {
 }
 
 impl Failure {
+    /// Whether the message may have been accepted.
+    pub(super) fn may_be_accepted(&self) -> bool {
+        matches!(self.effect, Effect::Later { may_be_accepted: true, .. })
+    }
+
+    /// The same failure of a message that may have been accepted.
+    pub(super) fn doubted(self) -> Self {
+        Self { effect: Effect::Later { asked: None, may_be_accepted: true, is_quota: false }, ..self }
+    }
+
     /// The parameter of a destination could not be read.
     pub(super) fn unread(code: &str) -> Self {
         let effect = Effect::Later { asked: None, may_be_accepted: false, is_quota: false };

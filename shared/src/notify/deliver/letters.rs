@@ -1,14 +1,14 @@
 //! What goes to a destination that is no mailbox: messages in the order of the log, so that what was accepted is a beginning
 //! of what is owed, and the cursor alone says how far it came.
 
-use super::failure::Failure;
+use super::failure::{Effect, Failure};
 use crate::destinations::{Destination, Found, Kind, Outgoing};
 use crate::mail::{Digest, Mailer, RenderSettings};
-use crate::notify::Notifier;
 use crate::notify::collect::Item;
-use crate::notify::log::Target;
-use crate::notify::run::SEND;
+use crate::notify::log::{Channel, Entry, Parked, Position, Target};
+use crate::notify::run::{Run, SEND};
 use crate::notify::times::later;
+use crate::notify::{Notifier, NotifyError};
 use crate::table::Table;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -23,6 +23,39 @@ pub(in crate::notify) struct Letter {
     /// How many leads it holds.
     pub(in crate::notify) leads: usize,
     pub(in crate::notify) message: Option<Outgoing>,
+}
+
+/// The messages of a digest.
+pub(in crate::notify) enum Letters {
+    /// One after the other.
+    InOrder(Vec<Letter>),
+    /// The second lead before the first one, which has failed several times.
+    Probing {
+        /// The message for the second one.
+        second: Letter,
+        /// The message for the first one, and the one without its texts, in case that one is refused.
+        first: [Letter; 2],
+    },
+}
+
+impl Letters {
+    /// Messages for the first two entries of a digest.
+    pub(super) fn probing(
+        digest: Digest,
+        items: &[Option<Item>],
+        destination: &Destination,
+        settings: &RenderSettings,
+    ) -> Self {
+        let alone = |part: Option<Digest>, is_reduced: bool| {
+            let mut letters = Vec::new();
+            write(part.as_slice(), destination, settings, is_reduced, &mut letters);
+            letters.pop().unwrap_or(Letter { entries: 1, leads: 0, message: None })
+        };
+        let mut parts = parts(digest, items).into_iter();
+        let first = parts.next();
+        let first = [alone(first.clone(), false), alone(first, true)];
+        Self::Probing { second: alone(parts.next(), false), first }
+    }
 }
 
 /// Where a channel sends, as the settings and the parameters are now.
@@ -45,6 +78,12 @@ pub(in crate::notify) struct Posted {
     pub(in crate::notify) posts: usize,
     /// Why the next one was not, and for how many entries it stood.
     pub(in crate::notify) error: Option<(Failure, usize)>,
+    /// Why the first entry was not accepted, although the second one was.
+    pub(in crate::notify) first: Option<Failure>,
+}
+
+impl Posted {
+    const NOTHING: Self = Self { entries: 0, leads: 0, posts: 0, error: None, first: None };
 }
 
 impl<T: Table, M: Mailer> Notifier<T, M> {
@@ -71,7 +110,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
     /// begins then still has the other half.
     pub(in crate::notify) async fn post(&self, destination: &Destination, letters: &[Letter]) -> Posted {
         let started = self.now();
-        let mut posted = Posted { entries: 0, leads: 0, posts: 0, error: None };
+        let mut posted = Posted::NOTHING;
         for (number, letter) in letters.iter().enumerate() {
             let now = self.now();
             if number > 0 && now >= later(started, SEND / 2) {
@@ -90,6 +129,61 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             posted.leads += letter.leads;
         }
         posted
+    }
+
+    /// Sends the second lead before the first one, which has failed several times, and then the first one, in the end without
+    /// its texts.
+    pub(super) async fn probe(&self, destination: &Destination, second: &Letter, first: &[Letter; 2]) -> Posted {
+        let started = self.now();
+        let send = async |letter: &Letter| {
+            let Some(message) = &letter.message else { return Ok(()) };
+            let now = self.now();
+            let limit = Duration::try_from(SEND - now.duration_since(started)).unwrap_or_default();
+            self.destinations.send(destination, message, now, limit).await.map_err(|error| Failure::from(&error))
+        };
+        if let Err(failure) = send(second).await {
+            // One that refuses two leads refuses everything, whatever it says.
+            let effect = if failure.effect == Effect::Message { Effect::Destination } else { failure.effect };
+            let both = first[0].entries + second.entries;
+            return Posted { error: Some((Failure { effect, ..failure }, both)), ..Posted::NOTHING };
+        }
+        let mut posted = Posted { entries: second.entries, leads: second.leads, posts: 1, ..Posted::NOTHING };
+        for letter in first {
+            let Err(failure) = send(letter).await else {
+                let (entries, leads) = (posted.entries + letter.entries, posted.leads + letter.leads);
+                return Posted { entries, leads, posts: 2, ..Posted::NOTHING };
+            };
+            // That the whole message may have been accepted stays true whatever becomes of the other one.
+            let was_maybe = posted.first.as_ref().is_some_and(Failure::may_be_accepted);
+            posted.first = Some(if was_maybe { failure.doubted() } else { failure });
+        }
+        posted
+    }
+
+    /// Moves a channel on from its first entry, which its destination fails on while it takes the next one: the entry is owed
+    /// again behind the others, and given up when that has happened several times.
+    pub(super) async fn pass_by(
+        &self,
+        run: &mut Run<T>,
+        channel: &mut Channel,
+        (at, entry): (Position, Entry),
+        failure: &Failure,
+        parked: &mut Vec<Parked>,
+    ) -> Result<(), NotifyError> {
+        let reason = &failure.reason;
+        tracing::error!(run = run.id, channel = %channel.id, reason, "the destination fails on a lead, and takes others");
+        let behind = Position::new(&at.row, at.index + 1);
+        if failure.may_be_accepted() {
+            channel.maybe = channel.maybe.clone().max(behind.clone());
+        }
+        if channel.suspects(&entry) {
+            parked.push(channel.parked(&at, &entry, reason));
+            channel.passed(&behind);
+            return Ok(());
+        }
+        let row = run.log.next_row();
+        channel.put_off(&behind, 1, &row);
+        run.log.put_off(channel.clone(), &row, vec![entry]).await
     }
 }
 

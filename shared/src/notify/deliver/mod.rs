@@ -86,7 +86,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             _ => later(now, now.duration_until(run.latest(SEND + TABLE_CALL * 3)) / MAIL_SHARE.1 * MAIL_SHARE.0),
         };
         self.send_all(run, mail.clone(), mail_until, false).await?;
-        let until = self.others_until(run).max(later(self.now(), LEAST_SHARE));
+        // Where it took all of its share, the next run is late anyway, and the others have what is left.
+        let until = match self.now() >= mail_until {
+            true => Timestamp::MAX,
+            false => self.others_until(run).max(later(self.now(), LEAST_SHARE)),
+        };
         self.send_all(run, others, until, false).await?;
         // The next run is to find the lease free.
         let share = FAILING_SHARE.min(span(self.settings.schedule.interval) / 2);
@@ -187,13 +191,22 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let (mut channels, mut parked, mut again) = (Vec::new(), Vec::new(), Vec::new());
         let (mut digests, mut mailed) = (0, 0);
         let mut counts = Counts::default();
-        for (parcel, sent) in parcels.into_iter().zip(sent) {
+        for (parcel, mut sent) in parcels.into_iter().zip(sent) {
             run.record.mails += sent.mails;
-            let Parcel { mut channel, selection, leads, remaining, id, .. } = parcel;
+            let Parcel { mut channel, mut selection, leads, remaining, id, .. } = parcel;
+            if let Some(failure) = sent.posted.as_mut().and_then(|posted| posted.first.take()) {
+                selection.items.remove(0);
+                let first = selection.entries.remove(0);
+                self.pass_by(run, &mut channel, first, &failure, &mut parked).await?;
+            }
             let (until, entries) = (&selection.until, &selection.entries);
             let spread = (self.chance)();
             match sent.error {
-                None if let Some(posted) = sent.posted => {
+                None if let Some(mut posted) = sent.posted => {
+                    posted.error = posted.error.map(|(failure, count)| {
+                        let end = (posted.entries + count).min(entries.len());
+                        (channel.judged(failure, &entries[posted.entries.min(end)..end]), count)
+                    });
                     digests += usize::from(posted.posts > 0);
                     mailed += posted.leads;
                     count_delays(&mut counts, &selection.items[..posted.entries.min(selection.items.len())], now);
@@ -222,6 +235,7 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     again.extend(channel.owes().then(|| channel.id.clone()));
                 }
                 Some(failure) => {
+                    let failure = channel.judged(failure, entries);
                     note_failure(run, &channel, &failure);
                     if !sent.recipients.is_empty() {
                         channel.delivered_to(until, &id, sent.recipients);

@@ -1,7 +1,7 @@
 //! A channel's next mail, ready to be sent.
 
 use super::failure::Failure;
-use super::letters::{Letter, Route, letters};
+use super::letters::{Letters, Route, letters};
 use super::recipients::Recipients;
 use super::select::{Read, Selection};
 use crate::destinations::Destination;
@@ -37,7 +37,7 @@ pub(super) enum Cargo {
     /// A mail.
     Mail(Message),
     /// Messages to a destination that is no mailbox.
-    Letters(Box<Destination>, Vec<Letter>),
+    Letters(Box<Destination>, Letters),
     /// It cannot be sent now.
     Blocked(Failure),
 }
@@ -68,6 +68,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 run.is_stopped |= !recent_only;
                 return Ok(None);
             };
+            if channel.is_in_the_way() && self.put_off(run, channel.clone(), &selection.entries[..1]).await? {
+                continue;
+            }
             // A mail of which some recipients have their part is the same for the others.
             let has_parts = channel.flight.as_ref().is_some_and(|flight| !flight.done.is_empty());
             match self.read_items(run, &mut selection, has_parts).await? {
@@ -77,7 +80,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     return Ok(None);
                 }
                 Read::Unreadable(count, reason) => {
-                    if !self.put_off(run, channel, &selection.entries[..count]).await? {
+                    // Other rows must be readable.
+                    if !run.has_read || !self.put_off(run, channel, &selection.entries[..count]).await? {
                         return Err(reason);
                     }
                     run.failed("deliver", &reason);
@@ -107,8 +111,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let digest = Digest { id: id.clone(), occasion, is_redirected, more, ..self.with_history(run, &items).await };
         if let Route::Elsewhere(destination) = route {
             let leads = digest.leads.len();
-            let settings = self.render_settings();
-            let letters = letters(digest, &selection.items, &destination, &settings, channel.is_reduced);
+            let (settings, items) = (self.render_settings(), &selection.items);
+            let letters = match channel.is_probing() && items.iter().flatten().count() > 1 {
+                true => Letters::probing(digest, items, &destination, &settings),
+                false => Letters::InOrder(letters(digest, items, &destination, &settings, channel.is_reduced)),
+            };
             let cargo = Cargo::Letters(destination, letters);
             return Ok(Some(Parcel { channel, selection, leads, id, cargo, remaining: 0 }));
         }
@@ -122,9 +129,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         Ok(Some(Parcel { channel, selection, leads, id, cargo, remaining }))
     }
 
-    /// Puts off the first entries that a channel owes and that cannot be read, so that what is behind them goes out: they
-    /// are owed again from the end of the log on, once in each run at most. Says whether that was done: there must be
-    /// something behind them, and other rows must be readable.
+    /// Puts off the first entries that a channel owes and that cannot be read or are refused, so that what is behind them goes
+    /// out: they are owed again from the end of the log on, once in each run at most. Says whether that was done: there must
+    /// be something behind them.
     async fn put_off(
         &self,
         run: &mut Run<T>,
@@ -140,11 +147,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let old: Vec<_> = old.cloned().collect();
         let Some((last, _)) = old.last() else { return Ok(false) };
         let until = Position::new(&last.row, last.index + 1);
-        if until >= channel.tail || !run.has_read || !run.has_time(self.now(), TABLE_CALL) {
+        if until >= channel.tail || !run.has_time(self.now(), TABLE_CALL) {
             return Ok(false);
         }
         let count = old.len();
-        tracing::error!(run = run.id, channel = %channel.id, count, "leads that cannot be read now are put off");
+        tracing::error!(run = run.id, channel = %channel.id, count, "leads that cannot be read or are refused now are put off");
         let row = run.log.next_row();
         channel.put_off(&until, count, &row);
         run.log.put_off(channel, &row, old.into_iter().map(|(_, entry)| entry).collect()).await?;

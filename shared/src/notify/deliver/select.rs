@@ -47,7 +47,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         let size = if flight.is_some() { usize::MAX } else { channel.size(self.settings.digest_size) };
         let end = flight.map_or(&channel.tail, |flight| &flight.until).min(&channel.tail);
         // What may be a repeat and what is none do not go into one mail.
-        let end = if channel.cursor < channel.maybe { end.min(&channel.maybe) } else { end };
+        let is_apart = channel.cursor < channel.maybe && !channel.is_probing();
+        let end = if is_apart { end.min(&channel.maybe) } else { end };
         let mut selection = Selection { until: end.clone(), entries: Vec::new(), items: Vec::new() };
         if let Some(rows) = run.recent.rows_from(&channel.cursor.row) {
             for row in rows {

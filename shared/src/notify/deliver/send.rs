@@ -1,7 +1,7 @@
 //! Sending one mail.
 
 use super::failure::Failure;
-use super::letters::Posted;
+use super::letters::{Letters, Posted};
 use super::pack::{Cargo, Parcel, recipient_hash};
 use crate::mail::{MailError, Mailer, Message};
 use crate::notify::Notifier;
@@ -47,7 +47,11 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             Cargo::Nothing => return Sent::nothing(),
             Cargo::Blocked(failure) => return Sent { error: Some(failure.clone()), ..Sent::nothing() },
             Cargo::Letters(destination, letters) => {
-                return Sent { posted: Some(self.post(destination, letters).await), ..Sent::nothing() };
+                let posted = match letters {
+                    Letters::InOrder(letters) => self.post(destination, letters).await,
+                    Letters::Probing { second, first } => self.probe(destination, second, first).await,
+                };
+                return Sent { posted: Some(posted), ..Sent::nothing() };
             }
             Cargo::Mail(message) => message,
         };

@@ -89,6 +89,8 @@ pub(crate) struct Owed {
     pub(crate) target: Target,
     /// Whether it is to go out at once.
     pub(crate) is_urgent: bool,
+    /// Whether its destination may have it already.
+    pub(crate) is_maybe: bool,
 }
 
 /// Whether a channel sends now what it owes.
@@ -232,7 +234,7 @@ impl<T: Table> Log<T> {
         let mut row = LogRow { key: key.clone(), entries, owed_by: BTreeMap::new() };
         let mut channels: BTreeMap<ChannelId, Channel> = BTreeMap::new();
         for (index, Found { owed_to, .. }) in found.iter().enumerate() {
-            for Owed { target, is_urgent } in owed_to {
+            for Owed { target, is_urgent, is_maybe } in owed_to {
                 let id = target.channel();
                 let known = || self.channels.get(&id).cloned().unwrap_or_else(|| Channel::new(target));
                 let channel = channels.entry(id.clone()).or_insert_with(known);
@@ -245,6 +247,9 @@ impl<T: Table> Log<T> {
                 channel.tail = Position::new(&key, index + 1);
                 if *is_urgent {
                     channel.hurry(now);
+                }
+                if *is_maybe {
+                    channel.maybe = channel.tail.clone();
                 }
                 row.owed_by.entry(id).or_default().set(index);
             }

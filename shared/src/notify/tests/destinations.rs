@@ -5,14 +5,14 @@ use crate::address::DestinationName;
 use crate::destinations::{Post, PostError};
 use std::time::Duration;
 
-const WEBHOOK: &str = r#"{"kind":"webhook","url":"https://crm.contoso.example/hidden","secrets":["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]}"#;
+pub(super) const WEBHOOK: &str = r#"{"kind":"webhook","url":"https://crm.contoso.example/hidden","secrets":["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]}"#;
 const SLACK: &str = r#"{"kind":"slack","url":"https://slack.contoso.example/hidden"}"#;
 const TEAMS: &str = r#"{"kind":"teams","url":"https://teams.contoso.example/hidden"}"#;
 
-const KINDS: [&str; 3] = [WEBHOOK, SLACK, TEAMS];
+pub(super) const KINDS: [&str; 3] = [WEBHOOK, SLACK, TEAMS];
 
 /// A world in which a route sends everything to `crm` and, by mail, to a person.
-fn world(text: &str) -> World {
+pub(super) fn world(text: &str) -> World {
     let routes = r#"[{"id":"all","to":["crm","ops@contoso.example"],"cadence":"immediately"}]"#;
     let world = World::new().with("LEADS_ROUTES", routes).with("LEADS_OPERATOR", "operator@contoso.example");
     world.source.set("crm", Some(text));
@@ -20,7 +20,7 @@ fn world(text: &str) -> World {
 }
 
 /// What a poster answers with: by its name in a table of tests.
-fn answer(name: &str) -> Result<(), PostError> {
+pub(super) fn answer(name: &str) -> Result<(), PostError> {
     let code = name.to_owned();
     match name {
         "message" => Err(PostError::Message { code }),
@@ -36,12 +36,12 @@ fn answer(name: &str) -> Result<(), PostError> {
 }
 
 impl World {
-    fn answers(&self, name: &'static str) {
+    pub(super) fn answers(&self, name: &'static str) {
         self.poster.set_answer(Some(Box::new(move |_| answer(name))));
     }
 
     /// The bodies of what was accepted, as one text.
-    fn posted(&self) -> String {
+    pub(super) fn posted(&self) -> String {
         self.poster.accepted().iter().map(|post| post.body.clone()).collect()
     }
 

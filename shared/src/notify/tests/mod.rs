@@ -1,5 +1,6 @@
 //! The notifier against tables and a mail service in memory.
 
+mod blame;
 mod breakit;
 mod cadence;
 mod collecting;

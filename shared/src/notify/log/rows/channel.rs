@@ -113,6 +113,10 @@ pub(crate) struct Channel {
     pub(crate) limit: Option<usize>,
     /// Whether its next mail is one lead without its texts, because the mail service refused them.
     pub(crate) is_reduced: bool,
+    /// Whether it gave up a lead, and nothing was accepted since.
+    pub(crate) has_parked: bool,
+    /// Leads, by a hash, that its destination failed on while it took others, and how often.
+    pub(crate) suspects: Vec<(String, u32)>,
     /// How often in a row its destination could not be reached.
     pub(crate) attempts: u32,
     /// When it is tried again; `None`: now.
@@ -183,6 +187,8 @@ impl Channel {
             maybe: Position::default(),
             limit: None,
             is_reduced: false,
+            has_parked: false,
+            suspects: Vec::new(),
             attempts: 0,
             next_attempt: None,
             reason: None,
@@ -199,6 +205,7 @@ impl Channel {
             .with("Owed", i64::try_from(self.owed).unwrap_or(i64::MAX))
             .with("Maybe", self.maybe.text())
             .with("IsReduced", self.is_reduced)
+            .with("HasParked", self.has_parked)
             .with("Attempts", i64::from(self.attempts));
         set_time(&mut row, "Oldest", self.oldest);
         set_time(&mut row, "NextAttempt", self.next_attempt);
@@ -206,6 +213,10 @@ impl Channel {
         if let Some(Urgent { until, since }) = &self.urgent {
             row.set("UrgentUntil", until.text());
             set_time(&mut row, "UrgentSince", Some(*since));
+        }
+        if !self.suspects.is_empty() {
+            let suspects: Vec<_> = self.suspects.iter().map(|(hash, times)| format!("{hash}:{times}")).collect();
+            row.set("Suspects", suspects.join(" "));
         }
         if let Some(limit) = self.limit {
             row.set("Limit", i64::try_from(limit).unwrap_or(i64::MAX));
@@ -251,12 +262,20 @@ impl Channel {
             maybe: position("Maybe"),
             limit: number("Limit"),
             is_reduced: row.boolean("IsReduced").unwrap_or_default(),
+            has_parked: row.boolean("HasParked").unwrap_or_default(),
+            suspects: suspects(row.string("Suspects").unwrap_or_default()),
             attempts: number("Attempts").and_then(|number| number.try_into().ok()).unwrap_or_default(),
             next_attempt: row.time("NextAttempt"),
             reason: row.string("Reason").map(str::to_owned),
             told: row.string("Told").map(Told::parse).unwrap_or_default(),
         })
     }
+}
+
+fn suspects(text: &str) -> Vec<(String, u32)> {
+    let suspect =
+        |part: &str| part.split_once(':').and_then(|(hash, times)| Some((hash.to_owned(), times.parse().ok()?)));
+    text.split(' ').filter_map(suspect).collect()
 }
 
 #[cfg(test)]
@@ -278,6 +297,7 @@ mod tests {
         let channel = Channel {
             urgent: Some(Urgent { until: Position::new("log-1", 3), since: now }),
             grouped_until: Some(now),
+            suspects: vec![("0123456789abcdef".to_owned(), 2)],
             ..Channel::new(&target)
         };
         assert_eq!(Channel::from_entity(&channel.to_entity()), Some(channel));

@@ -4,6 +4,7 @@ use super::{ChannelId, PARKED, PARTITION, Position};
 use crate::notify::log::bits::Bits;
 use crate::table::{Entity, Keys, Value};
 use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 const OWED_BY: &str = "OwedBy_";
@@ -79,6 +80,11 @@ impl Entry {
         }
     }
 
+    /// A hash of its keys.
+    pub(crate) fn hash(&self) -> String {
+        hex::encode(&Sha256::digest(self.found().json().to_string())[..8])
+    }
+
     /// How many UTF-16 units it takes in a row of the log.
     pub(crate) fn units(&self) -> usize {
         self.json().to_string().encode_utf16().count() + 1
@@ -137,6 +143,8 @@ pub(crate) struct Parked {
     pub(crate) at: Position,
     pub(crate) entry: Entry,
     pub(crate) reason: String,
+    /// Whether the destination may have it all the same.
+    pub(crate) is_maybe: bool,
 }
 
 impl Parked {
@@ -149,6 +157,7 @@ impl Parked {
         Entity::new(PARTITION, self.row_key())
             .with("Keys", self.entry.json().to_string())
             .with("Reason", self.reason.as_str())
+            .with("IsMaybe", self.is_maybe)
     }
 
     /// Reads a row; `None` where it is no such row.
@@ -161,6 +170,8 @@ impl Parked {
             at: Position::new(log, index.parse().ok()?),
             entry: Entry::from_json(&serde_json::from_str(row.string("Keys")?).ok()?),
             reason: row.string("Reason").unwrap_or_default().to_owned(),
+            // Where it is not known, it may.
+            is_maybe: row.boolean("IsMaybe").unwrap_or(true),
         })
     }
 }
