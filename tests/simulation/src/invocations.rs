@@ -306,6 +306,11 @@ impl World {
                         self.coverage.note(Sometimes::Paused);
                         let is_resumed = self.invocations.iter().any(|other| other.request.task == Task::Resume);
                         self.paused_from = (!is_resumed).then_some(self.begun);
+                        // One that succeeds only when the faults have stopped may come after the last `resume`.
+                        if !self.is_stormy {
+                            let id = format!("resume-{}", request.id);
+                            self.after(SignedDuration::from_mins(1), Event::Invoke(Request::new(id, Task::Resume)));
+                        }
                     }
                     Task::Erase { person, .. } if outcome == "done" => {
                         self.coverage.note(Sometimes::Erased);

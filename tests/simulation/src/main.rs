@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Lives simulated worlds of the system, each made of one seed.
 #[derive(Parser)]
@@ -59,6 +59,9 @@ struct Options {
     breakage: Breakage,
 }
 
+/// How often what takes long says how far it is.
+const PROGRESS: Duration = Duration::from_secs(15);
+
 fn range(text: &str) -> Result<(u64, u64), String> {
     let numbers = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
     numbers.ok_or_else(|| "is no range like 0..100".to_owned())
@@ -85,6 +88,7 @@ fn main() -> io::Result<ExitCode> {
         (None, None) => options.seeds,
     };
     let mut error = None;
+    let mut told = began;
     live_all(from..to, &options, |seed, world| {
         let Lived { outcome, is_same_again } = world;
         total.add(&outcome);
@@ -97,6 +101,16 @@ fn main() -> io::Result<ExitCode> {
             writeln!(out, "seed {seed}: lived again, or without skipping, it was another world")
         };
         error = shown.err();
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            let _ = writeln!(
+                io::stderr(),
+                "{:.1} years in {} worlds, {} failed",
+                total.years(),
+                total.worlds,
+                total.failed
+            );
+        }
         let is_enough = options.years.is_some_and(|years| total.years() >= years);
         error.is_none() && !is_enough && (outcome.violation.is_none() || options.keep_going)
     });

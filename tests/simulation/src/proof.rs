@@ -7,7 +7,7 @@ use crate::world::{Outcome, live};
 use jiff::SignedDuration;
 
 /// Within how many worlds that suit it each breakage must be found.
-pub const WITHIN: usize = 150;
+pub const WITHIN: usize = 40;
 
 /// A world in which a breakage was found.
 pub struct Found {
@@ -42,7 +42,7 @@ pub fn quick_seeds(count: usize) -> impl Iterator<Item = u64> {
 
 /// The seeds of worlds that are lived quickly, and in which a breakage can show.
 fn suitable(breakage: Breakage) -> impl Iterator<Item = u64> {
-    (0..400_000).filter(move |seed| {
+    (0..4_000_000).filter(move |seed| {
         let config = Config::draw(&mut Tapes::of(*seed).world);
         is_small(&config, breakage) && suits(&config, breakage)
     })
@@ -54,10 +54,13 @@ fn is_small(config: &Config, breakage: Breakage) -> bool {
         return false;
     }
     let hours: i64 = config.storms.iter().map(SignedDuration::as_hours).sum();
-    let has_bursts = [Breakage::BoundedByCountAlone, Breakage::CueRemovedFirst].contains(&breakage);
+    let largest_burst = match breakage {
+        Breakage::BoundedByCountAlone => 700,
+        _ => 3,
+    };
     let is_broken = breakage == Breakage::SharedFailures;
     hours <= 54
-        && (config.burst <= 3 || has_bursts && config.burst <= 700)
+        && config.burst <= largest_burst
         && (config.permanent == Permanent::Nothing || is_broken)
         && config.routes < 3
 }
@@ -89,9 +92,9 @@ fn suits(config: &Config, breakage: Breakage) -> bool {
         // What cues name is found by patrol at last: it must be missed before.
         Breakage::CueRemovedFirst => {
             let is_killed = config.tables.killed >= 0.02;
-            let is_searched_late = config.sweep_hours == 0 && config.setting_changes == 0;
+            let is_searched_late = config.sweep_hours != 6 && config.setting_changes == 0;
             let has_cues = has(LeadKind::Redelivered) || has(LeadKind::Quarantined);
-            has_cues && is_killed && is_searched_late && config.kinds.len() < 6 && config.leads_a_day >= 100
+            has_cues && is_killed && is_searched_late && config.kinds.len() <= 3 && config.leads_a_day >= 100
         }
         Breakage::CursorSkips => is_hourly && !config.is_kind && config.leads_a_day >= 5,
         // A run has to die between a mail and the batch that notes it.

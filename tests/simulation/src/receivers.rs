@@ -25,7 +25,7 @@ const MAX_BODIES: [usize; RECEIVERS as usize] = [20_000, 28 * 1024, 40_000];
 const MAX_BLOCKS: usize = 50;
 
 /// What a receiver answers for a while: a status and a header `Retry-After`, or no answer that means anything.
-pub const MOODS: [(u16, Option<&str>); 13] = [
+pub const MOODS: [(u16, Option<&str>); 15] = [
     (500, None),
     (401, None),
     (403, None),
@@ -40,6 +40,9 @@ pub const MOODS: [(u16, Option<&str>); 13] = [
     (504, None),
     // What a client makes of an answer that is cut off, no HTTP, or endless: it may have been accepted.
     (599, None),
+    // Every message is refused as if it were for what is in it.
+    (400, None),
+    (422, None),
 ];
 
 /// What became of a destination's parameter.

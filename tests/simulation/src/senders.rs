@@ -206,8 +206,11 @@ impl World {
         match Lead::from_body(body, body.len()) {
             Ok(lead) => {
                 let stored = StoredLead::received(lead, received);
+                let name = stored.keys.row[..NAME].to_owned();
                 if self.model.is_to_be_named(number) {
-                    self.model.is_named(number, stored.keys.row[..NAME].to_owned());
+                    self.model.is_named(number, name);
+                } else {
+                    self.model.has_key(number, name);
                 }
                 self.model.may_be_stored(number, stored.keys.partition, stored.keys.row);
             }

@@ -34,7 +34,8 @@ impl World {
             self.leads.put(row, written);
             self.model.since(number, written);
             self.model.may_be_stored(number, partition.clone(), format!("row-{name}"));
-            self.model.was_sent_before(number, is_sent);
+            // What waits goes to everybody, as that version would have sent it; a `backfill` goes by the routes.
+            self.model.was_sent_before(number, is_sent, self.routing.people(None, Some("INS")));
             let id = format!("20261103T130000Z-run0-{place:04}");
             let digest = Entity::new(PARTITION, format!("digest-{id}"))
                 .with("Leads", json!([[partition, format!("row-{name}")]]).to_string())

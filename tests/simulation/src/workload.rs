@@ -196,6 +196,11 @@ impl World {
             let request = Request::new(id, Task::Resume);
             self.at(from + length + MINUTE, Event::Invoke(request));
         }
+        // An alarm has told of what was given up.
+        if self.config.moods.0 > 0 {
+            let request = Request::new(format!("retry-last-{}", from.as_second()), Task::Command("retry"));
+            self.at(from + length + MINUTE, Event::Invoke(request));
+        }
         for (count, event) in [
             (self.config.route_changes, Event::ChangeRoutes),
             (self.config.setting_changes, Event::ChangeSettings),

@@ -27,6 +27,9 @@ impl Model {
         let files: Vec<_> = files.map(|file| String::from_utf8_lossy(file)).collect();
         let is_in = |name: &str| sent.text.contains(name) || files.iter().any(|file| file.contains(name));
         leads.extend(self.names.iter().filter(|(name, _)| is_in(name)).map(|(_, number)| *number));
+        if leads.is_empty() {
+            leads.extend(self.keys.iter().filter(|(key, _)| is_in(key)).map(|(_, number)| *number));
+        }
         if sent.counts_some() {
             self.excuse_counted();
         }
@@ -45,7 +48,11 @@ impl Model {
                 ));
             }
             let redirected = if lead.may & (self.gone | self.suppressed) != 0 { self.redirect_to } else { 0 };
-            let may = if lead.was_sent && !is_backfill { 0 } else { lead.may | redirected };
+            let may = match is_backfill {
+                true => lead.may | redirected | lead.backfilled_to,
+                false if lead.was_sent => 0,
+                false => lead.may | redirected,
+            };
             if to & !may != 0 {
                 let who = (to & !may).trailing_zeros();
                 return Err(Violation::new(

@@ -54,6 +54,8 @@ pub struct Lead {
     pub(super) again: People,
     /// Who may get it.
     pub(super) may: People,
+    /// Who may get it by `backfill` beside them.
+    pub(super) backfilled_to: People,
     /// Who got it.
     pub(super) got: People,
     /// Who got it in a mail that does not say that it may be a repeat.

@@ -26,6 +26,8 @@ pub struct Model {
     leads: Vec<Lead>,
     /// Leads that are not with everybody who must get them.
     open: BTreeSet<usize>,
+    /// Leads by the beginnings of their keys: all that a message without their texts has of them.
+    keys: BTreeMap<String, usize>,
     /// How mails name what is no lead.
     names: Vec<(String, usize)>,
     /// The people whose erasure is under way, each with the command by which it is.
@@ -79,6 +81,7 @@ impl Model {
             must: people,
             again: people,
             may: people,
+            backfilled_to: 0,
             got: 0,
             got_unmarked: 0,
             person: None,
@@ -130,9 +133,10 @@ impl Model {
     }
 
     /// The version before this one sent a lead already, or was about to.
-    pub fn was_sent_before(&mut self, number: usize, is_sure: bool) {
+    pub fn was_sent_before(&mut self, number: usize, is_sure: bool, routed: People) {
         let lead = &mut self.leads[number];
         lead.is_always_marked = true;
+        lead.backfilled_to = routed;
         if is_sure {
             (lead.must, lead.was_sent) = (0, true);
         }
@@ -186,6 +190,11 @@ impl Model {
         if !self.names.iter().any(|(known, _)| *known == name) {
             self.names.push((name, number));
         }
+    }
+
+    /// A message without its texts has this much of a lead's key.
+    pub fn has_key(&mut self, number: usize, key: String) {
+        self.keys.insert(key, number);
     }
 
     /// A person's erasure begins, or is tried again: nobody can be asked to mail what there is of theirs. `false` where
@@ -270,15 +279,17 @@ impl Model {
         let missing: Vec<_> = self.open.iter().filter(is_missing).collect();
         let first = missing.first()?;
         let lead = &self.leads[**first];
-        let waiting = (lead.must & !lead.got & !(dead | self.gone_for(lead))).count_ones();
+        let waiting = lead.must & !lead.got & !(dead | self.gone_for(lead));
+        let one = (waiting != 0).then(|| format!("person {}", waiting.trailing_zeros())).unwrap_or_default();
         let kinds: BTreeSet<_> = missing.iter().map(|number| format!("{:?}", self.leads[**number].kind)).collect();
         Some(Violation::new(
             if is_soon { Promise::NoDelays } else { Promise::NothingLost },
             format!(
-                "{} leads {}, the first is {} (for {waiting} people); kinds: {}",
+                "{} leads {}, the first is {} (for {} people, {one}); kinds: {}",
                 missing.len(),
                 if is_soon { "are late" } else { "are in no mail for somebody" },
                 marker(**first),
+                waiting.count_ones(),
                 kinds.into_iter().collect::<Vec<_>>().join(", "),
             ),
         ))
