@@ -160,16 +160,17 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         posted
     }
 
-    /// Moves a channel on from its first entry, which its destination fails on while it takes the next one: the entry is owed
-    /// again behind the others, and given up when that has happened several times.
+    /// Moves a channel on from its first entry, which its destination fails on while it takes the next one, which ends at a
+    /// place: the entry is owed again behind the others, or, when that has happened several times, given up. One batch
+    /// notes all of it: what was accepted would else be taken for what was not sent.
     pub(super) async fn pass_by(
         &self,
         run: &mut Run<T>,
         channel: &mut Channel,
         (at, entry): (Position, Entry),
         failure: &Failure,
-        parked: &mut Vec<Parked>,
-    ) -> Result<(), NotifyError> {
+        until: &Position,
+    ) -> Result<Option<Parked>, NotifyError> {
         let reason = &failure.reason;
         tracing::error!(run = run.id, channel = %channel.id, reason, "the destination fails on a lead, and takes others");
         let behind = Position::new(&at.row, at.index + 1);
@@ -177,13 +178,16 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
             channel.maybe = channel.maybe.clone().max(behind.clone());
         }
         if channel.suspects(&entry) {
-            parked.push(channel.parked(&at, &entry, reason));
+            let parked = channel.parked(&at, &entry, reason);
             channel.passed(&behind);
-            return Ok(());
+            channel.accepted(until, 1, self.settings.digest_size);
+            return Ok(Some(parked));
         }
         let row = run.log.next_row();
         channel.put_off(&behind, 1, &row);
-        run.log.put_off(channel.clone(), &row, vec![entry]).await
+        channel.accepted(until, 1, self.settings.digest_size);
+        run.log.put_off(channel.clone(), &row, vec![entry]).await?;
+        Ok(None)
     }
 }
 

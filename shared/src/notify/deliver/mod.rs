@@ -194,10 +194,13 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         for (parcel, mut sent) in parcels.into_iter().zip(sent) {
             run.record.mails += sent.mails;
             let Parcel { mut channel, mut selection, leads, remaining, id, .. } = parcel;
-            if let Some(failure) = sent.posted.as_mut().and_then(|posted| posted.first.take()) {
+            let failure = sent.posted.as_mut().and_then(|posted| posted.first.take());
+            if let Some(failure) = &failure {
                 selection.items.remove(0);
                 let first = selection.entries.remove(0);
-                self.pass_by(run, &mut channel, first, &failure, &mut parked).await?;
+                let until = selection.entries.first().map(|(at, _)| Position::new(&at.row, at.index + 1));
+                let until = until.unwrap_or_else(|| selection.until.clone());
+                parked.extend(self.pass_by(run, &mut channel, first, failure, &until).await?);
             }
             let (until, entries) = (&selection.until, &selection.entries);
             let spread = (self.chance)();
@@ -213,6 +216,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     if let Some((failure, _)) = &posted.error {
                         note_failure(run, &channel, failure);
                     }
+                    // What was accepted instead of the first lead is noted already.
+                    let is_noted = failure.is_some();
+                    let posted = if is_noted { Posted { entries: 0, ..posted } } else { posted };
                     if self.note_posted(&mut channel, &selection, posted, (now, spread), &mut parked) {
                         again.push(channel.id.clone());
                     }

@@ -128,3 +128,31 @@ async fn two_leads_that_the_mail_service_refuses_even_by_their_keys_keep_no_othe
     world.runs(6, HOUR).await;
     assert_eq!((world.mails_with("cid@"), world.owed().await, parked(&world).await.len()), (1, 0, 2));
 }
+
+#[tokio::test]
+async fn a_run_that_dies_while_it_moves_a_failing_lead_behind_another_one_repeats_neither_unmarked() {
+    for allowed in 0..3 {
+        let world = world(WEBHOOK);
+        world.run().await;
+        world.arrive(&["aaron", "bob"]).await;
+        refuse_one(&world, "aaron", "gone");
+        // Once the second lead is out, so many more requests of the state table succeed.
+        let (poster, calls) = (world.poster.clone(), AtomicUsize::new(0));
+        let is_dead = move || !poster.accepted().is_empty() && calls.fetch_add(1, Ordering::Relaxed) >= allowed;
+        world.state.set_fault(Some(Box::new(move |_| is_dead().then(unavailable))));
+        while world.poster.accepted().is_empty() {
+            let _ = world.notifier().run("dies", world.deadline()).await;
+            world.advance(MINUTE);
+        }
+        world.end_faults();
+        world.poster.set_answer(None);
+        world.runs(120, MINUTE).await;
+        let unmarked = |name: &str| {
+            let is_it = |post: &Post| post.body.contains(name) && !post.body.contains(r#""maybe_repeated":true"#);
+            world.poster.accepted().iter().filter(|post| is_it(post)).count()
+        };
+        assert!(unmarked("bob@fabrikam.example") <= 1 && unmarked("aaron@fabrikam.example") <= 1, "{allowed}");
+        assert!(world.posted().contains("aaron@fabrikam.example") && world.posted().contains("bob@fabrikam.example"));
+        assert_eq!(world.owed().await, 0);
+    }
+}
