@@ -280,7 +280,7 @@ impl Model {
         let first = missing.first()?;
         let lead = &self.leads[**first];
         let waiting = lead.must & !lead.got & !(dead | self.gone_for(lead));
-        let one = (waiting != 0).then(|| format!("person {}", waiting.trailing_zeros())).unwrap_or_default();
+        let one = if waiting == 0 { String::new() } else { format!("person {}", waiting.trailing_zeros()) };
         let kinds: BTreeSet<_> = missing.iter().map(|number| format!("{:?}", self.leads[**number].kind)).collect();
         Some(Violation::new(
             if is_soon { Promise::NoDelays } else { Promise::NothingLost },
