@@ -185,7 +185,7 @@ GUIDE = [
     ("a name in place of the key", '--value "$KEY,$NEW"', '--value "KEY,$NEW"'),
     ("a name in place of the account", 'storageAccountName="$ACCOUNT"', 'storageAccountName="ACCOUNT"'),
     ("a variable that nothing reads", "export AWS_REGION=eu-west-1", "export AWS_REGON=eu-west-1"),
-    ("a key that is never found", '  *"${FIRST:?}"*) CONNECTION', '  *"FIRST"*) CONNECTION'),
+    ("a key that is never found", '  *"${FIRST:?}"*) az', '  *"FIRST"*) az'),
     ("a field that leads do not have", '{"UserDetails":{"FirstName"', '{"UserDetails":{"Firstname"'),
     ("an action that does not exist", '"ActionCode":"INS"', '"ActionCode":"INST"'),
     (
