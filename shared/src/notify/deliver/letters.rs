@@ -3,7 +3,7 @@
 
 use super::failure::{Effect, Failure};
 use crate::destinations::{Destination, Found, Kind, Outgoing};
-use crate::mail::{Digest, Mailer, RenderSettings};
+use crate::mail::{Digest, Mailer, Occasion, RenderSettings};
 use crate::notify::collect::Item;
 use crate::notify::log::{Channel, Entry, Parked, Position, Target};
 use crate::notify::run::{Run, SEND};
@@ -53,7 +53,9 @@ impl Letters {
         };
         let mut parts = parts(digest, items).into_iter();
         let first = parts.next();
-        let first = [alone(first.clone(), false), alone(first, true)];
+        // The whole one may be accepted, although its answer says nothing of it.
+        let again = first.clone().map(|part| Digest { occasion: Occasion::MaybeRepeated, ..part });
+        let first = [alone(first, false), alone(again, true)];
         Self::Probing { second: alone(parts.next(), false), first }
     }
 }
