@@ -76,6 +76,17 @@ WORKS = [
     function("notifier", RECORD, command="run"),
     function("notifier", {"runs": [dict(RECORD, started="2999-01-01T00:00:00Z")]}, command="history"),
 ]
+# What a removal asks for, beside the stack.
+REMOVED = [
+    {"call": "ssm describe-parameters", "answer": {"Parameters": []}},
+    {"call": "s3api list-objects-v2", "answer": {}},
+    {"call": "s3api delete-bucket"},
+    {"call": "sqs delete-queue"},
+    {"call": "ssm delete-parameters", "answer": {"DeletedParameters": [KEYS]}},
+    {"call": "cloudformation delete-stack"},
+    *ACCOUNT,
+    *WORKS,
+]
 GIVEN = [
     "setup",
     "--release",
@@ -882,23 +893,13 @@ class Life(ReleaseTest):
         self.assertIn("there is no stack leads", outcome.err)
 
     def test_a_removal_goes_on_once_the_queue_that_it_kept_is_empty_and_touches_nothing_of_other_stacks(self):
-        rest = [
-            {"call": "ssm describe-parameters", "answer": {"Parameters": []}},
-            {"call": "s3api list-objects-v2", "answer": {}},
-            {"call": "s3api delete-bucket"},
-            {"call": "sqs delete-queue"},
-            {"call": "ssm delete-parameters", "answer": {"DeletedParameters": [KEYS]}},
-            {"call": "cloudformation delete-stack"},
-            *ACCOUNT,
-            *WORKS,
-        ]
         full = {
             "call": "sqs get-queue-attributes",
             "when": {"QueueUrl": OUTPUTS["LeadQueueUrl"]},
             "answer": {"Attributes": {"ApproximateNumberOfMessages": "3"}},
         }
         self.write(".leads.json", json.dumps({"stack": "leads", "region": "eu-west-1"}))
-        outcome = self.run_command("--yes", "remove", rules=[full, EMPTY, dict(DEPLOYED[0], times=2), NO_STACK] + rest)
+        outcome = self.run_command("--yes", "remove", rules=[full, EMPTY, dict(DEPLOYED[0], times=2), NO_STACK] + REMOVED)
         self.assertEqual((outcome.status, outcome.of("ssm delete-parameters")), (0, []), outcome.err)
         self.assertIn("leads remove again", outcome.out)
         # Meanwhile another stack uses the connection string and the destinations.
@@ -910,9 +911,9 @@ class Life(ReleaseTest):
         ]
         # A removal of another name is none of this one.
         other = dict(NO_STACK, when={"StackName": "other"})
-        outcome = self.run_command("--yes", "--stack", "other", "remove", rules=[other, *rest])
+        outcome = self.run_command("--yes", "--stack", "other", "remove", rules=[other, *REMOVED])
         self.assertEqual((outcome.status, outcome.of("sqs delete-queue")), (2, []), outcome.err)
-        outcome = self.run_command("--yes", "remove", rules=[EMPTY, *gone, *rest])
+        outcome = self.run_command("--yes", "remove", rules=[EMPTY, *gone, *REMOVED])
         self.assertEqual(outcome.status, 0, outcome.err)
         self.assertEqual(
             outcome.one("ssm delete-parameters")["request"]["Names"], [KEYS, PARAMETERS["RoutesParameter"]]
@@ -920,20 +921,9 @@ class Life(ReleaseTest):
         self.assertFalse(os.path.exists(".leads.json"))
 
     def test_removing_another_stack_leaves_the_answers_about_this_one(self):
-        rest = [
-            {"call": "ssm describe-parameters", "answer": {"Parameters": []}},
-            {"call": "s3api list-objects-v2", "answer": {}},
-            {"call": "s3api delete-bucket"},
-            {"call": "sqs delete-queue"},
-            {"call": "ssm delete-parameters", "answer": {"DeletedParameters": [KEYS]}},
-            {"call": "cloudformation delete-stack"},
-            EMPTY,
-            *ACCOUNT,
-            *WORKS,
-        ]
         mine = {"stack": "leads", "region": "eu-west-1", "first_lead": {"mailed": True}}
         self.write(".leads.json", json.dumps(mine))
-        rules = [dict(DEPLOYED[0], times=2), NO_STACK] + rest
+        rules = [dict(DEPLOYED[0], times=2), NO_STACK] + [EMPTY, *REMOVED]
         for elsewhere in (["--stack", "test"], ["--region", "eu-central-1"]):
             outcome = self.run_command("--yes", *elsewhere, "remove", rules=rules)
             self.assertEqual((outcome.status, self.answers()), (0, mine), outcome.err)

@@ -106,8 +106,8 @@ def may_end(session, which, question):
         )
     dead = counts["LeadDeadLetterQueueUrl"]
     about_dead = (
-        f"{count(dead, 'lead')} in the dead-letter queue. Those that came while nobody knew the keys are dropped if"
-        f" they are sent back after the {which} key has ended. Go on?"
+        f"{count(dead, 'lead')} in the dead-letter queue. Those that came while nobody knew the keys come back there"
+        f" if they are sent back after the {which} key has ended. Go on?"
     )
     if dead and not session.screen.confirm(about_dead) or not session.screen.confirm(question):
         session.screen.result({"keys": 2}, ["Nothing was changed: both keys stay valid."])

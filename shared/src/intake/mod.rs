@@ -237,7 +237,9 @@ impl Outcome {
             }
             Self::Unauthorized { wrong_key } => {
                 counter!(metric::INTAKE_UNAUTHORIZED).increment(1);
-                counter!(metric::INTAKE_WRONG_KEY).increment(u64::from(*wrong_key));
+                if *wrong_key {
+                    counter!(metric::INTAKE_WRONG_KEY).increment(1);
+                }
                 tracing::info!(outcome = "unauthorized", status, latency_ms, wrong_key, "answered");
             }
             Self::NotFound { with_key: true } | Self::MethodNotAllowed { with_key: true } => {
