@@ -96,7 +96,7 @@ impl Quarantined {
 
     /// Reads a row. Columns that are missing count as empty.
     pub fn from_entity(row: &Entity) -> Self {
-        let parts = (1..).map_while(|number| match row.properties.get(&part_name(BODY, number)) {
+        let parts = (1..).map_while(|number| match row.properties.get(part_name(BODY, number).as_str()) {
             Some(Value::Binary(part)) => Some(part.as_slice()),
             _ => None,
         });

@@ -9,6 +9,7 @@
 //! alarms of the template rest on the names in [`metric`].
 
 use crate::function::Function;
+use futures::future::{BoxFuture, FutureExt as _};
 use metrics::Unit;
 use metrics_cloudwatch_embedded::Collector;
 use std::fmt::Display;
@@ -142,7 +143,7 @@ impl Telemetry {
 
     /// Runs one invocation: its logs carry the function and the request id, and its metrics are written when it ends,
     /// be it by a panic.
-    pub async fn invocation<T>(&self, request_id: &str, work: impl Future<Output = T>) -> T {
+    pub fn invocation<'a, T>(&self, request_id: &str, work: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
         struct Flush(&'static Collector);
         impl Drop for Flush {
             fn drop(&mut self) {
@@ -154,10 +155,14 @@ impl Telemetry {
                 }
             }
         }
-        let _flush = Flush(self.metrics);
-        let work = work.instrument(info_span!("invocation", function = self.function.name(), request_id));
+        let span = info_span!("invocation", function = self.function.name(), request_id);
+        let metrics = self.metrics;
+        let work = async move {
+            let _flush = Flush(metrics);
+            work.await
+        };
         // The runtime moves the handler's future through each of its layers, kilobytes if it holds all of the work.
-        Box::pin(work).await
+        work.instrument(span).boxed()
     }
 }
 

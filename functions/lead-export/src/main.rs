@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
 async fn run(broken: &Arc<Notify>) -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Export)?;
     let settings = ExportSettings::from_pairs(environment())?;
-    let config = aws::sdk_config().await;
+    let config = aws::sdk_config();
     let [storage] = aws::secrets(&config, [&settings.connection_string]).await?;
     let limits = Limits { page_bytes: MAX_PAGE_BYTES, ..Limits::default() };
     let account = Account::new(aws::reader(&config, &settings.connection_string), limits);

@@ -32,7 +32,7 @@ async fn run() -> Result<(), Error> {
     for problem in &settings.problems {
         tracing::error!(%problem, "a setting is wrong; intake goes on without it");
     }
-    let config = aws::sdk_config().await;
+    let config = aws::sdk_config();
     let storage = settings.storage.as_ref().map(|storage| &storage.connection_string);
     let wrong = "a setting is wrong";
     let reader = |source: Option<&SecretSource>| source.map_or(no_secret(wrong), |source| aws::reader(&config, source));

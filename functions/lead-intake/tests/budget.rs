@@ -1,9 +1,10 @@
 //! The smallest budget that is permitted, over a network of 20 ms with TLS.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{BehaviorVersion, Region};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
+use marketplace_leads::aws::SdkConfig;
 use marketplace_leads::aws::{Queue, http_client};
 use marketplace_leads::function_url::{Body, Request};
 use marketplace_leads::intake::{Intake, table_limits};

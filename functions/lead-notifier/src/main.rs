@@ -30,7 +30,7 @@ async fn run() -> Result<(), Error> {
     if !without_effect.is_empty() {
         tracing::warn!(settings = without_effect.join("; "), "some settings have no effect together");
     }
-    let config = aws::sdk_config().await;
+    let config = aws::sdk_config();
     let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
     let account = Account::new(aws::reader(&config, &settings.storage.connection_string), Limits::default());
     account.hold(storage)?;

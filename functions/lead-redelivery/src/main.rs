@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Redelivery)?;
     let settings = RedeliverySettings::from_pairs(environment())?;
-    let config = aws::sdk_config().await;
+    let config = aws::sdk_config();
     let [storage] = aws::secrets(&config, [&settings.storage.connection_string]).await?;
     // The queue delivers again what fails here.
     let limits = Limits { request: Duration::from_secs(4), retries: 1, ..Limits::default() };

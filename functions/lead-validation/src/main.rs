@@ -21,7 +21,7 @@ async fn run() -> Result<(), Error> {
     let telemetry = Telemetry::start(Function::Validation)?;
     let settings = ValidationSettings::from_pairs(environment());
     let reach = Reach::with_loopback(allows_loopback(environment()));
-    let validation = Validation { settings, aws: aws::sdk_config().await, reach };
+    let validation = Validation { settings, aws: aws::sdk_config(), reach };
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let (telemetry, validation) = (&telemetry, &validation);
         async move {

@@ -106,9 +106,8 @@ async fn parameters(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::{http_client, loader};
-    use aws_config::BehaviorVersion;
-    use aws_config::Region;
+    use crate::aws::{builder, http_client};
+    use aws_sdk_ssm::config::{BehaviorVersion, Region};
     use axum::Router;
     use axum::body::Bytes;
     use axum::http::StatusCode;
@@ -213,8 +212,9 @@ mod tests {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await });
         let credentials = aws_sdk_ssm::config::Credentials::new("id", "secret", None, None, "test");
-        let loader = loader().region(Region::new("eu-west-1")).endpoint_url(endpoint);
-        let config = loader.credentials_provider(credentials).load().await;
+        let credentials = aws_sdk_ssm::config::SharedCredentialsProvider::new(credentials);
+        let builder = builder().region(Region::new("eu-west-1")).endpoint_url(endpoint);
+        let config = builder.credentials_provider(credentials).build();
         let [secret] = secrets(&config, [&parameter("/leads/keys")]).await.unwrap();
         assert_eq!((secret.expose(), *requests.lock().unwrap()), ("hidden-keys", 1));
     }

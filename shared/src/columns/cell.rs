@@ -16,6 +16,7 @@
 //!   such a cell could call a function or a program, the dangerous character is written visibly (`[U+003D]`).
 
 use crate::display;
+use std::borrow::Cow;
 
 /// What ends a cell for a spreadsheet: the list separators of Windows' regions (comma, semicolon, and in some regions of
 /// Arabic script their Arabic forms), the tab and the bar, which users set or are asked for, and the ends of lines.
@@ -25,10 +26,13 @@ const SEPARATORS: [char; 8] = [',', ';', '\t', '|', '،', '؛', '\r', '\n'];
 const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
 /// A text as a cell that no spreadsheet calculates.
-pub(super) fn cell(text: &str) -> String {
-    let visible = display::visible(text);
+pub(super) fn cell(text: Cow<'_, str>) -> Cow<'_, str> {
+    if is_harmless(text.as_bytes()) {
+        return text;
+    }
+    let visible = display::visible(&text);
     if is_phone(&visible) {
-        return visible;
+        return visible.into();
     }
     let (mut cell, mut written) = (String::new(), 0);
     for Danger { place, .. } in dangers(&visible) {
@@ -37,10 +41,40 @@ pub(super) fn cell(text: &str) -> String {
         written = place;
     }
     if cell.is_empty() {
-        return visible;
+        return visible.into();
     }
     cell.push_str(&visible[written..]);
-    cell
+    cell.into()
+}
+
+/// What bytes are for a cell. Each of a text is looked up, so that most texts cost one look at each byte.
+const KINDS: [u8; 256] = {
+    let mut kinds = [NOT_PLAIN; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        kinds[byte as usize] = if matches!(byte, b',' | b';' | b'|') { SEPARATOR } else { 0 };
+        byte += 1;
+    }
+    kinds
+};
+
+/// A part of a character beyond ASCII, or a character that cannot be seen.
+const NOT_PLAIN: u8 = 1;
+
+/// One of [`SEPARATORS`].
+const SEPARATOR: u8 = 2;
+
+/// Whether a text of ASCII can be a cell as it is. Of other texts it is not known.
+fn is_harmless(text: &[u8]) -> bool {
+    let has_harmless_start = |part: &[u8]| {
+        let first = part.iter().find(|byte| !matches!(byte, b' ' | b'"'));
+        !matches!(first, Some(b'=' | b'+' | b'-' | b'@'))
+    };
+    match text.iter().fold(0, |kinds, byte| kinds | KINDS[usize::from(*byte)]) {
+        0 => has_harmless_start(text),
+        SEPARATOR => text.split(|byte| KINDS[usize::from(*byte)] == SEPARATOR).all(has_harmless_start),
+        _ => false,
+    }
 }
 
 /// A phone number for the importer of a CRM: it gets no apostrophe, and no spreadsheet calculates more than sums of it.
@@ -174,7 +208,7 @@ mod tests {
             ("", ""),
             ("x\u{202e}y\0", "x[U+202E]y␀"),
         ] {
-            assert_eq!(cell(text), written, "{text:?}");
+            assert_eq!(cell(text.into()), written, "{text:?}");
         }
     }
 

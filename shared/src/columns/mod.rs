@@ -14,10 +14,11 @@
 
 mod cell;
 
-use crate::lead::{Action, ShownTime, StoredLead, UnreadableRow};
+use crate::lead::{Action, Lead, LeadSource, ShownTime, StoredLead, UnreadableRow};
 use crate::table::Entity;
 use cell::{cell, imported_phone};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::Write;
 
 /// The byte-order mark of UTF-8, with which a file starts.
@@ -128,55 +129,86 @@ impl Column {
             Self::SameRequestTime => "Same Request Time",
         }
     }
+}
 
-    /// What a lead has in this column, before it is made into a cell.
-    pub(crate) fn value(self, stored: &StoredLead) -> String {
-        let StoredLead { lead, keys, timestamp, .. } = stored;
+/// A lead whose columns are read.
+pub(crate) struct Row<'a> {
+    stored: &'a StoredLead,
+    source: LeadSource,
+    action: Action,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn new(stored: &'a StoredLead) -> Self {
+        let source = stored.lead.source();
+        let action = stored.lead.action_in(&source);
+        Self { stored, source, action }
+    }
+
+    /// What the lead has in a column, before it is made into a cell.
+    pub(crate) fn value(&self, column: Column) -> Cow<'_, str> {
+        let StoredLead { lead, keys, timestamp, .. } = self.stored;
         let customer = &lead.customer;
-        match self {
-            Self::FirstName => customer.first_name.clone(),
-            Self::LastName => customer.last_name.clone(),
-            Self::Email => customer.email.clone(),
-            Self::Phone => customer.phone.clone(),
-            Self::Company => customer.company.clone(),
-            Self::JobTitle => customer.title.clone(),
-            Self::Country => customer.country.clone(),
-            Self::Offer => lead.offer(),
-            Self::OfferId => lead.source().offer,
-            Self::Action => match lead.action() {
-                Action::Install => "Installed".to_owned(),
-                Action::ContactMe => "Asked to be contacted".to_owned(),
-                Action::DoNotContact => "Listed for information only".to_owned(),
-                Action::Create => "Bought".to_owned(),
-                Action::StartTestDrive => "Started a test drive".to_owned(),
+        let text = match column {
+            Column::FirstName => &customer.first_name,
+            Column::LastName => &customer.last_name,
+            Column::Email => &customer.email,
+            Column::Phone => &customer.phone,
+            Column::Company => &customer.company,
+            Column::JobTitle => &customer.title,
+            Column::Country => &customer.country,
+            Column::Offer => lead.offer_in(&self.source),
+            Column::OfferId => &self.source.offer,
+            Column::Action => match &self.action {
+                Action::Install => "Installed",
+                Action::ContactMe => "Asked to be contacted",
+                Action::DoNotContact => "Listed for information only",
+                Action::Create => "Bought",
+                Action::StartTestDrive => "Started a test drive",
                 Action::Other(code) => code,
             },
-            Self::ActionCode => lead.action().code().to_owned(),
-            Self::Marketplace => lead.source().marketplace.name().to_owned(),
-            Self::LeadSource => lead.lead_source.clone(),
-            Self::LeadTime => match stored.shown_time() {
-                ShownTime::Known(time) => format!("{time:.0}"),
-                ShownTime::AsItCame(text) => text.to_owned(),
-                ShownTime::Unknown => String::new(),
+            Column::ActionCode => self.action.code(),
+            Column::Marketplace => self.source.marketplace.name(),
+            Column::LeadSource => &lead.lead_source,
+            Column::LeadTime => match self.stored.shown_time() {
+                ShownTime::Known(time) => return format!("{time:.0}").into(),
+                ShownTime::AsItCame(text) => text,
+                ShownTime::Unknown => "",
             },
-            Self::Description => lead.description.clone(),
-            Self::DoNotContact => lead.is_do_not_contact().to_string(),
-            Self::TestLead => lead.is_test().to_string(),
-            Self::FurtherFields => {
-                let fields: Vec<_> = customer
-                    .unknown
-                    .iter()
-                    .chain(&lead.unknown)
-                    .map(|field| format!("{}:{}", serde_json::Value::from(field.name.as_str()), field.json))
-                    .collect();
-                if fields.is_empty() { String::new() } else { format!("{{{}}}", fields.join(",")) }
+            Column::Description => &lead.description,
+            Column::DoNotContact => name(self.is_do_not_contact()),
+            Column::TestLead => name(lead.is_test()),
+            Column::FurtherFields => return further_fields(lead).into(),
+            Column::PartitionKey => &keys.partition,
+            Column::RowKey => &keys.row,
+            Column::TableTime => return timestamp.map(|time| time.to_string()).unwrap_or_default().into(),
+            Column::SameRequestTime => {
+                return self.stored.same_request.map(|time| format!("{time:.0}")).unwrap_or_default().into();
             }
-            Self::PartitionKey => keys.partition.clone(),
-            Self::RowKey => keys.row.clone(),
-            Self::TableTime => timestamp.map(|time| time.to_string()).unwrap_or_default(),
-            Self::SameRequestTime => stored.same_request.map(|time| format!("{time:.0}")).unwrap_or_default(),
-        }
+        };
+        text.into()
     }
+
+    /// Whether the customer must not be contacted; see [`Lead::is_do_not_contact`].
+    pub(crate) fn is_do_not_contact(&self) -> bool {
+        [&self.action, &self.source.action].contains(&&Action::DoNotContact)
+    }
+}
+
+fn name(is: bool) -> &'static str {
+    if is { "true" } else { "false" }
+}
+
+/// The fields that have no column here, as a JSON object; empty where there are none.
+fn further_fields(lead: &Lead) -> String {
+    let fields: Vec<_> = lead
+        .customer
+        .unknown
+        .iter()
+        .chain(&lead.unknown)
+        .map(|field| format!("{}:{}", serde_json::Value::from(field.name.as_str()), field.json))
+        .collect();
+    if fields.is_empty() { String::new() } else { format!("{{{}}}", fields.join(",")) }
 }
 
 /// The program whose names the columns bear.
@@ -248,7 +280,8 @@ pub fn write_headings<W: Write>(
 /// # Errors
 /// If the file cannot be written.
 pub fn write_lead<W: Write>(writer: &mut csv::Writer<W>, lead: &StoredLead) -> csv::Result<()> {
-    write_row(writer, |column| cell(&column.value(lead)))
+    let row = Row::new(lead);
+    write_row(writer, |column| cell(row.value(column)))
 }
 
 /// Writes one lead for the importer of a CRM, which gets phone numbers without apostrophes.
@@ -256,9 +289,10 @@ pub fn write_lead<W: Write>(writer: &mut csv::Writer<W>, lead: &StoredLead) -> c
 /// # Errors
 /// If the file cannot be written.
 pub fn write_lead_for_import<W: Write>(writer: &mut csv::Writer<W>, lead: &StoredLead) -> csv::Result<()> {
+    let row = Row::new(lead);
     write_row(writer, |column| match column {
-        Column::Phone => imported_phone(&column.value(lead)),
-        _ => cell(&column.value(lead)),
+        Column::Phone => imported_phone(&row.value(column)).into(),
+        _ => cell(row.value(column)),
     })
 }
 
@@ -271,21 +305,21 @@ pub fn write_unreadable<W: Write>(
     entity: &Entity,
     reason: UnreadableRow,
 ) -> csv::Result<()> {
-    let columns = serde_json::to_string(&entity.properties).map_err(std::io::Error::from)?;
+    let columns = serde_json::to_string(&entity.columns()).map_err(std::io::Error::from)?;
     write_row(writer, |column| match column {
-        Column::Description => format!("Could not be read: {reason}"),
-        Column::FurtherFields => cell(&columns),
-        Column::PartitionKey => cell(&entity.partition_key),
-        Column::RowKey => cell(&entity.row_key),
-        Column::TableTime => entity.timestamp.map(|time| time.to_string()).unwrap_or_default(),
-        _ => String::new(),
+        Column::Description => format!("Could not be read: {reason}").into(),
+        Column::FurtherFields => cell(columns.as_str().into()),
+        Column::PartitionKey => cell(entity.partition_key.as_str().into()),
+        Column::RowKey => cell(entity.row_key.as_str().into()),
+        Column::TableTime => entity.timestamp.map(|time| time.to_string()).unwrap_or_default().into(),
+        _ => "".into(),
     })
 }
 
 /// Writes a row of cells.
-fn write_row<W: Write>(writer: &mut csv::Writer<W>, cell_of: impl Fn(Column) -> String) -> csv::Result<()> {
+fn write_row<'a, W: Write>(writer: &mut csv::Writer<W>, cell_of: impl Fn(Column) -> Cow<'a, str>) -> csv::Result<()> {
     for column in Column::ALL {
-        writer.write_field(cell_of(column))?;
+        writer.write_field(cell_of(column).as_bytes())?;
     }
     writer.write_record(None::<&[u8]>)
 }

@@ -151,12 +151,13 @@ impl Serialize for Row<'_> {
         let mut map = serializer.serialize_map(None)?;
         match &self.lead {
             Ok(stored) => {
+                let row = columns::Row::new(stored);
                 for column in Column::ALL {
                     match column {
-                        Column::DoNotContact => map.serialize_entry(&column, &stored.lead.is_do_not_contact())?,
+                        Column::DoNotContact => map.serialize_entry(&column, &row.is_do_not_contact())?,
                         Column::TestLead => map.serialize_entry(&column, &stored.lead.is_test())?,
                         Column::FurtherFields => {}
-                        _ => map.serialize_entry(&column, &column.value(stored))?,
+                        _ => map.serialize_entry(&column, &row.value(column))?,
                     }
                 }
             }
@@ -167,7 +168,7 @@ impl Serialize for Row<'_> {
                 map.serialize_entry(&Column::TableTime, &self.entity.timestamp)?;
             }
         }
-        map.serialize_entry("columns", &self.entity.properties)?;
+        map.serialize_entry("columns", &self.entity.columns())?;
         map.end()
     }
 }

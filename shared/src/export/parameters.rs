@@ -170,20 +170,14 @@ impl Parameters {
     /// Whether a row belongs into the file. A row that is no lead has neither offer nor action nor time. It belongs into the
     /// file, unless the table's service wrote it outside of the range.
     pub(super) fn includes(&self, entity: &Entity, lead: &Result<StoredLead, UnreadableRow>) -> bool {
-        let (is_wanted, time) = match lead {
-            Ok(stored) => {
-                let lead = &stored.lead;
-                let is_wanted = !lead.is_validation()
-                    && (self.include_tests || !lead.is_test())
-                    && lead.is_of(&self.offers, &self.actions);
-                (is_wanted, stored.time())
-            }
-            Err(_) => (true, entity.timestamp),
-        };
-        is_wanted
-            && time.is_none_or(|time| {
-                self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
-            })
+        let is_wanted = lead.as_ref().map_or(true, |StoredLead { lead, .. }| {
+            !lead.is_validation() && (self.include_tests || !lead.is_test()) && lead.is_of(&self.offers, &self.actions)
+        });
+        let has_bounds = self.since.is_some() || self.until.is_some();
+        let time = || lead.as_ref().map_or(entity.timestamp, StoredLead::time);
+        let is_within =
+            |time| self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until);
+        is_wanted && (!has_bounds || time().is_none_or(is_within))
     }
 
     /// `marketplace-leads-<since>-<until>.csv`; without `since` there is none, without `until` it is today.

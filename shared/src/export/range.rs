@@ -162,8 +162,9 @@ impl Range {
         let left = end.checked_sub(here).filter(|left| *left > MOST_PARTS * 2)?;
         let page = rows.len() as u64;
         // A part is a little smaller than a page, so that its rows fit into one even where it has more than its share.
-        let parts = (page * left / seen).div_ceil((page * 9 / 10).max(1)).min(MOST_PARTS);
-        if parts < 2 {
+        let rows_left = page * left / seen;
+        let parts = rows_left.div_ceil((page * 9 / 10).max(1)).min(MOST_PARTS);
+        if parts < 2 || rows_left > MOST_ROWS {
             return None;
         }
         let boundary = |part: u64| format!("{:08x}", here + left * part / parts);
@@ -183,6 +184,9 @@ const SHORTEST_RANDOM_KEY: usize = 32;
 
 /// The most parts into which a range is split. Each of them is split again where it is still large.
 const MOST_PARTS: u64 = 16;
+
+/// The most rows that a day is believed to have. Where there seem to be more, the keys are rather numbers in order than random.
+const MOST_ROWS: u64 = 1_000_000;
 
 /// How many positions [`position`] tells apart.
 const POSITIONS: u64 = 1 << 32;
@@ -219,7 +223,8 @@ mod tests {
     fn keys_that_are_no_hashes_are_read_one_page_after_the_other() {
         let range = Range::partition("p".to_owned(), None);
         let rows = |key: fn(usize) -> String| (0..1_000).map(|row| Entity::new("p", key(row))).collect::<Vec<_>>();
-        for key in [|row| format!("{row:08}"), |row| format!("lead-{row:040}"), |row| format!("{row:064x}")] {
+        let numbered = |row| format!("{row:08}-5b2f-4b8e-9d0c-0123456789ab");
+        for key in [|row| format!("{row:08}"), |row| format!("lead-{row:040}"), |row| format!("{row:064x}"), numbered] {
             assert_eq!(range.split(&rows(key)), None, "{}", key(1));
         }
         let parts = range.split(&rows(|row| format!("{:08x}{row:056}", row * 400_000))).unwrap();

@@ -3,6 +3,7 @@
 use super::BrokenOff;
 use super::range::{Found, Work};
 use crate::table::{Entity, MAX_PAGE_ROWS, Table, TableError, Value};
+use compact_str::CompactString;
 use std::collections::VecDeque;
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -150,7 +151,7 @@ impl<T: Table> Reader<T> {
 
 /// How many bytes a row takes as JSON, about.
 fn json_bytes(row: &Entity) -> usize {
-    let column = |(name, value): (&String, &Value)| {
+    let column = |(name, value): (&CompactString, &Value)| {
         let value = match value {
             Value::String(text) | Value::DateTime(text) | Value::Guid(text) => text.len(),
             Value::Binary(bytes) => bytes.len() * 4 / 3,

@@ -82,7 +82,7 @@ pub struct UnknownField {
 impl UnknownField {
     /// The value as text: the content of a string, the JSON text of anything else.
     pub fn text(&self) -> String {
-        parse::text_of(&self.json)
+        parse::text_of(&self.json).into_owned()
     }
 }
 
@@ -142,23 +142,36 @@ impl Lead {
 
     /// What the customer did: the action code, or the action within the lead source where there is no code.
     pub fn action(&self) -> Action {
+        self.action_in(&self.source())
+    }
+
+    /// The same where its source is read already.
+    pub(crate) fn action_in(&self, source: &LeadSource) -> Action {
         match self.action_code.trim() {
-            "" => self.source().action,
+            "" => source.action.clone(),
             code => Action::parse(code),
         }
     }
 
     /// The name under which people know the offer: its title, or else its id within the lead source.
     pub fn offer(&self) -> String {
+        self.offer_in(&self.source()).to_owned()
+    }
+
+    /// The same where its source is read already.
+    pub(crate) fn offer_in<'a>(&'a self, source: &'a LeadSource) -> &'a str {
         match self.offer_title.trim() {
-            "" => self.source().offer,
-            title => title.to_owned(),
+            "" => &source.offer,
+            title => title,
         }
     }
 
     /// Whether the lead is of one of these offers (by title or id) and of one of these actions (by code), in any casing.
     /// An empty list takes all.
     pub fn is_of(&self, offers: &[String], actions: &[String]) -> bool {
+        if offers.is_empty() && actions.is_empty() {
+            return true;
+        }
         let same = |a: &str, b: &str| a.trim().to_lowercase() == b.trim().to_lowercase();
         let any = |wanted: &[String], have: &[&str]| {
             wanted.is_empty()
@@ -173,7 +186,8 @@ impl Lead {
     /// and value, in order. `None` where it is free text.
     pub fn campaign(&self) -> Option<Vec<(String, String)>> {
         let fields = parse::Fields::read(self.description.trim().as_bytes()).ok()?;
-        Some(fields.0.into_iter().map(|field| (field.name.clone(), field.text())).collect())
+        let pair = |field: &parse::Field<'_>| (field.name.to_string(), field.text().into_owned());
+        Some(fields.0.iter().map(pair).collect())
     }
 
     /// Whether the customer left a note: text in `Description` that is no campaign and not what Microsoft puts there where
@@ -192,7 +206,7 @@ impl Lead {
 
     /// Whether `lead-validation` wrote it, to see whether the way is free. Such leads are in no mail and in no export.
     pub fn is_validation(&self) -> bool {
-        self.is_test() && self.description == VALIDATION_DESCRIPTION
+        self.description == VALIDATION_DESCRIPTION && self.is_test()
     }
 
     /// Whether the customer must not be contacted: the lead is for information only.

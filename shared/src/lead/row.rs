@@ -1,11 +1,12 @@
 //! Leads as rows of the Azure table: Microsoft's own, and those of our intake in the same form.
 
 use super::day::Day;
-use super::parse::Fields;
+use super::parse::{Content, Field, Fields, json_string, text_of};
 use super::time::{DateOrder, plausible, read, to_millisecond};
 use super::{Customer, Lead, UnknownField};
 use crate::table::{Damage, Entity, Keys, Value};
 use jiff::Timestamp;
+use std::borrow::Cow;
 
 /// The columns of a lead's row. The first six are Microsoft's.
 pub mod column {
@@ -154,12 +155,12 @@ impl StoredLead {
                 entity.set(column::SAME_REQUEST_TIME, format_received(same_request));
             }
             if !unknown.is_empty() {
-                let fields = unknown.iter().map(|field| (field.name.as_str(), field.json.clone()));
+                let fields = unknown.iter().map(|field| (field.name.as_str(), Cow::Borrowed(field.json.as_str())));
                 entity.set_text(column::UNKNOWN_FIELDS, &object(fields));
             }
         } else {
             for UnknownField { name, json } in unknown {
-                entity.set_text(name, &super::parse::text_of(json));
+                entity.set_text(name, &text_of(json));
             }
         }
         entity
@@ -177,38 +178,38 @@ impl StoredLead {
             Some(SOURCE_HTTPS) => entity.time(column::RECEIVED_TIME),
             _ => None,
         };
-        let field = |name: &str, text: &str| UnknownField { name: name.to_owned(), json: json_string(text) };
-        let mut fields = Vec::new();
-        if received.is_some() {
-            for name in [
+        let lead = if received.is_some() {
+            let microsofts = [
                 column::ACTION_CODE,
                 column::CREATED_TIME,
                 column::CUSTOMER_INFO,
                 column::DESCRIPTION,
                 column::LEAD_SOURCE,
                 column::OFFER_DISPLAY_NAME,
-            ] {
+            ];
+            let fields = microsofts.into_iter().filter_map(|name| {
                 let text = entity.text(name).unwrap_or_default();
                 let is_ours = name == column::CREATED_TIME && entity.string(column::RECEIVED_TIME) == Some(&text);
-                if !is_ours {
-                    fields.push(field(name, &text));
-                }
-            }
+                (!is_ours).then_some(Field { name: name.into(), value: Content::Text(text) })
+            });
             let unknown = entity.text(column::UNKNOWN_FIELDS).unwrap_or_default();
-            fields.extend(Fields::read(unknown.as_bytes()).map(|fields| fields.0).unwrap_or_default());
+            let unknown = Fields::read(unknown.as_bytes()).map(|fields| fields.0).unwrap_or_default();
+            Lead::from_fields(fields.chain(unknown))
         } else {
-            fields.extend(entity.properties.iter().map(|(name, value)| match value {
-                Value::String(text) | Value::DateTime(text) | Value::Guid(text) => field(name, text),
-                Value::Bool(value) => UnknownField { name: name.clone(), json: value.to_string() },
-                Value::Int32(number) => UnknownField { name: name.clone(), json: number.to_string() },
-                Value::Int64(number) => UnknownField { name: name.clone(), json: number.to_string() },
-                // JSON has no NaN and no infinity.
-                Value::Double(number) if !number.is_finite() => field(name, &number.to_string()),
-                Value::Double(number) => UnknownField { name: name.clone(), json: number.to_string() },
-                Value::Binary(bytes) => field(name, &String::from_utf8_lossy(bytes)),
-            }));
-        }
-        let lead = Lead::from_fields(Fields(fields));
+            Lead::from_fields(entity.properties.iter().map(|(name, value)| {
+                let value = match value {
+                    Value::String(text) | Value::DateTime(text) | Value::Guid(text) => Content::Text(text.into()),
+                    Value::Bool(value) => Content::Made(value.to_string()),
+                    Value::Int32(number) => Content::Made(number.to_string()),
+                    Value::Int64(number) => Content::Made(number.to_string()),
+                    // JSON has no NaN and no infinity.
+                    Value::Double(number) if !number.is_finite() => Content::Text(number.to_string().into()),
+                    Value::Double(number) => Content::Made(number.to_string()),
+                    Value::Binary(bytes) => Content::Text(String::from_utf8_lossy(bytes)),
+                };
+                Field { name: name.into(), value }
+            }))
+        };
         if received.is_none() && lead.unknown.iter().any(|f| f.name.eq_ignore_ascii_case(column::CUSTOMER_INFO)) {
             return Err(UnreadableRow::CustomerInfo);
         }
@@ -229,21 +230,25 @@ impl StoredLead {
 impl Customer {
     /// Microsoft's `CustomerInfo`: a flat JSON object of texts.
     fn to_json(&self) -> String {
-        let known = self.known().map(|(name, text)| (name, json_string(text)));
-        let unknown = self.unknown.iter().map(|field| (field.name.as_str(), field.json.clone()));
+        let known = self.known().map(|(name, text)| (name, Cow::Owned(json_string(text))));
+        let unknown = self.unknown.iter().map(|field| (field.name.as_str(), Cow::Borrowed(field.json.as_str())));
         object(known.into_iter().chain(unknown))
     }
 }
 
 /// A JSON object of values that are JSON already. Names may repeat.
-fn object<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> String {
-    let fields: Vec<_> = fields.map(|(name, json)| format!("{}:{json}", json_string(name))).collect();
-    format!("{{{}}}", fields.join(","))
-}
-
-fn json_string(text: &str) -> String {
-    // A text always makes JSON.
-    serde_json::to_string(text).unwrap_or_default()
+fn object<'a>(fields: impl Iterator<Item = (&'a str, Cow<'a, str>)>) -> String {
+    let mut object = String::from("{");
+    for (name, json) in fields {
+        if object.len() > 1 {
+            object.push(',');
+        }
+        object.push_str(&json_string(name));
+        object.push(':');
+        object.push_str(&json);
+    }
+    object.push('}');
+    object
 }
 
 fn format_received(time: Timestamp) -> String {

@@ -62,12 +62,13 @@ impl LeadSource {
 impl Marketplace {
     fn parse(text: &str) -> Self {
         let text = text.trim();
-        match text.to_ascii_lowercase().as_str() {
-            "azuremarketplace" => Self::AzureMarketplace,
-            "azureportal" => Self::AzurePortal,
-            "spza" | "appsource" | "appsource (spza)" => Self::AppSource,
-            "testdrive" => Self::TestDrive,
-            _ => Self::Other(text.to_owned()),
+        let is = |names: &[&str]| names.iter().any(|name| text.eq_ignore_ascii_case(name));
+        match () {
+            () if is(&["AzureMarketplace"]) => Self::AzureMarketplace,
+            () if is(&["AzurePortal"]) => Self::AzurePortal,
+            () if is(&["SPZA", "AppSource", "AppSource (SPZA)"]) => Self::AppSource,
+            () if is(&["TestDrive"]) => Self::TestDrive,
+            () => Self::Other(text.to_owned()),
         }
     }
 
@@ -87,14 +88,9 @@ impl Action {
     /// Reads an action code in any casing.
     pub fn parse(code: &str) -> Self {
         let code = code.trim();
-        match code.to_ascii_lowercase().as_str() {
-            "ins" => Self::Install,
-            "plt" => Self::ContactMe,
-            "dnc" => Self::DoNotContact,
-            "create" => Self::Create,
-            "starttestdrive" => Self::StartTestDrive,
-            _ => Self::Other(code.to_owned()),
-        }
+        let known = [Self::Install, Self::ContactMe, Self::DoNotContact, Self::Create, Self::StartTestDrive];
+        let mut known = known.into_iter().filter(|action| action.code().eq_ignore_ascii_case(code));
+        known.next().unwrap_or_else(|| Self::Other(code.to_owned()))
     }
 
     /// Microsoft's code.

@@ -6,6 +6,7 @@ use jiff::fmt::rfc2822;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::{Offset, TimeZone};
+use std::borrow::Cow;
 
 /// The longest text that is read as a time, in bytes.
 const LONGEST: usize = 64;
@@ -41,19 +42,26 @@ pub(crate) fn to_millisecond(time: Timestamp) -> Timestamp {
 /// - .NET's ticks, which are 100 nanoseconds since 0001-01-01 in UTC.
 pub(crate) fn read(text: &str, order: DateOrder) -> Option<Timestamp> {
     let text = plain(text)?;
-    let mail = || rfc2822::parse(&text).ok().map(|time| time.timestamp());
+    // The forms that are tried first have no slashes, and Microsoft writes mostly dates with them.
+    if text.contains('/') {
+        return words(&text, order);
+    }
+    let mail = || rfc2822::parse(&*text).ok().map(|time| time.timestamp());
     ticks(&text).or_else(|| iso(&text)).or_else(mail).or_else(|| words(&text, order))
 }
 
 /// The text with one ordinary space for each stretch of white space, and without marks of direction, which browsers and
 /// .NET put between the parts of a time. `None` where it cannot be a time.
-fn plain(text: &str) -> Option<String> {
+fn plain(text: &str) -> Option<Cow<'_, str>> {
     let text = text.trim();
     if text.len() > LONGEST || !text.contains(|character: char| character.is_ascii_digit()) {
         return None;
     }
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !text.contains("  ") {
+        return Some(text.into());
+    }
     let text = text.replace(['\u{200e}', '\u{200f}', '\u{feff}'], "");
-    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    Some(text.split_whitespace().collect::<Vec<_>>().join(" ").into())
 }
 
 /// Reads RFC 3339, with or without a zone and a time of day. A time beyond the range of [`Timestamp`] is read as its end.
@@ -80,7 +88,10 @@ fn ticks(text: &str) -> Option<Timestamp> {
 
 /// Reads the parts of a time from the last one to the first one: zone, AM or PM, time of day, date.
 fn words(text: &str, order: DateOrder) -> Option<Timestamp> {
-    let text = text.to_ascii_uppercase().replace("A.M.", "AM").replace("P.M.", "PM").replace(',', " ");
+    let mut text = text.to_ascii_uppercase();
+    if text.contains(['.', ',']) {
+        text = text.replace("A.M.", "AM").replace("P.M.", "PM").replace(',', " ");
+    }
     let (date, clock) = match text.find(':') {
         None => (text.as_str(), ""),
         Some(colon) => {
@@ -104,21 +115,39 @@ fn read_offset(text: &str) -> Option<Offset> {
     }
 }
 
+/// Reads hour, minute, perhaps second with a fraction, and perhaps AM or PM.
 fn time_of_day(text: &str) -> Option<Time> {
-    let has_seconds = text.matches(':').count() > 1;
-    let form = match (has_seconds, text.ends_with('M')) {
-        (true, true) => "%I:%M:%S%.f %p",
-        (true, false) => "%H:%M:%S%.f",
-        (false, true) => "%I:%M %p",
-        (false, false) => "%H:%M",
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i8>().ok())?;
+    let (clock, half) = match (text.strip_suffix("AM"), text.strip_suffix("PM")) {
+        (Some(clock), _) => (clock, Some(0)),
+        (_, Some(clock)) => (clock, Some(12)),
+        _ => (text, None),
     };
-    Time::strptime(form, text).ok()
+    let mut parts = clock.trim_end().splitn(3, ':');
+    let (hour, minute) = (number(parts.next()?)?, number(parts.next()?)?);
+    let (second, fraction) = parts.next().map_or(("0", "0"), |part| part.split_once('.').unwrap_or((part, "0")));
+    // A leap second counts as the one before it.
+    let second = match number(second)? {
+        60 => 59,
+        second => second,
+    };
+    let digits = fraction.bytes().filter(u8::is_ascii_digit).count();
+    if digits != fraction.len() || digits > 9 {
+        return None;
+    }
+    let nanosecond = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let nanosecond = nanosecond.fold(0, |number, digit| 10 * number + i32::from(digit - b'0'));
+    let hour = match half {
+        None => hour,
+        Some(half) if (1..=12).contains(&hour) => hour % 12 + half,
+        Some(_) => return None,
+    };
+    Time::new(hour, minute, second, nanosecond).ok()
 }
 
 fn read_date(text: &str, order: DateOrder) -> Option<Date> {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let parts: Vec<_> = text.split('/').collect();
-    if let [first, second, third] = parts[..] {
+    let mut parts = text.trim().split('/');
+    if let (Some(first), Some(second), Some(third), None) = (parts.next(), parts.next(), parts.next(), parts.next()) {
         let (year, month, day) = match (first.len(), third.len(), order) {
             (4, _, _) => (first, second, third),
             (_, 4, DateOrder::MonthFirst) => (third, first, second),
@@ -127,6 +156,7 @@ fn read_date(text: &str, order: DateOrder) -> Option<Date> {
         };
         return Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok();
     }
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let forms = ["%Y-%m-%d", "%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y", "%d-%b-%Y"];
     forms.iter().find_map(|form| Date::strptime(form, &text).ok())
 }

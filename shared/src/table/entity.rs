@@ -2,9 +2,11 @@
 
 use super::TableError;
 use super::limits::MAX_STRING_UNITS;
+use compact_str::CompactString;
 use jiff::Timestamp;
+use litemap::LiteMap;
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 
 /// A row of an Azure table.
@@ -19,10 +21,13 @@ pub struct Entity {
     /// Its version, for conditional writes. `None` before it was written.
     pub etag: Option<ETag>,
     /// Its columns, without the system's.
-    pub properties: BTreeMap<String, Value>,
+    pub properties: Properties,
     /// What was wrong with it as the service gave it. `None` for a row that was read as it is.
     pub damage: Option<Damage>,
 }
+
+/// The columns of a row, by name. A row has few, with short names: so they are one piece of memory.
+pub type Properties = LiteMap<CompactString, Value>;
 
 /// What was wrong with a row as the service gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +72,7 @@ impl Entity {
             row_key: row_key.into(),
             timestamp: None,
             etag: None,
-            properties: BTreeMap::new(),
+            properties: Properties::new(),
             damage: None,
         }
     }
@@ -84,13 +89,24 @@ impl Entity {
         }
     }
 
+    /// The row's columns as a JSON object, each as [`Value`] is serialised.
+    pub fn columns(&self) -> impl Serialize {
+        struct Columns<'a>(&'a Properties);
+        impl Serialize for Columns<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.iter().map(|(name, value)| (name.as_str(), value)))
+            }
+        }
+        Columns(&self.properties)
+    }
+
     /// How many bytes the row takes of [`MAX_ENTITY_BYTES`](super::MAX_ENTITY_BYTES), by the formula that Microsoft gives
     /// in "Understanding Windows Azure Storage Billing": names, keys and texts count as UTF-16.
     ///
     /// <https://learn.microsoft.com/archive/blogs/avkashchauhan/how-the-size-of-an-entity-is-caclulated-in-windows-azure-table-storage>
     pub fn bytes(&self) -> usize {
         let keys = 4 + 2 * (utf16_units(&self.partition_key) + utf16_units(&self.row_key));
-        let column = |(name, value): (&String, &Value)| 8 + 2 * utf16_units(name) + value.bytes();
+        let column = |(name, value): (&CompactString, &Value)| 8 + 2 * utf16_units(name) + value.bytes();
         keys + self.properties.iter().map(column).sum::<usize>()
     }
 
@@ -103,7 +119,7 @@ impl Entity {
 
     /// Sets a column.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
-        self.properties.insert(name.to_owned(), value.into());
+        self.properties.insert(name.into(), value.into());
     }
 
     /// Sets a text of any length: what one column cannot hold goes on in `name_2`, `name_3`, …
@@ -128,11 +144,15 @@ impl Entity {
     }
 
     /// The text of a column and of the columns in which it goes on; `None` where the column is missing or no text.
-    pub fn text(&self, name: &str) -> Option<String> {
-        let mut text = self.string(name)?.to_owned();
+    pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut text = Cow::Borrowed(self.string(name)?);
+        let place = self.properties.find_index(name).ok()?;
+        if self.properties.get_indexed(place + 1).is_none_or(|(next, _)| !next.starts_with(name)) {
+            return Some(text);
+        }
         for number in 2.. {
             match self.string(&part_name(name, number)) {
-                Some(part) => text.push_str(part),
+                Some(part) => text.to_mut().push_str(part),
                 None => break,
             }
         }

@@ -14,7 +14,7 @@ mod wire;
 
 pub use connection_string::{ConnectionString, Credential, InvalidConnectionString};
 pub(crate) use entity::part_name;
-pub use entity::{Damage, ETag, Entity, Value};
+pub use entity::{Damage, ETag, Entity, Properties, Value};
 pub use keys::Keys;
 pub use limits::{
     MAX_ANSWER_BYTES, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, MAX_BINARY_BYTES, MAX_ENTITY_BYTES, MAX_KEY_UNITS,
@@ -22,6 +22,7 @@ pub use limits::{
 };
 pub use operation::Operation;
 pub(crate) use pages::pages;
+pub(crate) use wire::Text;
 
 use jiff::Timestamp;
 use std::future::Future;

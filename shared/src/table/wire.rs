@@ -6,16 +6,17 @@
 use super::{Damage, ETag, Entity, Value};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::Timestamp;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::collections::BTreeMap;
+use std::{fmt, io};
 
 const TYPE: &str = "@odata.type";
+const ETAG: &str = "odata.etag";
 
 /// A row as it is sent to the service.
 pub(super) struct Outgoing<'a>(pub(super) &'a Entity);
@@ -69,24 +70,55 @@ pub(super) fn json_bytes(entity: &Entity) -> usize {
     serde_json::to_writer(&mut count, &Outgoing(entity)).map_or(usize::MAX, |()| count.0)
 }
 
+/// Reads the rows of a page, and says how many of them had no readable keys and were left out; `None` where it is no page.
+///
+/// The whole page is read in one go. Where anything in it is not as it should be, each row is read by itself, so that a row
+/// that cannot be read spoils no other.
+pub(super) fn read_page(json: &str) -> Option<(Vec<Entity>, usize)> {
+    if let Ok(page) = serde_json::from_str::<PageOf<Row>>(json) {
+        return Some((page.value.into_iter().map(|Row(row)| row).collect(), 0));
+    }
+    let page: PageOf<&RawValue> = serde_json::from_str(json).ok()?;
+    let count = page.value.len();
+    let rows: Vec<_> = page.value.into_iter().filter_map(|row| read_row(row.get())).collect();
+    let left_out = count - rows.len();
+    Some((rows, left_out))
+}
+
+/// A page as the service sends it.
+#[derive(Deserialize)]
+struct PageOf<R> {
+    #[serde(rename = "odata.metadata")]
+    _metadata: IgnoredAny,
+    #[serde(default = "Vec::new")]
+    value: Vec<R>,
+}
+
 /// Reads a row that the service sent. Whatever is wrong with it is said by [`Entity::damage`]; only a row without
 /// readable keys cannot be read at all and gives `None`.
 pub(super) fn read_row(json: &str) -> Option<Entity> {
-    if let Ok(columns) = serde_json::from_str(json) {
-        return from_columns(columns, None);
+    if let Ok(Row(row)) = serde_json::from_str(json) {
+        return Some(row);
     }
     let repaired = replace_half_pairs(json);
-    let damage = matches!(repaired, Cow::Owned(_)).then_some(Damage::ReplacedCharacters);
-    if let Ok(columns) = serde_json::from_str(&repaired) {
-        return from_columns(columns, damage);
+    if let Ok(Row(mut row)) = serde_json::from_str(&repaired) {
+        row.damage = Some(Damage::ReplacedCharacters);
+        return Some(row);
     }
-    // Something else is wrong with a value, such as a number that no type can hold: each column is read by itself.
+    // Something else is wrong with a value, such as a number that no type can hold: each column is kept as text.
     let columns: BTreeMap<String, &RawValue> = serde_json::from_str(&repaired).ok()?;
-    let column = |(name, value): (String, &RawValue)| {
-        let value = serde_json::from_str(value.get()).unwrap_or_else(|_| Json::String(value.get().to_owned()));
-        (name, value)
-    };
-    from_columns(columns.into_iter().map(column).collect(), Some(Damage::Unreadable))
+    let text = |value: &RawValue| serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned());
+    let system = |name: &str| columns.get(name).and_then(|value| serde_json::from_str::<String>(value.get()).ok());
+    let mut row = Entity::new(system("PartitionKey")?, system("RowKey")?);
+    row.etag = system(ETAG).map(ETag);
+    row.timestamp = system("Timestamp").and_then(|text| read_time(&text));
+    row.damage = Some(Damage::Unreadable);
+    row.properties = columns
+        .iter()
+        .filter(|(name, value)| !is_systems(name) && value.get() != "null")
+        .map(|(name, value)| (name.as_str().into(), Value::String(text(value))))
+        .collect();
+    Some(row)
 }
 
 /// Reads a row of which the service sends these columns alone, with its system properties.
@@ -94,85 +126,176 @@ pub(super) fn read_columns(json: &str, names: &[&str]) -> Option<Entity> {
     let mut columns: BTreeMap<String, &RawValue> = serde_json::from_str(json).ok()?;
     columns.retain(|name, _| {
         let name = name.strip_suffix(TYPE).unwrap_or(name);
-        ["odata.etag", "PartitionKey", "RowKey", "Timestamp"].contains(&name) || names.contains(&name)
+        [ETAG, "PartitionKey", "RowKey", "Timestamp"].contains(&name) || names.contains(&name)
     });
     read_row(&serde_json::to_string(&columns).ok()?)
 }
 
-fn from_columns(mut columns: Map<String, Json>, mut damage: Option<Damage>) -> Option<Entity> {
-    let mut system = |name: &str| match columns.remove(name)? {
-        Json::String(text) => Some(text),
-        _ => None,
-    };
-    let mut entity = Entity::new(system("PartitionKey")?, system("RowKey")?);
-    entity.etag = system("odata.etag").map(ETag);
-    entity.timestamp = system("Timestamp").and_then(|text| read_time(&text));
-    if entity.timestamp.is_none() {
-        damage = Some(Damage::Unreadable);
-    }
-    let typed = columns
-        .iter()
-        .filter_map(|(name, json)| Some((name.strip_suffix(TYPE)?.to_owned(), json.as_str()?.to_owned())));
-    let types: HashMap<_, _> = typed.collect();
-    for (name, json) in columns {
-        if name.starts_with("odata.") || name.contains("@odata.") || json.is_null() {
-            continue;
-        }
-        let kind = types.get(&name).map(String::as_str).unwrap_or_default();
-        let value = read_value(kind, json).unwrap_or_else(|json| {
-            damage = Some(Damage::Unreadable);
-            Value::String(raw_text(json))
-        });
-        entity.properties.insert(name, value);
-    }
-    if damage == Some(Damage::Unreadable) {
-        for value in entity.properties.values_mut() {
-            *value = Value::String(value.text());
-        }
-    }
-    entity.damage = damage;
-    Some(entity)
+/// Whether a column is the service's own, or says something of another one.
+fn is_systems(name: &str) -> bool {
+    ["PartitionKey", "RowKey", "Timestamp"].contains(&name) || name.starts_with("odata.") || name.contains("@odata.")
 }
 
-/// The value of a column of the given type; the JSON back where it is no such value.
-fn read_value(kind: &str, json: Json) -> Result<Value, Json> {
-    let value = match (kind, &json) {
-        ("Edm.Int64", Json::String(text)) => text.parse().map(Value::Int64).ok(),
-        ("Edm.Binary", Json::String(text)) => BASE64_STANDARD.decode(text).map(Value::Binary).ok(),
-        ("Edm.Double", Json::String(text)) => text.parse().map(Value::Double).ok(),
-        ("Edm.Int64", Json::Number(number)) => number.as_i64().map(Value::Int64),
-        ("" | "Edm.Int32", Json::Number(number)) if number.is_i64() => {
-            number.as_i64().and_then(|number| number.try_into().ok()).map(Value::Int32)
-        }
-        (_, Json::Number(number)) => number.as_f64().map(Value::Double),
-        (_, Json::Bool(value)) => Some(Value::Bool(*value)),
-        (_, Json::String(_)) => {
-            return match (kind, json) {
-                ("Edm.DateTime", Json::String(text)) => Ok(Value::DateTime(text)),
-                ("Edm.Guid", Json::String(text)) => Ok(Value::Guid(text)),
-                (_, json) => Ok(Value::String(raw_text(json))),
-            };
-        }
-        (_, Json::Null | Json::Array(_) | Json::Object(_)) => None,
-    };
-    value.ok_or(json)
+/// A row's columns as they come, in one pass over the JSON. It fails where a value is none that a column can have.
+#[derive(Default)]
+struct Columns<'a> {
+    partition_key: Option<Cow<'a, str>>,
+    row_key: Option<Cow<'a, str>>,
+    timestamp: Option<Timestamp>,
+    etag: Option<Cow<'a, str>>,
+    /// The annotations that name types, and the types.
+    types: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    values: Vec<(Cow<'a, str>, Scalar<'a>)>,
 }
 
-fn raw_text(json: Json) -> String {
-    match json {
-        Json::String(text) => text,
-        json => json.to_string(),
+/// A value in JSON.
+enum Scalar<'a> {
+    Text(Cow<'a, str>),
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Null,
+}
+
+/// A row that is as it should be.
+struct Row(Entity);
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let unreadable = |Unreadable| serde::de::Error::custom("a row that cannot be read");
+        Columns::deserialize(deserializer)?.into_entity().map(Self).map_err(unreadable)
     }
 }
+
+/// A key or a time is missing, or a value is none of its type.
+struct Unreadable;
+
+impl<'de> Deserialize<'de> for Columns<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ColumnsVisitor;
+        impl<'de> Visitor<'de> for ColumnsVisitor {
+            type Value = Columns<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a row")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Columns<'de>, A::Error> {
+                let mut columns = Columns { values: Vec::with_capacity(12), ..Columns::default() };
+                while let Some((Text(name), value)) = map.next_entry()? {
+                    columns.add(name, value);
+                }
+                Ok(columns)
+            }
+        }
+        deserializer.deserialize_map(ColumnsVisitor)
+    }
+}
+
+impl<'a> Columns<'a> {
+    fn add(&mut self, name: Cow<'a, str>, value: Scalar<'a>) {
+        match (&*name, value) {
+            ("PartitionKey", value) => self.partition_key = value.into_text(),
+            ("RowKey", value) => self.row_key = value.into_text(),
+            ("Timestamp", value) => self.timestamp = value.into_text().and_then(|text| read_time(&text)),
+            (ETAG, value) => self.etag = value.into_text(),
+            (of, Scalar::Text(text)) if of.ends_with(TYPE) => self.types.push((name, text)),
+            (of, _) if is_systems(of) => {}
+            (_, value) => self.values.push((name, value)),
+        }
+    }
+
+    fn into_entity(self) -> Result<Entity, Unreadable> {
+        let Self { partition_key, row_key, timestamp, etag, types, values } = self;
+        let key = |key: Option<Cow<'_, str>>| key.map(Cow::into_owned).ok_or(Unreadable);
+        let mut entity = Entity::new(key(partition_key)?, key(row_key)?);
+        entity.etag = etag.map(|etag| ETag(etag.into_owned()));
+        entity.timestamp = Some(timestamp.ok_or(Unreadable)?);
+        for (name, value) in values {
+            let is_its = |annotation: &str| annotation.strip_suffix(TYPE) == Some(&name);
+            let kind = types.iter().rev().find(|(annotation, _)| is_its(annotation));
+            let kind = kind.map(|(_, kind)| &**kind).unwrap_or_default();
+            if let Some(value) = value.of_type(kind)? {
+                entity.properties.insert(name.into(), value);
+            }
+        }
+        Ok(entity)
+    }
+}
+
+impl<'a> Scalar<'a> {
+    fn into_text(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The value of a column of this type; `None` where there is none.
+    fn of_type(self, kind: &str) -> Result<Option<Value>, Unreadable> {
+        let value = match (kind, self) {
+            ("Edm.Int64", Self::Text(text)) => text.parse().map(Value::Int64).ok(),
+            ("Edm.Binary", Self::Text(text)) => BASE64_STANDARD.decode(&*text).map(Value::Binary).ok(),
+            ("Edm.Double", Self::Text(text)) => text.parse().map(Value::Double).ok(),
+            ("Edm.DateTime", Self::Text(text)) => Some(Value::DateTime(text.into_owned())),
+            ("Edm.Guid", Self::Text(text)) => Some(Value::Guid(text.into_owned())),
+            (_, Self::Text(text)) => Some(Value::String(text.into_owned())),
+            (_, Self::Bool(value)) => Some(Value::Bool(value)),
+            ("Edm.Int64", Self::Integer(number)) => Some(Value::Int64(number)),
+            ("" | "Edm.Int32", Self::Integer(number)) => number.try_into().map(Value::Int32).ok(),
+            (_, Self::Integer(number)) => Some(Value::Double(number as f64)),
+            ("Edm.Int64", Self::Float(_)) => None,
+            (_, Self::Float(number)) => Some(Value::Double(number)),
+            (_, Self::Null) => return Ok(None),
+        };
+        value.map(Some).ok_or(Unreadable)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+        impl<'de> Visitor<'de> for ScalarVisitor {
+            type Value = Scalar<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value of a column")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::Text(text.into()))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::Text(text.to_owned().into()))
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::Bool(value))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::Integer(number))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Scalar<'de>, E> {
+                Ok(i64::try_from(number).map_or(Scalar::Float(number as f64), Scalar::Integer))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::Float(number))
+            }
+            fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::Null)
+            }
+        }
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+/// A text in JSON, which is not copied where it has no escapes.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// Reads a time of the service's clock. Times outside the range of its type `Edm.DateTime` are impossible, so that
 /// callers can calculate with all that are left.
 ///
 /// <https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model#property-types>
 pub(super) fn read_time(text: &str) -> Option<Timestamp> {
-    let earliest = TimeZone::UTC.to_timestamp(civil::date(1601, 1, 1).at(0, 0, 0, 0)).ok()?;
-    let latest = TimeZone::UTC.to_timestamp(civil::date(9999, 12, 1).at(0, 0, 0, 0)).ok()?;
-    text.parse().ok().filter(|time| (earliest..latest).contains(time))
+    /// From 1601-01-01 to 9999-12-01 in UTC, as seconds since 1970.
+    const SECONDS: std::ops::Range<i64> = -11_644_473_600..253_399_622_400;
+    text.parse().ok().filter(|time: &Timestamp| SECONDS.contains(&time.as_second()))
 }
 
 /// The same JSON with U+FFFD for each half of a surrogate pair that stands alone. JSON can write such a half as an
@@ -246,14 +369,14 @@ mod tests {
             ("\"Bad@odata.type\":\"Edm.Binary\",\"Bad\":\"?\"", "?"),
             ("\"Bad\":2147483648", "2147483648"),
             ("\"Bad\":1e999", "1e999"),
-            ("\"Bad\":[\"\\ud83d\"]", "[\"\u{fffd}\"]"),
+            ("\"Bad\":[\"\\ud83d\"]", "[\"\\ufffd\"]"),
         ] {
             let row = read(columns);
             assert_eq!(row.damage, Some(Damage::Unreadable), "{columns}");
             assert_eq!((row.partition_key.as_str(), row.row_key.as_str()), ("p", "r"));
             assert_eq!((row.timestamp.is_some(), row.etag), (true, Some(ETag("W/1".to_owned()))));
-            let expected = [("Bad", text), ("Good", "7")].map(|(name, text)| (name.to_owned(), Value::from(text)));
-            assert_eq!(row.properties, expected.into(), "{columns}");
+            let expected = [("Bad", text), ("Good", "7")].map(|(name, text)| (name.into(), Value::from(text)));
+            assert_eq!(row.properties, crate::table::Properties::from_iter(expected), "{columns}");
         }
     }
 

@@ -265,8 +265,8 @@ mod checker {
             ),
             (
                 "shared/src/mail/render.rs",
-                "use aws_config::SdkConfig;",
-                "aws_config is named in mail, and belongs in aws",
+                "use aws_sdk_ssm::Client;",
+                "aws_sdk_ssm is named in mail, and belongs in aws",
             ),
             (
                 "shared/src/export/mod.rs",

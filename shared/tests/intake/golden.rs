@@ -52,7 +52,7 @@ fn row(entity: &Entity) -> String {
         Value::Binary(bytes) => json!({ "Edm.Binary": shortened(&BASE64_STANDARD.encode(bytes)) }),
     };
     let columns: serde_json::Map<_, _> =
-        entity.properties.iter().map(|(name, value)| (name.clone(), column(value))).collect();
+        entity.properties.iter().map(|(name, value)| (name.to_string(), column(value))).collect();
     let row = json!({ "PartitionKey": entity.partition_key, "RowKey": entity.row_key, "columns": columns });
     serde_json::to_string_pretty(&row).unwrap()
 }

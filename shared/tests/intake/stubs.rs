@@ -1,12 +1,13 @@
 //! What the tests put in place of the clouds.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ssm::config::{BehaviorVersion, Region};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::post;
 use jiff::Timestamp;
 use marketplace_leads::aws::Queue;
+use marketplace_leads::aws::SdkConfig;
 use marketplace_leads::clock::Chance;
 use marketplace_leads::cue::{self, Cue, Cued};
 use marketplace_leads::function_url::{Answer, Body, Request};

@@ -1,12 +1,13 @@
 //! Both clouds as stubs, in which everything is well until something is broken.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ssm::config::{BehaviorVersion, Region};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::Response;
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::aws::Queue;
+use marketplace_leads::aws::SdkConfig;
 use marketplace_leads::destinations::Reach;
 use marketplace_leads::intake::Intake;
 use marketplace_leads::intake_keys::KnownKeys;

@@ -39,9 +39,9 @@ async fn measure(stage: &Stage, name: &str) -> Result<Option<Report>> {
         "instructions" if !intake::has_callgrind().await => return Ok(None),
         "instructions" => intake::instructions(stage, 100).await?,
         "network" => network::measure(stage, 1000).await?,
-        "growth" => notifier::growth(stage, &[1_000, 10_000, 100_000]).await?,
-        "backlog" => notifier::backlog(stage, 20_000, 2).await?,
-        "export" => export::measure(stage, 200_000, 3).await?,
+        "growth" => notifier::growth(stage, &[1_000, 10_000, 100_000, 1_000_000]).await?,
+        "backlog" => notifier::backlog(stage, 100_000, 1).await?,
+        "export" => export::measure(stage, 200_000, 365, 3).await?,
         "digest" => digest::measure(200)?,
         _ => package::measure(stage).await?,
     }))

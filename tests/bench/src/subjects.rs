@@ -168,6 +168,8 @@ impl Stage {
 
 /// Builds the binaries of these packages.
 async fn build_functions(build: Build, packages: &[&str]) -> Result<()> {
+        return Ok(());
+    }
     match build {
         // Each package alone, as a deployment builds it: with nothing in it that another one needs.
         Build::Release => {

@@ -29,7 +29,7 @@ async fn every_subject_stores_each_lead_with_one_request_over_one_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_of_the_notifier_costs_the_same_whatever_the_table_holds() {
     let stage = Stage::set(Build::Dev).await.unwrap();
-    let runs = notifier::runs(&stage, &[10, 1000], 3, 5, Duration::ZERO).await.unwrap();
+    let runs = notifier::runs(&stage, &[10, 1000], 3, Duration::ZERO).await.unwrap();
     let [small, large] = &runs[..] else { panic!("two runs") };
     assert_eq!(small.kinds, large.kinds);
     assert_eq!((small.mails, large.mails), (1, 1));
@@ -41,7 +41,7 @@ async fn a_run_of_the_notifier_costs_the_same_whatever_the_table_holds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_holds_every_lead_and_reads_each_page_once() {
     let stage = Stage::set(Build::Dev).await.unwrap();
-    let service = export::table(2_000).unwrap();
+    let service = export::table(2_000, 30, Duration::ZERO).unwrap();
     let [ours, node, python] = stage.all("export").unwrap();
     for subject in [&ours, &node, &python] {
         let exported = export::run(&stage, subject, &service).await.unwrap();

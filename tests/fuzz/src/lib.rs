@@ -64,7 +64,7 @@ pub fn customer_info(bytes: &[u8]) {
                 keys: row.keys(),
                 timestamp: None,
                 reason: error.to_string(),
-                columns: row.properties.iter().map(|(name, value)| (name.clone(), value.text())).collect(),
+                columns: row.properties.iter().map(|(name, value)| (name.to_string(), value.text())).collect(),
             };
             let digest = Digest { unreadable: vec![unreadable], ..digest(Vec::new()) };
             assert_harmless(&render(&digest, &settings()), 0);

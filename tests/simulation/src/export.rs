@@ -51,7 +51,7 @@ pub(crate) struct Wanted {
 pub(crate) fn rows(table: &TableService) -> Rows {
     let columns = |row: &Entity| {
         // What half a pair is replaced with is no matter of the export.
-        if row.damage.is_some() { String::new() } else { json!(row.properties).to_string() }
+        if row.damage.is_some() { String::new() } else { json!(row.columns()).to_string() }
     };
     table.rows().iter().map(|row| (row.keys(), columns(row))).collect()
 }

@@ -55,7 +55,7 @@ impl TableService {
         const PLACE: &str = "half a pair";
         let mut row = serde_json::Map::new();
         for (name, value) in &entity.properties {
-            row.insert(name.clone(), value.text().into());
+            row.insert(name.to_string(), value.text().into());
         }
         row.insert("Description".to_owned(), PLACE.into());
         row.insert("PartitionKey".to_owned(), entity.partition_key.as_str().into());

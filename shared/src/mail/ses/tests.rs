@@ -2,10 +2,10 @@
 
 use super::SesMailer;
 use super::send::retries;
+use crate::aws::SdkConfig;
 use crate::mail::{self, MailError, Mailer as _, Message};
-use aws_config::SdkConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sesv2::config::retry::RetryConfig;
+use aws_sdk_sesv2::config::{BehaviorVersion, Region};
 use aws_sdk_sesv2::config::{Credentials, SharedCredentialsProvider};
 use axum::extract::State;
 use axum::http::StatusCode;

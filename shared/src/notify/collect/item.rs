@@ -35,7 +35,12 @@ impl Item {
                 keys: row.keys(),
                 timestamp: row.timestamp,
                 reason: reason.to_string(),
-                columns: row.properties.iter().take(COLUMNS).map(|(name, value)| (name.clone(), cut(value))).collect(),
+                columns: row
+                    .properties
+                    .iter()
+                    .take(COLUMNS)
+                    .map(|(name, value)| (name.to_string(), cut(value)))
+                    .collect(),
             }),
         }
     }

@@ -10,8 +10,7 @@ pub use account::{Account, AccountTable};
 use super::checks::check_batch_size;
 use super::connection_string::Credential;
 use super::limits::MAX_ANSWER_BYTES;
-
-use super::wire::{Outgoing, read_row};
+use super::wire::{Outgoing, read_page, read_row};
 use super::{
     ConnectionString, Continuation, ETag, Entity, Keys, MAX_PAGE_ROWS, Operation, Page, Query, Table, TableError,
 };
@@ -19,19 +18,18 @@ use crate::telemetry::metric;
 use azure_core::{Continuable, RetryOptions, TransportOptions};
 use azure_data_tables::IfMatchCondition;
 use azure_data_tables::clients::{EntityClient, TableClient, TableServiceClient, TableServiceClientBuilder};
-use azure_data_tables::operations::QueryEntityResponse;
 use azure_storage::{CloudLocation, StorageCredentials};
 use error::{ANSWER_TOO_LARGE, error, unreadable};
 use futures::StreamExt as _;
 use jiff::SignedDuration;
 use query::{escape, filter, select};
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use transport::{Retries, RowAsText, Transport};
+use transport::{Retries, RowAsText, Transport, with_page};
 
 /// How long to wait and how often to try.
 #[derive(Debug, Clone, Copy)]
@@ -159,22 +157,21 @@ impl AzureTable {
                 request = request.initial_row_key(row_key.clone());
             }
         }
-        // Each row stays as it came until it is read by itself, so that a row that cannot be read spoils no other.
-        let answer: QueryEntityResponse<Box<RawValue>> = match request.into_stream().next().await {
-            Some(answer) => answer.map_err(error)?,
+        let (answer, page) = with_page(request.into_stream::<IgnoredAny>().next()).await;
+        let next = match answer {
+            Some(answer) => answer.map_err(error)?.continuation(),
             None => return Ok(Page { entities: Vec::new(), next: None }),
         };
-        let next = answer.continuation();
         let next = next.map(|(partition_key, row_key)| Continuation { partition_key, row_key, page_size: None });
-        let entity = |row: Box<RawValue>| {
-            let entity = read_row(row.get());
-            if entity.is_none() {
-                metrics::counter!(metric::ROWS_LEFT_OUT).increment(1);
-                tracing::error!("a row without readable keys was left out of a page");
-            }
-            entity
-        };
-        Ok(Page { entities: answer.entities.into_iter().filter_map(entity).collect(), next })
+        // The service writes UTF-8. If a byte of a page were not, the rows of the page would still be read.
+        let page = page.unwrap_or_default();
+        let page = str::from_utf8(&page).map_or_else(|_| String::from_utf8_lossy(&page), Cow::Borrowed);
+        let (entities, left_out) = read_page(&page).ok_or_else(unreadable)?;
+        for _ in 0..left_out {
+            metrics::counter!(metric::ROWS_LEFT_OUT).increment(1);
+            tracing::error!("a row without readable keys was left out of a page");
+        }
+        Ok(Page { entities, next })
     }
 
     /// One page, with fewer rows than the query says where it would be too large with so many.

@@ -6,12 +6,15 @@
 use super::Limits;
 use crate::table::limits::MAX_ANSWER_BYTES;
 use azure_core::error::ErrorKind;
-use azure_core::headers::{ACCEPT, ERROR_CODE, HeaderName, HeaderValue, Headers, SERVER};
+use azure_core::headers::{
+    ACCEPT, CLIENT_REQUEST_ID, DATE, ERROR_CODE, ETAG, HeaderName, HeaderValue, Headers, REQUEST_ID, RETRY_AFTER,
+    RETRY_AFTER_MS, SERVER, VERSION, X_MS_RETRY_AFTER_MS,
+};
 use azure_core::{Body, BytesStream, HttpClient, Method, Request, Response, RetryPolicy, StatusCode, to_json};
 use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::pin::Pin;
@@ -28,6 +31,21 @@ pub(super) struct Transport {
     page_bytes: usize,
     /// How far the service's clock was ahead of ours at its last answer; `None` before the first answer.
     clock_offset: Arc<Mutex<Option<SignedDuration>>>,
+}
+
+tokio::task_local! {
+    /// Where the text of a page is put for whoever asked for it.
+    static PAGE: RefCell<Option<Bytes>>;
+}
+
+/// What the crate gets in the place of a page.
+const EMPTY_PAGE: &[u8] = br#"{"odata.metadata":"","value":[]}"#;
+
+/// Makes a call of the crate that asks for a page, and gives the page's text besides. The crate would read a page as JSON to
+/// its end before a row of it is looked at, and copy it twice; and half a surrogate pair in one row would cost the whole page.
+pub(super) async fn with_page<R>(call: impl Future<Output = R>) -> (R, Option<Bytes>) {
+    let call = async { (call.await, PAGE.with(RefCell::take)) };
+    PAGE.scope(RefCell::default(), call).await
 }
 
 /// Why no answer came. Holds no address.
@@ -67,7 +85,7 @@ impl Transport {
     }
     /// How large the answer to a request may be.
     fn most_bytes(&self, request: &Request) -> usize {
-        let is_page = *request.method() == Method::Get && request.url().path().ends_with("()");
+        let is_page = is_page(request);
         let is_of_one_row = request.url().query_pairs().any(|(name, value)| name == "$top" && value == "1");
         if is_page && !is_of_one_row { self.page_bytes } else { MAX_ANSWER_BYTES }
     }
@@ -90,7 +108,7 @@ impl Transport {
         let failure = |reason: &'static str| azure_core::Error::new(ErrorKind::Io, TransportFailure(reason));
         let method = request.method().as_ref().parse().map_err(|_| failure("unknown HTTP method"))?;
         let is_single_row = *request.method() == Method::Get && request.url().path().ends_with("')");
-        let mut outgoing = self.client.request(method, request.url().as_str());
+        let mut outgoing = self.client.request(method, request.url().clone());
         for (name, value) in request.headers().iter() {
             // The crate asks for full metadata, which takes three times the bytes. We need types and versions alone, and
             // minimal metadata has them.
@@ -109,11 +127,11 @@ impl Transport {
         self.note_time(&answer);
 
         let mut status = answer.status().as_u16();
-        let mut headers: HashMap<HeaderName, HeaderValue> = answer
-            .headers()
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str().to_owned().into(), value.to_str().ok()?.to_owned().into())))
-            .collect();
+        let kept = |name: HeaderName| {
+            let value = answer.headers().get(name.as_str())?.to_str().ok()?;
+            Some((name, HeaderValue::from(value.to_owned())))
+        };
+        let mut headers: HashMap<_, _> = KEPT_HEADERS.into_iter().filter_map(kept).collect();
         let most_bytes = self.most_bytes(request);
         let mut body = BytesMut::new();
         while let Some(part) = answer.chunk().await.map_err(|error| failure(category(&error)))? {
@@ -143,12 +161,16 @@ impl Transport {
         } else if is_single_row {
             let row = String::from_utf8_lossy(&body).into_owned();
             body = to_json(&Envelope { metadata: "", row: RowAsText { row } })?;
-        } else if let Cow::Owned(text) = String::from_utf8_lossy(&body) {
-            // The service writes UTF-8. If a byte of a page were not, the rows of the page would still be read.
-            body = text.into();
+        } else if is_page(request) {
+            let _ =
+                PAGE.try_with(|page| page.replace(Some(std::mem::replace(&mut body, Bytes::from_static(EMPTY_PAGE)))));
         }
         Ok(Response::new(status, Headers::from(headers), Box::pin(BytesStream::new(body))))
     }
+}
+
+fn is_page(request: &Request) -> bool {
+    *request.method() == Method::Get && request.url().path().ends_with("()")
 }
 
 /// The part of a single row's answer that the crate insists on.
@@ -159,6 +181,24 @@ struct Envelope {
     #[serde(flatten)]
     row: RowAsText,
 }
+
+/// The headers of answers that the crate reads. It would fail where one of the others, such as `Location`, is malformed,
+/// though what was asked is done.
+const KEPT_HEADERS: [HeaderName; 13] = [
+    CLIENT_REQUEST_ID,
+    DATE,
+    ERROR_CODE,
+    ETAG,
+    REQUEST_ID,
+    RETRY_AFTER,
+    RETRY_AFTER_MS,
+    SERVER,
+    VERSION,
+    X_MS_RETRY_AFTER_MS,
+    HeaderName::from_static("preference-applied"),
+    HeaderName::from_static("x-ms-continuation-nextpartitionkey"),
+    HeaderName::from_static("x-ms-continuation-nextrowkey"),
+];
 
 const FULL_METADATA: &str = "application/json;odata=fullmetadata";
 const MINIMAL_METADATA: &str = "application/json;odata=minimalmetadata";

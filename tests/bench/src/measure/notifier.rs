@@ -5,10 +5,12 @@ use crate::{Filler, Report, Result, Stage, Wire};
 use jiff::{SignedDuration, Timestamp};
 use marketplace_leads::table::{Query, Table};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::strict_table::{Settings, StrictTable};
 
 const EVENT: &str = r#"{"command":"run"}"#;
+
+const LEADS: &str = "Leads";
 
 /// What a run cost.
 #[derive(Debug, Clone)]
@@ -29,38 +31,45 @@ pub struct Run {
     pub kinds: BTreeMap<String, usize>,
 }
 
-/// Runs on tables with so many old rows and `new` new ones. `days_ago` is how old the youngest of the old rows' partitions
-/// is; `wait` must be more than a minute unless that is beyond the run's window.
-pub async fn runs(stage: &Stage, old: &[usize], new: usize, days_ago: usize, wait: Duration) -> Result<Vec<Run>> {
-    let now = Timestamp::now();
-    for size in old {
-        let table = stage.create(&format!("Old{size}Leads")).await?;
-        stage.create(&format!("Old{size}State")).await?;
-        Filler { rows: *size, days: 365, days_ago, first: 0 }.fill(&table, now).await?;
-    }
-    tokio::time::sleep(wait).await;
+/// First runs that look back one minute and find `new` leads, on strict table services with so many old rows, spread over a
+/// year up to today; a request takes so long.
+pub async fn runs(stage: &Stage, old: &[usize], new: usize, latency: Duration) -> Result<Vec<Run>> {
+    let subject = stage.ours("lead-notifier")?;
     let mut runs = Vec::new();
     for size in old {
-        let (leads, state) = (format!("Old{size}Leads"), format!("Old{size}State"));
-        let table = stage.open(stage.table.table().port(), &leads)?;
-        Filler { rows: new, days: 1, days_ago: 0, first: 1_000_000 }.fill(&table, now).await?;
-        runs.push(run(stage, &stage.ours("lead-notifier")?, *size, new, &leads, &state, "1").await?.0);
+        let now = Timestamp::now();
+        let service = grown(*size, new, latency, now)?;
+        service.open("State")?.create().await?;
+        let mut run = run(stage, &subject, service.port(), &service.connection_string(), "State", "1", new).await?.0;
+        run.old = *size;
+        runs.push(run);
     }
     Ok(runs)
 }
 
-/// One run of a subject: what it cost, and the most memory it held, in KiB.
+/// A strict table service with so many old leads and so many that were written now.
+fn grown(old: usize, new: usize, latency: Duration, now: Timestamp) -> Result<StrictTable> {
+    let service = StrictTable::start(Settings { latency, ..Settings::default() })?;
+    let entities = Filler { rows: old, days: 365, days_ago: 0, first: 0 }.entities(now);
+    service.fill(LEADS, entities, now - SignedDuration::from_hours(24));
+    service.fill(LEADS, Filler { rows: new, days: 1, days_ago: 0, first: 10_000_000 }.entities(now), now);
+    Ok(service)
+}
+
+/// One run of a subject on a table service: what it cost, and the most memory it held, in KiB.
 async fn run(
     stage: &Stage,
     subject: &crate::Subject,
-    old: usize,
-    expected: usize,
-    leads: &str,
+    port: u16,
+    connection_string: &str,
     state: &str,
     lookback: &str,
+    expected: usize,
 ) -> Result<(Run, u64)> {
-    let wire = Wire::start(stage.table.table().port(), Duration::ZERO).await?;
-    let mut environment = stage.environment(wire.port(), leads, state);
+    let wire = Wire::start(port, Duration::ZERO).await?;
+    let mut environment = stage.environment(wire.port(), LEADS, state);
+    let connection = connection_string.replace(&format!(":{port}/"), &format!(":{}/", wire.port()));
+    environment.push(("LEADS_STORAGE_CONNECTION_STRING".to_owned(), connection));
     environment.push(("LEADS_FIRST_LOOKBACK_MINUTES".to_owned(), lookback.to_owned()));
     let mut lambda = crate::Lambda::start(subject, &environment).await?;
     stage.mail.taken();
@@ -75,7 +84,7 @@ async fn run(
         *kinds.entry(kind(request)).or_default() += 1;
     }
     let run = Run {
-        old,
+        old: 0,
         requests: requests.len(),
         rows: wire.rows(),
         bytes: wire.bytes(),
@@ -109,17 +118,17 @@ async fn cost(service: &StrictTable, table: &impl Table, query: &Query) -> Resul
     Ok([usize::try_from(counters.requests)?, usize::try_from(counters.rows_looked_at)?])
 }
 
-/// A run that finds 20 new leads among more and more old ones.
+/// A run that finds 20 new leads among more and more old ones, in a table far away.
 pub async fn growth(stage: &Stage, sizes: &[usize]) -> Result<Report> {
     let new = 20;
-    let since = Instant::now();
-    let runs = runs(stage, sizes, new, 0, Duration::from_secs(65)).await?;
-    let filled = since.elapsed();
+    let latency = Duration::from_millis(20);
+    let runs = runs(stage, sizes, new, latency).await?;
     let mut report = Report::new("The notifier on a table that grows");
     report.say(format!(
         "A first run that looks back one minute and finds {new} new leads among old ones, spread evenly over a year up to \
-         today. Requests, rows and bytes are counted on the wire, both tables together; {} s for all, filling included.",
-        filled.as_secs()
+         today, in the strict table service (`tests/support`); a request takes {} ms. Requests, rows and bytes are counted on \
+         the wire, both tables together; the first slice of the patrol, which follows the mail, is among them.",
+        latency.as_millis()
     ));
     let rows: Vec<_> = runs
         .iter()
@@ -135,11 +144,8 @@ pub async fn growth(stage: &Stage, sizes: &[usize]) -> Result<Report> {
     let mut flow_ratio = 0.0;
     for size in sizes {
         let now = Timestamp::now();
-        let service = StrictTable::start(Settings::default())?;
-        let old = Filler { rows: *size, days: 365, days_ago: 0, first: 0 };
-        service.fill("Leads", old.entities(now), now - SignedDuration::from_hours(24));
-        service.fill("Leads", Filler { rows: new, days: 1, days_ago: 0, first: 1_000_000 }.entities(now), now);
-        let table = service.open("Leads")?;
+        let service = grown(*size, new, Duration::ZERO, now)?;
+        let table = service.open(LEADS)?;
         let written_from = Some(now - SignedDuration::from_mins(10));
         let flow = cost(&service, &table, &Query { written_from, ..Query::default() }).await?;
         let mut ours = [0, 0];
@@ -154,10 +160,8 @@ pub async fn growth(stage: &Stage, sizes: &[usize]) -> Result<Report> {
         model_rows.push(cells.into_iter().chain([format!("{flow_ratio:.0}×")]).collect());
     }
     report.say(
-        "Azurite answers a filter on `Timestamp` with one page however many rows it looked at. The service does not: a page \
-         ends after 1,000 rows looked at, and at a partition's end. So the same query is asked of the strict table service \
-         (`tests/support`), which keeps these two rules: the flow's filter, `Timestamp` alone, beside the \
-         notifier's, one partition for each day of its window.",
+        "The flow's filter, `Timestamp` alone, beside what the notifier asks to find new rows, one partition for each day \
+         of its window. A page ends after 1,000 rows looked at, and at a partition's end, as in the service:",
     );
     report.table(
         &[
@@ -198,8 +202,9 @@ pub async fn growth(stage: &Stage, sizes: &[usize]) -> Result<Report> {
 
 /// A backlog of so many leads, mailed by one run of each subject in each round.
 pub async fn backlog(stage: &Stage, leads: usize, rounds: usize) -> Result<Report> {
-    let table = stage.create("BacklogLeads").await?;
+    let table = stage.create(LEADS).await?;
     Filler { rows: leads, days: 1, days_ago: 0, first: 0 }.fill(&table, Timestamp::now()).await?;
+    let port = stage.table.table().port();
     let subjects = stage.all("notifier")?;
     let mut times = vec![Vec::new(); subjects.len()];
     let mut lines = vec![None; subjects.len()];
@@ -207,7 +212,8 @@ pub async fn backlog(stage: &Stage, leads: usize, rounds: usize) -> Result<Repor
         for (number, subject) in subjects.iter().enumerate() {
             let state = format!("Backlog{round}{number}State");
             stage.create(&state).await?;
-            let (run, peak) = run(stage, subject, 0, leads, "BacklogLeads", &state, "1440").await?;
+            let connection = stage.connection_string(port);
+            let (run, peak) = run(stage, subject, port, &connection, &state, "1440", leads).await?;
             times[number].push(run.took.as_secs_f64());
             lines[number] = Some((run, peak));
             // What one subject leaves behind must not slow the next one down.
@@ -265,9 +271,9 @@ pub async fn backlog(stage: &Stage, leads: usize, rounds: usize) -> Result<Repor
     );
     report.target(
         "the same: time",
-        "≥ 3× faster than both peers",
+        "≥ 6× (Node.js), ≥ 20× (Python) faster",
         format!("{}× (Node.js), {}× (Python)", spread(&node, 2), spread(&python, 2)),
-        median(&node) >= 3.0 && median(&python) >= 3.0,
+        median(&node) >= 6.0 && median(&python) >= 20.0,
     );
     report.target(
         "the same: requests a digest",

@@ -351,7 +351,7 @@ pub(crate) fn text_of(entity: &Entity) -> Box<str> {
         if !kind.is_empty() {
             pairs.push((format!("{name}{TYPE}"), quoted(kind)));
         }
-        pairs.push((name.clone(), json));
+        pairs.push((name.to_string(), json));
     }
     join(pairs.iter().map(|(name, json)| (name.as_str(), json.as_str())))
 }
