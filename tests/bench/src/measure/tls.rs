@@ -177,7 +177,7 @@ async fn cold(stage: &Stage, ours: &Subject, authority: &Authority, rounds: usiz
     let mut clock = Vec::new();
     for (number, (name, ..)) in subjects.iter().enumerate() {
         let [near, far] = &times[number];
-        clock.push((median(far) - median(near)) / round_trip);
+        clock.push(median(&differences(far, near)) / round_trip);
         let Some(last) = &last[number] else { continue };
         let both = |counts: [usize; 2]| format!("{} + {}", counts[0], counts[1]);
         rows.push(vec![
@@ -199,7 +199,10 @@ async fn cold(stage: &Stage, ours: &Subject, authority: &Authority, rounds: usiz
          (`tests/bench/tls-build`). Where the endpoint is named, a connection to the table is opened while SSM is asked, by the \
          peers too. Median and range of {rounds} starts each, taken in turns, in milliseconds. Sequential round trips: counted \
          on the wire (the most of which no two were under way at the same time; the highest of all starts), and by the clock \
-         (what the delay adds, by a round trip of {round_trip:.1} ms, measured as what it adds to a bare insert). Connections, \
+         (the median of what the delay adds to a start, in round trips of {round_trip:.1} ms, which is what it adds to a bare \
+         insert). An interpreter still loads its libraries while the connection to the table is opened: those round trips \
+         count on the wire, although nobody waits for them, and the time that loading takes differs by more than a round \
+         trip from start to start. Connections, \
          requests, and round trips with the opening of connections: SSM's and the table's."
     ));
     report.table(
@@ -229,6 +232,11 @@ async fn cold(stage: &Stage, ours: &Subject, authority: &Authority, rounds: usiz
         most[0] <= 4,
     );
     Ok(())
+}
+
+/// What is left of each round of one series without that of another.
+fn differences(of: &[f64], without: &[f64]) -> Vec<f64> {
+    of.iter().zip(without).map(|(of, without)| of - without).collect()
 }
 
 /// What the delay adds to a bare insert over a kept connection, in milliseconds.
@@ -304,7 +312,7 @@ async fn warm(stage: &Stage, ours: &Subject, authority: &Authority, blocks: usiz
         format!(
             "{} and {connections}; TLS adds {:+.0} µs of CPU a lead, p50 is {}× of TCP's",
             number(requests),
-            median(&cpu[1]) - median(&cpu[0]),
+            median(&differences(&cpu[1], &cpu[0])),
             spread(&ratios(&p50[1], &p50[0]), 2)
         ),
         requests == leads && connections == 1,

@@ -1,8 +1,8 @@
 //! Writes the authority's name and key as Rust code.
 
+use rustls_pki_types::CertificateDer;
 use std::path::PathBuf;
 use std::{env, fs};
-use webpki::types::CertificateDer;
 
 fn main() {
     println!("cargo::rerun-if-env-changed=LEADS_TEST_AUTHORITY");
