@@ -113,6 +113,35 @@ fn a_package_has_two_versions_only_where_a_reason_is_given() {
     assert!(unused.is_empty(), "deny.toml skips without need: {unused:?}");
 }
 
+/// What is measured over TLS is what is deployed, but for the certificate authorities.
+#[test]
+fn the_build_that_trusts_a_test_authority_is_otherwise_the_deployed_one() {
+    let (root, build) =
+        (read(include_str!("../../Cargo.toml")), read(include_str!("../../tests/bench/tls-build/Cargo.toml")));
+    let function = read(include_str!("../../functions/lead-intake/Cargo.toml"));
+    assert_eq!(
+        build["profile"],
+        Value::from(Table::from_iter([("release".into(), root["profile"]["release"].clone())]))
+    );
+    for at in ["version", "edition"] {
+        assert_eq!(build["package"][at], root["workspace"]["package"][at]);
+    }
+    let (found, wanted) = (build["dependencies"].as_table().unwrap(), function["dependencies"].as_table().unwrap());
+    assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
+    for (name, dependency) in found.iter().filter(|(name, _)| *name != "marketplace-leads") {
+        assert_eq!(dependency, &root["workspace"]["dependencies"][name], "{name}");
+    }
+    let locked = |text: &str| {
+        let packages = read(text)["package"].as_array().unwrap().clone();
+        let text = |package: &Value, at: &str| package[at].as_str().unwrap().to_owned();
+        let known = packages.iter().map(|package| (text(package, "name"), text(package, "version")));
+        known.collect::<BTreeSet<_>>()
+    };
+    let ours = locked(include_str!("../../Cargo.lock"));
+    let others = locked(include_str!("../../tests/bench/tls-build/Cargo.lock"));
+    assert!(others.is_subset(&ours), "{:?}", others.difference(&ours));
+}
+
 #[test]
 fn every_dependency_is_justified_in_a_line() {
     let manifest = read(include_str!("../../Cargo.toml"));

@@ -38,18 +38,26 @@ async fn run() -> Result<(), Error> {
     let reader = |source: Option<&SecretSource>| source.map_or(no_secret(wrong), |source| aws::reader(&config, source));
     let account = Account::new(reader(storage), table_limits(settings.budget));
     let keys = KnownKeys::new(reader(settings.keys.as_ref()));
-    if let (Some(storage), Some(source)) = (storage, &settings.keys) {
+    let limit = start_limit(settings.budget);
+    let secrets = async {
+        let (Some(storage), Some(source)) = (storage, &settings.keys) else { return };
         // With one request where all is well. Where it is not, each is read by itself when it is needed; what is malformed
         // is said in the logs.
-        let read = timeout(start_limit(settings.budget), aws::secrets(&config, [storage, source])).await;
-        match read {
+        match timeout(limit, aws::secrets(&config, [storage, source])).await {
             Ok(Ok([storage, text])) => {
                 let _ = (account.hold(storage), keys.hold(text));
             }
             Ok(Err(error)) => tracing::error!(%error, "the secrets could not be read at the start"),
             Err(_) => tracing::error!("the secrets could not be read in time at the start"),
         }
-    }
+    };
+    // Side by side with them: the first lead finds the connection to its table open. Without it, that lead opens one.
+    let connection = async {
+        if let Some(endpoint) = settings.storage_endpoint.clone() {
+            let _ = timeout(limit, account.open(endpoint)).await;
+        }
+    };
+    tokio::join!(secrets, connection);
     let table = |name: fn(&Storage) -> &str| account.table(settings.storage.as_ref().map_or("", name));
     let intake = Intake {
         keys,
@@ -60,7 +68,7 @@ async fn run() -> Result<(), Error> {
         budget: settings.budget,
     };
     // The first request has waited for the start, so its budget is that much shorter.
-    let waited = Mutex::new(begun.elapsed().min(start_limit(settings.budget)));
+    let waited = Mutex::new(begun.elapsed().min(limit));
     lambda_runtime::run(service_fn(|event| {
         let waited = std::mem::take(&mut *waited.lock().unwrap_or_else(PoisonError::into_inner));
         let arrived = Instant::now();

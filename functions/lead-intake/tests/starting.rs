@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::runtime_api::{RuntimeApi, What};
 use support::strict_table::{Settings, StrictTable};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
 const KEY: &str = "valid-key.0123456789";
@@ -29,6 +31,8 @@ enum Ssm {
     Gives,
     Refuses,
     Hangs,
+    /// Gives the parameters once somebody has connected to the table.
+    WaitsForTheTable,
 }
 
 /// SSM and SQS.
@@ -38,6 +42,8 @@ struct Aws {
     parameters: Arc<Mutex<BTreeMap<&'static str, String>>>,
     takes_messages: bool,
     messages: Arc<Mutex<Vec<String>>>,
+    /// Those to the table, where a [`Tap`] counts them.
+    connections: Arc<AtomicUsize>,
 }
 
 async fn aws(State(aws): State<Aws>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
@@ -49,6 +55,11 @@ async fn aws(State(aws): State<Aws>, headers: HeaderMap, body: Bytes) -> (Status
             Ssm::Gives => {}
             Ssm::Refuses => return refused,
             Ssm::Hangs => return pending().await,
+            Ssm::WaitsForTheTable => {
+                while aws.connections.load(Ordering::SeqCst) == 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
         }
         let known = aws.parameters.lock().unwrap().clone();
         let asked = request["Names"].as_array().unwrap();
@@ -81,8 +92,9 @@ impl World {
             parameters: Arc::new(Mutex::new(parameters)),
             takes_messages,
             messages: Arc::default(),
+            connections: Arc::default(),
         };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().route("/", post(aws)).with_state(stub.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -130,6 +142,56 @@ impl World {
     fn messages(&self) -> Vec<String> {
         self.aws.messages.lock().unwrap().clone()
     }
+}
+
+/// Passes bytes on to the table, and keeps what comes from the function.
+struct Tap {
+    port: u16,
+    sent: Arc<Mutex<String>>,
+}
+
+impl Tap {
+    async fn start(world: &World) -> Self {
+        let (table, connections) = (world.table.port(), world.aws.connections.clone());
+        let sent: Arc<Mutex<String>> = Arc::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = sent.clone();
+        tokio::spawn(async move {
+            while let Ok((function, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::SeqCst);
+                let sent = shared.clone();
+                let service = TcpStream::connect(("127.0.0.1", table)).await.unwrap();
+                let ((mut from, mut back), (mut answers, mut to)) = (function.into_split(), service.into_split());
+                tokio::spawn(async move { tokio::io::copy(&mut answers, &mut back).await });
+                tokio::spawn(async move {
+                    let mut buffer = vec![0; 64 * 1024];
+                    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+                        sent.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+                        to.write_all(&buffer[..count]).await.unwrap();
+                    }
+                });
+            }
+        });
+        Self { port, sent }
+    }
+}
+
+/// A place that answers each connection's request so, and goes on with zeros if it is asked to.
+async fn other_place(answer: &'static str, is_endless: bool) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = connection.read(&mut [0; 1024]).await;
+                let _ = connection.write_all(answer.as_bytes()).await;
+                while is_endless && connection.write_all(&[b'0'; 1024]).await.is_ok() {}
+                pending::<()>().await;
+            });
+        }
+    });
+    port
 }
 
 struct Function {
@@ -232,5 +294,46 @@ async fn a_key_that_was_pasted_in_place_of_a_parameters_name_is_in_no_log() {
         let (logs, messages) = (function.logs().await, world.messages().concat());
         assert!(logs.contains("LEADS_INTAKE_KEYS_PARAMETER"), "{logs}");
         assert!(!logs.contains("pasted") && !messages.contains("pasted"), "{logs} {messages}");
+    }
+}
+
+#[tokio::test]
+async fn where_the_endpoint_is_named_the_first_lead_finds_the_connection_that_was_opened_beside_the_secrets() {
+    let world = World::new(Ssm::WaitsForTheTable, true).await;
+    let tap = Tap::start(&world).await;
+    let endpoint = format!("http://127.0.0.1:{}", tap.port);
+    let connection =
+        world.table.connection_string().replace(&format!(":{}/", world.table.port()), &format!(":{}/", tap.port));
+    world.set(STORAGE, Some(&connection));
+    let mut function = world.start(&[("LEADS_STORAGE_ENDPOINT", &endpoint)]).await;
+    assert_eq!(function.post(KEY).await.0, 201);
+    assert_eq!((world.table.rows(LEADS), world.aws.connections.load(Ordering::SeqCst)), (1, 1));
+    let sent = tap.sent.lock().unwrap().clone();
+    let requests: Vec<_> = sent.lines().filter_map(|line| line.trim_end().strip_suffix(" HTTP/1.1")).collect();
+    assert_eq!(requests, ["GET /", "POST /devstoreaccount1/Leads"], "{sent}");
+    let (first, second) = sent.split_once("\r\n\r\n").unwrap();
+    assert!(!first.contains("authorization") && second.contains("authorization"), "{sent}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_wrong_silent_or_hostile_keeps_no_lead_from_the_table_and_gets_no_credential() {
+    let refuses = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    for (port, is_reported) in [
+        (refuses, true),
+        (other_place("", false).await, true),
+        (other_place("HTTP/1.1 200 OK\r\n\r\n", false).await, true),
+        (other_place("HTTP/1.1 200 OK\r\n\r\n", true).await, true),
+        (
+            other_place("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", false)
+                .await,
+            false,
+        ),
+    ] {
+        let world = World::new(Ssm::Gives, true).await;
+        let mut function = world.start(&[("LEADS_STORAGE_ENDPOINT", &format!("http://127.0.0.1:{port}"))]).await;
+        assert_eq!((function.post(KEY).await.0, world.table.rows(LEADS)), (201, 1));
+        let logs = function.logs().await;
+        assert_eq!(logs.contains("no connection to the tables was opened"), is_reported, "{logs}");
+        assert!(!logs.contains(&format!(":{port}")), "{logs}");
     }
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use url::Url;
 use variables::{
     CONTACT_WINDOW_DAYS, DEAD_LETTER_QUEUE_URL, DIGEST_SIZE, INTAKE_BUDGET_MS, INTAKE_URL, QUEUE_URL, RETENTION_DAYS,
-    TABLE,
+    STORAGE_ENDPOINT, TABLE,
 };
 
 /// Settings of `lead-intake`. It needs nothing but its queue to lose no lead, so other wrong settings do not stop it: what is
@@ -36,6 +36,8 @@ use variables::{
 pub struct IntakeSettings {
     /// Where leads and quarantine are kept.
     pub storage: Option<Storage>,
+    /// Where the tables are, to open a connection before the connection string is known.
+    pub storage_endpoint: Option<Url>,
     /// One or two keys; see [`crate::intake_keys::IntakeKeys::parse`].
     pub keys: Option<SecretSource>,
     /// The queue for leads that the table did not take.
@@ -78,6 +80,8 @@ pub struct NotifierSettings {
 pub struct ValidationSettings {
     /// Where leads and state are kept.
     pub storage: PartialStorage,
+    /// Where intake opens a connection before the connection string is known.
+    pub storage_endpoint: Option<Url>,
     /// Intake's keys.
     pub intake_keys: Option<SecretSource>,
     /// Intake's URL, without a key.
@@ -161,10 +165,11 @@ impl IntakeSettings {
 
     fn read(reader: &mut Reader) -> Option<Self> {
         let (storage, keys) = (PartialStorage::read(reader).complete(), reader.intake_keys());
+        let storage_endpoint = reader.get(STORAGE_ENDPOINT, values::endpoint);
         let queue_url = reader.get(QUEUE_URL, values::url);
         let budget = reader.number(INTAKE_BUDGET_MS);
         let budget = Duration::from_millis(budget.or_else(|| INTAKE_BUDGET_MS.default_text().parse().ok())?);
-        Some(Self { storage, keys, queue_url: queue_url?, budget, problems: Vec::new() })
+        Some(Self { storage, storage_endpoint, keys, queue_url: queue_url?, budget, problems: Vec::new() })
     }
 }
 
@@ -226,6 +231,7 @@ impl ValidationSettings {
     fn read(reader: &mut Reader) -> Self {
         Self {
             storage: PartialStorage::read(reader),
+            storage_endpoint: reader.get(STORAGE_ENDPOINT, values::endpoint),
             intake_keys: reader.intake_keys(),
             intake_url: reader.get(INTAKE_URL, values::url_without_query),
             queue_url: reader.get(QUEUE_URL, values::url),

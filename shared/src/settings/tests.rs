@@ -262,6 +262,9 @@ fn a_wrong_value_is_named_with_what_is_wrong_and_what_is_expected() {
         ("LEADS_QUEUE_URL", "leads", "is not a URL"),
         ("LEADS_QUEUE_URL", "arn:aws:sqs:eu-west-1:111122223333:leads", "no http or https URL"),
         ("LEADS_INTAKE_BUDGET_MS", "1999", "is less than 2000"),
+        ("LEADS_STORAGE_ENDPOINT", "contosoleads", "is not a URL"),
+        ("LEADS_STORAGE_ENDPOINT", "https://contosoleads.table.core.windows.net/?sv=1&sig=x", "has a query"),
+        ("LEADS_STORAGE_ENDPOINT", "https://contosoleads:key@table.core.windows.net", "has a user's name"),
     ] {
         let message = match IntakeSettings::from_pairs(with(&[(name, value)])) {
             Ok(settings) => InvalidSettings(settings.problems).to_string(),
@@ -431,13 +434,16 @@ fn intake_starts_with_any_wrong_setting_but_that_of_its_queue() {
         ("LEADS_QUEUE_URL", queue),
         ("LEADS_INTAKE_BUDGET_MS", "1"),
         ("LEADS_TABLE", "?"),
+        ("LEADS_STORAGE_ENDPOINT", "contosoleads"),
         ("LEADS_INTAKE_KEYS_PARAMETER", "no name"),
         ("LEADS_MAIL_LANGAUGE", "en"),
     ]);
     let settings = IntakeSettings::from_pairs(wrong).unwrap();
     assert_eq!((settings.queue_url.as_str(), settings.budget), (queue, Duration::from_secs(5)));
     assert!(settings.storage.is_none() && settings.keys.is_none());
-    assert_eq!(settings.problems.len(), 5, "{:?}", settings.problems);
+    assert_eq!(settings.problems.len(), 6, "{:?}", settings.problems);
+    let wrong = IntakeSettings::from_pairs(with(&[("LEADS_STORAGE_ENDPOINT", "contosoleads")])).unwrap();
+    assert!(wrong.storage.is_some() && wrong.storage_endpoint.is_none() && wrong.problems.len() == 1);
     let malformed = IntakeSettings::from_pairs(with(&[("LEADS_STORAGE_CONNECTION_STRING", "x")])).unwrap();
     assert!(malformed.storage.is_some() && malformed.problems.len() == 1);
 }

@@ -77,6 +77,12 @@ pub(super) fn url_without_query(text: &str) -> Result<Url, String> {
     }
 }
 
+/// Where a service is. It is asked without a credential, so that none may be in it.
+pub(super) fn endpoint(text: &str) -> Result<Url, String> {
+    let url = url_without_query(text)?;
+    if url.username().is_empty() && url.password().is_none() { Ok(url) } else { Err("has a user's name".to_owned()) }
+}
+
 pub(super) fn sender(text: &str) -> Result<Sender, String> {
     Sender::parse(text).map_err(|error| error.to_string())
 }

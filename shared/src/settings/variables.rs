@@ -105,6 +105,14 @@ variables! {
         meaning: "the same, kept in an SSM SecureString",
         expected: Phrase("the name of an SSM parameter"),
     }
+    STORAGE_ENDPOINT {
+        name: "LEADS_STORAGE_ENDPOINT",
+        parameter: Some("StorageEndpoint"),
+        functions: &[Intake, Validation],
+        default: Nothing,
+        meaning: "where the account's tables are, such as https://account.table.core.windows.net: with it, intake opens the connection while it still asks for the secrets",
+        expected: Phrase("an http or https URL without a query and without a user's name"),
+    }
     TABLE {
         name: "LEADS_TABLE",
         parameter: Some("Table"),

@@ -72,9 +72,7 @@ impl Validation {
             let found = connection_string::check(self.secret(settings.storage.connection_string.as_ref()), now);
             let connection = runner.run(CheckId::ConnectionString, found).await;
             let account = match connection {
-                Some(connection) => {
-                    runner.run(CheckId::Storage, storage::check(connection, &settings.storage, now)).await
-                }
+                Some(connection) => runner.run(CheckId::Storage, storage::check(connection, settings, now)).await,
                 None => runner.skip(CheckId::Storage, CheckId::ConnectionString),
             };
             let tables = match account {

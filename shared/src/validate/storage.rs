@@ -3,7 +3,7 @@
 
 use super::connection_string::Connection;
 use super::findings::{Fault, Findings};
-use crate::settings::PartialStorage;
+use crate::settings::{ValidationSettings, variables};
 use crate::table::azure::{AzureTables, Limits};
 use crate::table::{Credential, MAX_ANSWER_BYTES, Query, Table as _, TableError};
 use jiff::{SignedDuration, Timestamp};
@@ -36,10 +36,18 @@ pub(super) struct Account {
 
 pub(super) async fn check(
     connection: Connection,
-    storage: &PartialStorage,
+    settings: &ValidationSettings,
     now: Timestamp,
 ) -> (Findings, Option<Account>) {
     let mut findings = Findings::default();
+    let storage = &settings.storage;
+    if settings.storage_endpoint.as_ref().is_some_and(|url| url.origin() != connection.string.endpoint.origin()) {
+        let variable = variables::STORAGE_ENDPOINT.name;
+        findings.warn(
+            format!("{variable} is not where the connection string leads: intake opens a connection for nothing"),
+            format!("set {variable} to the address of this account's tables, https://<account>.table.<suffix>, or to nothing"),
+        );
+    }
     let (Some(leads_table), Some(state_table)) = (storage.table.clone(), storage.state_table.clone()) else {
         return (Findings::skip("LEADS_TABLE or LEADS_STATE_TABLE is wrong", "see `settings`"), None);
     };

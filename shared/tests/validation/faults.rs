@@ -128,6 +128,9 @@ fn faults() -> Vec<Fault> {
             });
         })
         .failing_also(&["connection-string", "intake"]),
+        broken!("an address of the tables that is another account's", "storage", Warning, |cloud| {
+            cloud.set("LEADS_STORAGE_ENDPOINT", "https://another.table.core.windows.net")
+        }),
         broken!("an account that does not exist", "storage", Failed, |cloud| {
             cloud.set(
                 "LEADS_STORAGE_CONNECTION_STRING",

@@ -3,13 +3,13 @@
 
 #![expect(clippy::print_stdout, reason = "it tells how far it is")]
 
-use bench::measure::{digest, export, intake, network, notifier, package};
+use bench::measure::{digest, export, intake, network, notifier, package, tls};
 use bench::{Build, Report, Result, Stage, write_document};
 use std::time::Instant;
 
 /// In the order in which they stand in the document.
-const MEASUREMENTS: [&str; 9] =
-    ["cold", "warm", "instructions", "network", "growth", "backlog", "digest", "export", "package"];
+const MEASUREMENTS: [&str; 10] =
+    ["cold", "warm", "instructions", "network", "tls", "growth", "backlog", "digest", "export", "package"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -39,6 +39,7 @@ async fn measure(stage: &Stage, name: &str) -> Result<Option<Report>> {
         "instructions" if !intake::has_callgrind().await => return Ok(None),
         "instructions" => intake::instructions(stage, 100).await?,
         "network" => network::measure(stage, 1000).await?,
+        "tls" => tls::measure(stage, 15, 20).await?,
         "growth" => notifier::growth(stage, &[1_000, 10_000, 100_000, 1_000_000]).await?,
         "backlog" => notifier::backlog(stage, 100_000, 1).await?,
         "export" => export::measure(stage, 200_000, 365, 3).await?,

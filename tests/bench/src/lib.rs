@@ -11,7 +11,9 @@ pub mod measure;
 mod peers;
 mod plot;
 mod report;
+mod ssm;
 mod subjects;
+mod tls;
 mod wire;
 
 pub use lambda::{Lambda, Outcome, Usage};
@@ -19,8 +21,10 @@ pub use leads::{Filler, body, function_url_event};
 pub use mail::MailTaker;
 pub use plot::Plot;
 pub use report::{Report, Target, write_document};
+pub use ssm::Ssm;
 pub use subjects::{Build, Stage, Subject};
-pub use wire::Wire;
+pub use tls::{Authority, Door};
+pub use wire::{Wire, sequential};
 
 /// What every fallible function of this crate answers: a bench that cannot measure ends with what happened.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,7 +1,7 @@
 //! What is measured: programs, and the stage on which they are.
 
 use crate::peers::{self, Peers};
-use crate::{Lambda, MailTaker, Result, leads};
+use crate::{Authority, Lambda, MailTaker, Result, leads};
 use bench_floor::BareTable;
 use local_cloud::LocalTable;
 use marketplace_leads::table::azure::{AzureTable, AzureTables, Limits};
@@ -78,6 +78,22 @@ impl Stage {
     /// Our function of this name, such as `lead-intake`.
     pub fn ours(&self, function: &str) -> Result<Subject> {
         self.binary("Rust (this project)", function)
+    }
+
+    /// Intake as deployed, but that it trusts this authority in place of the public ones. A package of its own builds it,
+    /// outside the workspace and into a folder of its own: nothing of it can get into what is deployed.
+    pub async fn ours_trusting(&self, authority: &Authority) -> Result<Subject> {
+        let folder = target()?.join("bench/tls-build");
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("tls-build");
+        let mut command = cargo_build(&package);
+        command
+            .args(["--release", "--locked", "--target-dir"])
+            .arg(&folder)
+            .env("LEADS_TEST_AUTHORITY", authority.der());
+        done(command).await?;
+        let folder = folder.join("release");
+        let program = folder.join("lead-intake");
+        Ok(Subject { name: "Rust (this project)", program, arguments: Vec::new(), folder })
     }
 
     /// An empty handler on the same runtime.
@@ -168,8 +184,6 @@ impl Stage {
 
 /// Builds the binaries of these packages.
 async fn build_functions(build: Build, packages: &[&str]) -> Result<()> {
-        return Ok(());
-    }
     match build {
         // Each package alone, as a deployment builds it: with nothing in it that another one needs.
         Build::Release => {
@@ -183,11 +197,17 @@ async fn build_functions(build: Build, packages: &[&str]) -> Result<()> {
     }
 }
 
-/// Builds binaries.
+/// Builds binaries of the workspace.
 async fn cargo(arguments: &[&str]) -> Result<()> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut command = cargo_build(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    command.args(arguments);
+    done(command).await
+}
+
+/// `cargo build` in a folder.
+fn cargo_build(folder: &Path) -> Command {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    command.arg("build").arg("--quiet").args(arguments).current_dir(workspace);
+    command.arg("build").arg("--quiet").current_dir(folder);
     // What `cargo bench` and `cargo test` tell about the package that they run would make build scripts run again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -195,6 +215,10 @@ async fn cargo(arguments: &[&str]) -> Result<()> {
             command.env_remove(&name);
         }
     }
+    command
+}
+
+async fn done(mut command: Command) -> Result<()> {
     let status = command.status().await?;
     if status.success() { Ok(()) } else { Err(format!("cargo ended with {status}").into()) }
 }

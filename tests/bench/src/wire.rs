@@ -19,9 +19,40 @@ pub struct Wire {
 #[derive(Default)]
 struct Counted {
     connections: usize,
+    trips: Vec<Trip>,
     requests: Vec<(Instant, String)>,
     rows: usize,
     bytes: usize,
+}
+
+/// A way there and back on one connection: to open it, or from the first byte that the client sends to the last one that
+/// comes back before it sends more.
+struct Trip {
+    connection: usize,
+    began: Instant,
+    /// When the client has the answer; `None` while there is none.
+    ended: Option<Instant>,
+}
+
+impl Counted {
+    /// The connection's last trip.
+    fn last(&mut self, connection: usize) -> Option<&mut Trip> {
+        self.trips.iter_mut().rev().find(|trip| trip.connection == connection)
+    }
+
+    fn sent(&mut self, connection: usize, bytes: usize) {
+        self.bytes += bytes;
+        if self.last(connection).is_none_or(|trip| trip.ended.is_some()) {
+            self.trips.push(Trip { connection, began: Instant::now(), ended: None });
+        }
+    }
+
+    fn answered(&mut self, connection: usize, bytes: usize, one_way: Duration) {
+        self.bytes += bytes;
+        if let Some(trip) = self.last(connection) {
+            trip.ended = Some(Instant::now() + one_way);
+        }
+    }
 }
 
 impl Wire {
@@ -33,8 +64,12 @@ impl Wire {
         let shared = counted.clone();
         let server = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                lock(&shared).connections += 1;
-                tokio::spawn(connect(client, upstream, one_way, shared.clone()));
+                let began = Instant::now();
+                let mut counted = lock(&shared);
+                counted.connections += 1;
+                let connection = counted.connections;
+                counted.trips.push(Trip { connection, began, ended: Some(began + 2 * one_way) });
+                tokio::spawn(connect(client, connection, upstream, one_way, shared.clone()));
             }
         });
         Ok(Self { port, counted, server })
@@ -53,6 +88,11 @@ impl Wire {
     /// Requests: method and path, and when each began.
     pub fn requests(&self) -> Vec<(Instant, String)> {
         lock(&self.counted).requests.clone()
+    }
+
+    /// The trips that have ended: from when to when each was under way.
+    pub fn trips(&self) -> Vec<(Instant, Instant)> {
+        lock(&self.counted).trips.iter().filter_map(|trip| Some((trip.began, trip.ended?))).collect()
     }
 
     /// Table rows in answers.
@@ -81,7 +121,19 @@ fn lock(counted: &Mutex<Counted>) -> MutexGuard<'_, Counted> {
     counted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn connect(client: TcpStream, upstream: u16, one_way: Duration, counted: Arc<Mutex<Counted>>) {
+/// How many of these trips were made one after the other: the most of which no two were under way at the same time.
+pub fn sequential(mut trips: Vec<(Instant, Instant)>) -> usize {
+    trips.sort_by_key(|(_, ended)| *ended);
+    let (mut count, mut last) = (0, None);
+    for (began, ended) in trips {
+        if last.is_none_or(|last| began >= last) {
+            (count, last) = (count + 1, Some(ended));
+        }
+    }
+    count
+}
+
+async fn connect(client: TcpStream, connection: usize, upstream: u16, one_way: Duration, counted: Arc<Mutex<Counted>>) {
     // The way to open a connection and back.
     if !one_way.is_zero() {
         tokio::time::sleep(2 * one_way).await;
@@ -95,13 +147,13 @@ async fn connect(client: TcpStream, upstream: u16, one_way: Duration, counted: A
         let counted = counted.clone();
         pump(from_client, to_service, one_way, move |bytes| {
             let mut counted = lock(&counted);
-            counted.bytes += bytes.len();
+            counted.sent(connection, bytes.len());
             requests.read(bytes, |line| counted.requests.push((Instant::now(), line)));
         })
     };
     let back = pump(from_service, to_client, one_way, move |bytes| {
         let mut counted = lock(&counted);
-        counted.bytes += bytes.len();
+        counted.answered(connection, bytes.len(), one_way);
         counted.rows += rows.read(bytes);
     });
     tokio::join!(there, back);
@@ -195,6 +247,36 @@ mod tests {
             lines.read(bytes, |line| found.push(line));
         }
         assert_eq!(found, ["POST /account/Leads", "GET /account/Leads()", "POST /account/$batch"]);
+    }
+
+    #[test]
+    fn trips_at_the_same_time_count_once() {
+        let start = Instant::now();
+        let trip = |from: u64, to: u64| (start + Duration::from_millis(from), start + Duration::from_millis(to));
+        let one = [trip(0, 20), trip(21, 41), trip(42, 64)];
+        let other = [trip(1, 21), trip(22, 42), trip(43, 63), trip(66, 86)];
+        assert_eq!((sequential(one.to_vec()), sequential(other.to_vec())), (3, 4));
+        assert_eq!((sequential([&one[..], &other].concat()), sequential(Vec::new())), (4, 0));
+    }
+
+    #[tokio::test]
+    async fn a_connection_has_a_trip_for_its_opening_and_one_for_each_exchange() {
+        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let wire = Wire::start(service.local_addr().unwrap().port(), Duration::ZERO).await.unwrap();
+        let mut client = TcpStream::connect(("127.0.0.1", wire.port())).await.unwrap();
+        let (mut service, _) = service.accept().await.unwrap();
+        for _ in 0..2 {
+            // Both halves of a question belong to one trip, and so do those of an answer.
+            for _ in 0..2 {
+                client.write_all(b"half").await.unwrap();
+                service.read_exact(&mut [0; 4]).await.unwrap();
+            }
+            for _ in 0..2 {
+                service.write_all(b"half").await.unwrap();
+                client.read_exact(&mut [0; 4]).await.unwrap();
+            }
+        }
+        assert_eq!((wire.connections(), wire.trips().len(), wire.bytes()), (1, 3, 32));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The benchmark in small: that every measurement works and counts what it should. Counts alone: times say nothing on a
 //! machine that has other things to do.
 
-use bench::measure::{digest, export, intake, notifier};
+use bench::measure::{digest, export, intake, notifier, tls};
 use bench::{Build, Stage};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -23,6 +23,26 @@ async fn every_subject_stores_each_lead_with_one_request_over_one_connection() {
         };
         assert!(expected.contains(&counts.requests), "{}: {counts:?}", subject.name);
         assert_eq!((counts.connections, counts.rows), (1, 5), "{}", subject.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_endpoint_is_named_the_table_is_connected_beside_the_secrets_and_each_way_has_one_connection() {
+    let stage = Stage::set(Build::Dev).await.unwrap();
+    let [ours, node, python] = stage.all("intake").unwrap();
+    for (subject, names_endpoint) in [(&ours, true), (&ours, false), (&node, true), (&python, true)] {
+        // In the hour after midnight, ours first asks whether the same lead came on the day before.
+        let asks_twice = || subject.name == ours.name && Timestamp::now().strftime("%H").to_string() == "00";
+        let before = asks_twice();
+        let first = tls::count(&stage, subject, names_endpoint).await.unwrap();
+        let name = format!("{}, endpoint named: {names_endpoint}: {first:?}", subject.name);
+        assert_eq!((first.connections, first.is_opened_before_secrets), ([1, 1], names_endpoint), "{name}");
+        // The request that opens the connection, and the insert.
+        let table = 1 + usize::from(names_endpoint) + usize::from(before);
+        if before == asks_twice() {
+            // The opening of each connection is a round trip, too.
+            assert_eq!((first.requests, first.trips), ([1, table], [2, table + 1]), "{name}");
+        }
     }
 }
 

@@ -304,7 +304,7 @@ MISTAKES = [
         "    AllowedPattern: ^.*$|",
     ),
     # Housekeeping
-    ("a parameter in no group", "[Table, StateTable, HttpsIntake, IntakeBudgetMs, HttpsExport]", "[Table, StateTable, HttpsIntake, HttpsExport]"),
+    ("a parameter in no group", "[Table, StateTable, StorageEndpoint, HttpsIntake, IntakeBudgetMs, HttpsExport]", "[Table, StateTable, StorageEndpoint, HttpsIntake, HttpsExport]"),
     (
         "a parameter that takes a secret in place of its name",
         "  IntakeKeysParameter:\n    Type: String\n    Default: /marketplace-leads/intake-keys\n    AllowedPattern: ^(/[A-Za-z0-9_.-]+)+$",

@@ -1,5 +1,6 @@
 //! A storage account whose secret may be rotated while a function runs.
 
+use super::transport::{TransportFailure, open, pool};
 use super::{AzureTable, AzureTables, Limits};
 use crate::secret::{Newer, ReadSecret, Renewed, Secret};
 use crate::table::{ConnectionString, Continuation, ETag, Entity, Keys, Operation, Page, Query, Table, TableError};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
+use url::Url;
 
 /// A storage account as a function uses it. Where the service refuses a request, the connection string is read again, at
 /// most once a minute; if it has changed, the request is made again with the new one. Where no connection string can be had,
@@ -16,6 +18,8 @@ use tokio::time::timeout;
 #[derive(Clone)]
 pub struct Account {
     tables: Renewed<AzureTables>,
+    /// One for the account's life: a connection string that was rotated leaves the connections open.
+    pool: Result<reqwest::Client, TransportFailure>,
     requests: Arc<AtomicU64>,
     total: Duration,
 }
@@ -31,13 +35,30 @@ impl Account {
     /// The account whose connection string is read so. Nothing is read or sent yet.
     pub fn new(read: ReadSecret, limits: Limits) -> Self {
         let requests: Arc<AtomicU64> = Arc::default();
-        let counted = requests.clone();
+        let pool = pool(limits);
+        let (counted, shared) = (requests.clone(), pool.clone());
         let tables = Renewed::new(read, move |secret: &Secret| {
             let connection = ConnectionString::parse(secret.expose())
                 .map_err(|error| format!("the connection string is malformed: {error}"))?;
-            AzureTables::counted(&connection, limits, counted.clone()).map_err(|error| error.to_string())
+            let pool = shared.clone().map_err(|failure| failure.to_string())?;
+            // The whole call is bounded here already. Each timer wakes the runtime when it is set.
+            let limits = Limits { total: Duration::MAX, ..limits };
+            AzureTables::over(pool, &connection, limits, counted.clone()).map_err(|error| error.to_string())
         });
-        Self { tables, requests, total: limits.total }
+        Self { tables, pool, requests, total: limits.total }
+    }
+
+    /// Opens a connection to where the tables are, before the connection string is known, so that the first call finds it
+    /// open. The address gets no credential, and what it answers means nothing: where this fails, the first call opens its
+    /// own connection.
+    pub async fn open(&self, endpoint: Url) {
+        let opened = match &self.pool {
+            Ok(pool) => open(pool, endpoint).await,
+            Err(failure) => Err(failure.clone()),
+        };
+        if let Err(failure) = opened {
+            tracing::info!(reason = failure.0, "no connection to the tables was opened ahead of the first call");
+        }
     }
 
     /// Takes a connection string that was read just now.

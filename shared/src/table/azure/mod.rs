@@ -83,14 +83,20 @@ impl AzureTables {
     /// # Errors
     /// Where the TLS client cannot be set up, or the shared access signature is malformed.
     pub fn new(connection: &ConnectionString, limits: Limits) -> Result<Self, TableError> {
-        Self::counted(connection, limits, Arc::default())
+        let pool =
+            transport::pool(limits).map_err(|failure| TableError::Unavailable { reason: failure.0.to_owned() })?;
+        Self::over(pool, connection, limits, Arc::default())
     }
 
-    /// The same, with a counter of requests that others count with, too.
-    fn counted(connection: &ConnectionString, limits: Limits, requests: Arc<AtomicU64>) -> Result<Self, TableError> {
+    /// The same, with a pool of connections and a counter of requests that others use, too.
+    fn over(
+        pool: reqwest::Client,
+        connection: &ConnectionString,
+        limits: Limits,
+        requests: Arc<AtomicU64>,
+    ) -> Result<Self, TableError> {
         let unavailable = |reason: &str| TableError::Unavailable { reason: reason.to_owned() };
-        let transport = Transport::new(limits, requests);
-        let transport = transport.map_err(|failure| unavailable(failure.0))?;
+        let transport = Transport::new(pool, limits, requests);
         let credentials = match &connection.credential {
             Credential::AccountKey(key) => {
                 let key = azure_core::auth::Secret::new(key.expose().to_owned());

@@ -21,6 +21,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use url::Url;
 
 /// The pooled client.
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ pub(super) async fn with_page<R>(call: impl Future<Output = R>) -> (R, Option<By
 }
 
 /// Why no answer came. Holds no address.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct TransportFailure(pub(super) &'static str);
 
@@ -65,18 +66,40 @@ pub(super) struct RowAsText {
     pub(super) row: String,
 }
 
+/// The pool of connections that requests travel over.
+pub(super) fn pool(limits: Limits) -> Result<reqwest::Client, TransportFailure> {
+    reqwest::Client::builder()
+        .http1_only()
+        .tcp_nodelay(true)
+        .connect_timeout(limits.connect)
+        .timeout(limits.request)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|_| TransportFailure("the TLS client could not be set up"))
+}
+
+/// Has the pool hold a connection to this address: asks for it without any credential, and takes whatever it answers. Only
+/// what is read to its end leaves its connection in the pool.
+pub(super) async fn open(pool: &reqwest::Client, endpoint: Url) -> Result<(), TransportFailure> {
+    let failure = |error: reqwest::Error| TransportFailure(category(&error));
+    let mut answer = pool.get(endpoint).send().await.map_err(failure)?;
+    let mut length = 0;
+    while let Some(part) = answer.chunk().await.map_err(failure)? {
+        length += part.len();
+        if length > MAX_OPENING_BYTES {
+            return Err(TransportFailure("the answer is too large"));
+        }
+    }
+    Ok(())
+}
+
+/// The largest answer that is read to open a connection. The service's own has some hundred bytes.
+const MAX_OPENING_BYTES: usize = 64 * 1024;
+
 impl Transport {
     /// `requests` counts them.
-    pub(super) fn new(limits: Limits, requests: Arc<AtomicU64>) -> Result<Self, TransportFailure> {
-        let client = reqwest::Client::builder()
-            .http1_only()
-            .tcp_nodelay(true)
-            .connect_timeout(limits.connect)
-            .timeout(limits.request)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|_| TransportFailure("the TLS client could not be set up"))?;
-        Ok(Self { client, requests, page_bytes: limits.page_bytes, clock_offset: Arc::default() })
+    pub(super) fn new(client: reqwest::Client, limits: Limits, requests: Arc<AtomicU64>) -> Self {
+        Self { client, requests, page_bytes: limits.page_bytes, clock_offset: Arc::default() }
     }
 
     /// How many requests were sent, retries included.

@@ -1,16 +1,37 @@
 // lead-intake in Node.js: POST /leads?code=<key> on a function URL, one table insert.
 import { createHash, timingSafeEqual } from "node:crypto";
+import { createDefaultHttpClient, createPipelineRequest } from "@azure/core-rest-pipeline";
 import { TableClient } from "@azure/data-tables";
 
 const MAX_BODY_BYTES = 64 * 1024;
 const CUSTOMER = ["FirstName", "LastName", "Email", "Phone", "Country", "Company", "Title"];
 const hash = (text) => createHash("sha256").update(text).digest();
-const keys = process.env.LEADS_INTAKE_KEYS.split(",").map(hash);
 
 // Built once for the life of the environment, so that warm invocations keep the connection.
+const httpClient = createDefaultHttpClient();
+
+/** The connection string and the keys: from the environment, or with one request from SSM. */
+async function secrets() {
+  const names = [process.env.LEADS_STORAGE_CONNECTION_STRING_PARAMETER, process.env.LEADS_INTAKE_KEYS_PARAMETER];
+  if (!names[0]) return [process.env.LEADS_STORAGE_CONNECTION_STRING, process.env.LEADS_INTAKE_KEYS];
+  const { SSMClient, GetParametersCommand } = await import("@aws-sdk/client-ssm");
+  const { Parameters } = await new SSMClient().send(new GetParametersCommand({ Names: names, WithDecryption: true }));
+  return names.map((name) => Parameters.find((parameter) => parameter.Name === name).Value);
+}
+
+/** Opens the connection to the table while SSM is asked, where it is known where the table is. */
+async function connection() {
+  const url = process.env.LEADS_STORAGE_ENDPOINT;
+  if (!url) return;
+  const request = createPipelineRequest({ url, allowInsecureConnection: true, timeout: 1000 });
+  await httpClient.sendRequest(request).catch(() => undefined);
+}
+
+const [, [connectionString, allKeys]] = await Promise.all([connection(), secrets()]);
+const keys = allKeys.split(",").map(hash);
 const table = TableClient.fromConnectionString(
-  process.env.LEADS_STORAGE_CONNECTION_STRING, process.env.LEADS_TABLE ?? "MarketplaceLeads",
-  { allowInsecureConnection: true, retryOptions: { maxRetries: 2 } });
+  connectionString, process.env.LEADS_TABLE ?? "MarketplaceLeads",
+  { allowInsecureConnection: true, httpClient, retryOptions: { maxRetries: 2 } });
 
 function answer(statusCode, content) {
   const kind = statusCode < 400 ? "application/json" : "application/problem+json";

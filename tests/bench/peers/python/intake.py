@@ -5,20 +5,58 @@ import hashlib
 import hmac
 import json
 import os
+import threading
 import time
 from datetime import datetime, timezone
 
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import AzureError, ResourceExistsError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.core.rest import HttpRequest
 from azure.data.tables import TableServiceClient
 
-KEYS = [key.encode() for key in os.environ["LEADS_INTAKE_KEYS"].split(",")]
 MAX_BODY_BYTES = 64 * 1024
 CUSTOMER = ["FirstName", "LastName", "Email", "Phone", "Country", "Company", "Title"]
 
 # Built once for the life of the environment, so that warm invocations keep the connection.
-TABLE = TableServiceClient.from_connection_string(
-    os.environ["LEADS_STORAGE_CONNECTION_STRING"], retry_total=2, connection_timeout=1, read_timeout=1.25
-).get_table_client(os.environ.get("LEADS_TABLE", "MarketplaceLeads"))
+TRANSPORT = RequestsTransport(connection_timeout=1, read_timeout=1.25)
+
+
+def secrets():
+    """The connection string and the keys: from the environment, or with one request from SSM."""
+    if "LEADS_STORAGE_CONNECTION_STRING_PARAMETER" not in os.environ:
+        return os.environ["LEADS_STORAGE_CONNECTION_STRING"], os.environ["LEADS_INTAKE_KEYS"]
+    import boto3
+
+    names = [os.environ[f"LEADS_{name}_PARAMETER"] for name in ("STORAGE_CONNECTION_STRING", "INTAKE_KEYS")]
+    found = boto3.client("ssm").get_parameters(Names=names, WithDecryption=True)["Parameters"]
+    values = {parameter["Name"]: parameter["Value"] for parameter in found}
+    return [values[name] for name in names]
+
+
+def connect(endpoint):
+    """Opens the connection to the table while SSM is asked."""
+    try:
+        TRANSPORT.send(HttpRequest("GET", endpoint))
+    except AzureError:
+        pass
+
+
+def connected():
+    """A client of the table, and the keys; the connection is open where it is known where the table is."""
+    TRANSPORT.open()
+    endpoint = os.environ.get("LEADS_STORAGE_ENDPOINT")
+    connecting = endpoint and threading.Thread(target=connect, args=(endpoint,))
+    if connecting:
+        connecting.start()
+    connection_string, keys = secrets()
+    if connecting:
+        connecting.join()
+    service = TableServiceClient.from_connection_string(connection_string, transport=TRANSPORT, retry_total=2)
+    return service.get_table_client(os.environ.get("LEADS_TABLE", "MarketplaceLeads")), keys
+
+
+TABLE, TEXT = connected()
+KEYS = [key.encode() for key in TEXT.split(",")]
 
 
 def answer(status, content):

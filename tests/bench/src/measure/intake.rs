@@ -10,7 +10,7 @@ use tokio::process::Command;
 const TABLE: &str = "MarketplaceLeads";
 const STATE: &str = "MarketplaceLeadsState";
 
-fn check(body: &[u8]) -> Result<()> {
+pub(super) fn check(body: &[u8]) -> Result<()> {
     let text = String::from_utf8_lossy(body);
     if text.contains("201") && text.contains("stored") { Ok(()) } else { Err(format!("not stored: {text}").into()) }
 }

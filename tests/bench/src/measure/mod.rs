@@ -6,3 +6,4 @@ pub mod intake;
 pub mod network;
 pub mod notifier;
 pub mod package;
+pub mod tls;

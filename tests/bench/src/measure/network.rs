@@ -65,9 +65,8 @@ pub async fn measure(stage: &Stage, leads: usize) -> Result<Report> {
     report.say(format!(
         "Leads one after the other through a proxy that delays every byte, and the opening of a connection, by 10 ms each \
          way. One round trip, measured as the bare insert over a kept connection: {round_trip:.1} ms. The proxy speaks \
-         TCP: the functions trust public certificate authorities alone, so TLS to a proxy of ours cannot be had; a TLS \
-         handshake costs one more round trip (TLS 1.3) for each new connection, so that what a kept connection saves is \
-         twice what stands here. The Azure crate's own transport keeps no connection, like the first line."
+         TCP. A TLS handshake costs one more round trip (TLS 1.3) for each new connection, so that what a kept connection \
+         saves is twice what stands here; the next measurement is over TLS. The Azure crate's own transport keeps no connection, like the first line."
     ));
     report.table(&["", "leads", "requests", "connections", "p50, ms", "round trips", "bytes a lead"], &rows);
     report.target(
