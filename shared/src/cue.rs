@@ -90,7 +90,8 @@ pub async fn leave<T: Table>(state: &T, cued: &Cued, random: u64) -> Result<(), 
     }
 }
 
-/// Leaves cues for leads, as many as a batch takes, with one request: all of them or none.
+/// Leaves cues for leads, as many as a batch takes, with one request: all of them or none. Where it is repeated after its answer
+/// was lost, it finds its own cues.
 ///
 /// # Errors
 /// Where the state table does not take them.
