@@ -175,7 +175,8 @@ mod tests {
             let until = Instant::now() + Duration::from_secs(seconds);
             let response = handle(&redelivery, event(&messages), until).await;
             assert!(Instant::now() <= until, "it ends in time");
-            let failed_ids: Vec<_> = response.batch_item_failures.iter().map(|failure| &failure.item_identifier).collect();
+            let failed_ids: Vec<_> =
+                response.batch_item_failures.iter().map(|failure| &failure.item_identifier).collect();
             assert_eq!(failed_ids.len(), failed, "{failed_ids:?}");
             assert!(failed_ids.iter().any(|id| *id == "m3"));
             assert_eq!(redelivery.leads.1.rows().len(), 10 - failed);

@@ -136,7 +136,10 @@ async fn in_time(until: Instant, call: impl Future<Output = Result<(), TableErro
 /// Whether a write failed for what has nothing to do with its rows.
 fn is_of_the_table(error: &RedeliveryError) -> bool {
     use TableError::{Refused, TableNotFound, Throttled};
-    matches!(error, RedeliveryError::OutOfTime | RedeliveryError::Table(Refused { .. } | TableNotFound | Throttled { .. }))
+    matches!(
+        error,
+        RedeliveryError::OutOfTime | RedeliveryError::Table(Refused { .. } | TableNotFound | Throttled { .. })
+    )
 }
 
 fn is_unavailable(written: &Result<(), RedeliveryError>) -> bool {
