@@ -20,10 +20,11 @@ pub(super) struct Together {
 }
 
 impl Together {
-    fn one(line: Vec<usize>, insert: Option<(Day, Operation)>) -> Self {
+    /// A line that begins with the message at this place.
+    fn one(place: usize, insert: Option<(Day, Operation)>) -> Self {
         let (day, insert) = insert.unzip();
         let bytes = insert.as_ref().map_or(0, Operation::bytes);
-        Self { lines: vec![line], day, inserts: insert.into_iter().collect(), bytes }
+        Self { lines: vec![vec![place]], day, inserts: insert.into_iter().collect(), bytes }
     }
 
     /// Whether one request writes the leads of both.
@@ -44,7 +45,7 @@ impl Together {
 /// Arranges messages: those with the same lead in one line, and the lines of a day together, where the insert alone decides.
 /// That is not so near midnight, nor where nobody could tell yet whether the key of a body opens intake.
 pub(super) fn arranged(messages: &[(&str, &str)]) -> Vec<Together> {
-    let mut lines: Vec<(Vec<u8>, Vec<usize>, Option<(Day, Operation)>)> = Vec::new();
+    let mut lines: Vec<(Vec<u8>, Together)> = Vec::new();
     for (place, (_, message)) in messages.iter().enumerate() {
         let (name, insert) = match read(message) {
             Ok((queued, Ok(lead))) => {
@@ -56,13 +57,13 @@ pub(super) fn arranged(messages: &[(&str, &str)]) -> Vec<Together> {
             Ok((queued, Err(_))) => (queued.body, None),
             Err(_) => (message.as_bytes().to_vec(), None),
         };
-        match lines.iter_mut().find(|(known, ..)| *known == name) {
-            Some((_, places, _)) => places.push(place),
-            None => lines.push((name, vec![place], insert)),
+        match lines.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, line)) => line.lines[0].push(place),
+            None => lines.push((name, Together::one(place, insert))),
         }
     }
     let mut arranged: Vec<Together> = Vec::new();
-    for one in lines.into_iter().map(|(_, line, insert)| Together::one(line, insert)) {
+    for (_, one) in lines {
         match arranged.iter_mut().find(|together| together.has_room_for(&one)) {
             Some(together) => together.join(one),
             None => arranged.push(one),

@@ -111,7 +111,7 @@ async fn a_hundred_leads_of_a_day_cost_one_request_and_one_more_where_they_are_l
 #[tokio::test]
 async fn leads_of_several_days_cost_a_request_for_each_day_and_for_each_further_hundred() {
     let days = ["2026-11-20T02:00:00Z", "2026-11-21T12:00:00Z", "2026-11-22T22:00:00Z"];
-    let number_of = |place: usize| if place % 2 == 0 { 1 } else { place % 3 };
+    let number_of = |place: usize| if place.is_multiple_of(2) { 1 } else { place % 3 };
     let messages: Vec<_> = (0..400).map(|place| message(&body(place), days[number_of(place)])).collect();
     let (leads, state) = (MemoryTable::new(), MemoryTable::new());
     assert_eq!(left(&leads, &state, &messages, "2026-11-22T22:10:00Z").await, [0; 0]);
