@@ -5,7 +5,8 @@
 //! notifier fetches that row, records it and deletes the cue in one batch. A cue whose row never came is deleted after
 //! an hour: each attempt to store leaves a cue of its own.
 
-use crate::table::{Entity, Keys, Table, TableError};
+use crate::clock::Chance;
+use crate::table::{Entity, Keys, Operation, Table, TableError};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -26,6 +27,26 @@ pub enum Cued {
         /// Its key.
         row_key: String,
     },
+}
+
+impl Cued {
+    /// The row of a cue. `random` tells this attempt from every other one.
+    fn to_entity(&self, random: u64) -> Entity {
+        let (partition_key, row_key) = match self {
+            Self::Lead(keys) => (Some(&keys.partition), &keys.row),
+            Self::Quarantined { row_key } => (None, row_key),
+        };
+        let mut hash = Sha256::new();
+        hash.update(partition_key.map(String::as_bytes).unwrap_or_default());
+        hash.update([0]);
+        hash.update(row_key);
+        let hash = hex::encode(&hash.finalize()[..8]);
+        let mut row = Entity::new(PARTITION, format!("{PREFIX}{hash}-{random:016x}")).with("CuedRow", row_key.as_str());
+        if let Some(partition_key) = partition_key {
+            row.set("CuedPartition", partition_key.as_str());
+        }
+        row
+    }
 }
 
 /// A cue as it stands in the state table.
@@ -63,21 +84,22 @@ pub(crate) fn row_key_from(hash: u64) -> String {
 /// # Errors
 /// Where the state table does not take it.
 pub async fn leave<T: Table>(state: &T, cued: &Cued, random: u64) -> Result<(), TableError> {
-    let (partition_key, row_key) = match cued {
-        Cued::Lead(keys) => (Some(&keys.partition), &keys.row),
-        Cued::Quarantined { row_key } => (None, row_key),
-    };
-    let mut hash = Sha256::new();
-    hash.update(partition_key.map(String::as_bytes).unwrap_or_default());
-    hash.update([0]);
-    hash.update(row_key);
-    let hash = hex::encode(&hash.finalize()[..8]);
-    let mut row = Entity::new(PARTITION, format!("{PREFIX}{hash}-{random:016x}")).with("CuedRow", row_key.as_str());
-    if let Some(partition_key) = partition_key {
-        row.set("CuedPartition", partition_key.as_str());
-    }
-    match state.insert(&row).await {
+    match state.insert(&cued.to_entity(random)).await {
         Ok(()) | Err(TableError::Exists) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Leaves cues for leads, as many as a batch takes, with one request: all of them or none. Where it is repeated after its answer
+/// was lost, it finds its own cues.
+///
+/// # Errors
+/// Where the state table does not take them.
+pub(crate) async fn leave_together<T: Table>(
+    state: &T,
+    leads: impl Iterator<Item = Keys>,
+    chance: &Chance,
+) -> Result<(), TableError> {
+    let cues: Vec<_> = leads.map(|keys| Operation::InsertOrReplace(Cued::Lead(keys).to_entity(chance()))).collect();
+    state.submit(PARTITION, &cues).await.map(drop)
 }

@@ -1,9 +1,11 @@
 //! Redelivery: stores what intake had to queue, under the keys that intake would have used.
 
+mod together;
+
 use crate::clock::Chance;
 use crate::cue::{self, Cued};
-use crate::intake_keys::{KnownKeys, Verdict};
-use crate::lead::{Day, Lead, Stored, StoredLead, store};
+use crate::intake_keys::{KeyDigest, KnownKeys, Verdict};
+use crate::lead::{Day, Lead, Stored, StoredLead, Unreadable, store};
 use crate::quarantine;
 use crate::queued_body::{ForeignMessage, QueuedBody};
 use crate::table::{Keys, Table, TableError};
@@ -11,6 +13,7 @@ use crate::telemetry::metric;
 use futures::future::join_all;
 use jiff::Timestamp;
 use metrics::{counter, histogram};
+use together::{Together, arranged};
 use tokio::time::{Instant, timeout_at};
 
 /// The use case.
@@ -27,7 +30,7 @@ pub struct Redelivery<T> {
 }
 
 /// Why a message stays on the queue.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum RedeliveryError {
     /// Intake did not write it.
     #[error(transparent)]
@@ -48,6 +51,7 @@ pub enum RedeliveryError {
 }
 
 /// What became of a message that is done.
+#[derive(Clone)]
 enum Delivered {
     /// Its lead's row was written. The same request may have come at another time, too.
     Stored { id: String, is_same_request: bool },
@@ -65,48 +69,7 @@ impl<T: Table> Redelivery<T> {
     /// # Errors
     /// Where the message must be tried again.
     pub async fn redeliver(&self, message_id: &str, message: &str, now: Timestamp) -> Result<(), RedeliveryError> {
-        let delivered = match self.is_let_in(message).await {
-            Ok(true) => self.deliver(message, now).await,
-            Ok(false) => {
-                counter!(metric::UNVERIFIED_REFUSED).increment(1);
-                Err(RedeliveryError::KeyOpensNothing)
-            }
-            Err(error) => Err(error),
-        };
-        match delivered {
-            Ok(Delivered::Stored { id, is_same_request }) => {
-                counter!(metric::LEADS_REDELIVERED).increment(1);
-                counter!(metric::LEADS_STORED).increment(1);
-                tracing::info!(outcome = "stored", message_id, id, is_same_request, "redelivered");
-                Ok(())
-            }
-            Ok(Delivered::Duplicate { id }) => {
-                counter!(metric::LEADS_REDELIVERED).increment(1);
-                counter!(metric::LEADS_DUPLICATE).increment(1);
-                tracing::info!(outcome = "duplicate", message_id, id, "redelivered");
-                Ok(())
-            }
-            Ok(Delivered::Quarantined { reason }) => {
-                counter!(metric::LEADS_QUARANTINED).increment(1);
-                tracing::warn!(outcome = "quarantined", message_id, reason, "redelivered");
-                Ok(())
-            }
-            Err(error) => {
-                measure_age(message, now);
-                tracing::error!(outcome = "failed", message_id, %error, "not redelivered");
-                Err(error)
-            }
-        }
-    }
-
-    /// Whether a body may be stored: intake let it in, or the key that it came with opens intake.
-    async fn is_let_in(&self, message: &str) -> Result<bool, RedeliveryError> {
-        let Some(key) = QueuedBody::from_json(message)?.key else { return Ok(true) };
-        match self.keys.verdict_of_digest(&key).await {
-            Verdict::Opens => Ok(true),
-            Verdict::Refused => Ok(false),
-            Verdict::Unknown => Err(RedeliveryError::NoKeys),
-        }
+        record(message_id, message, now, self.deliver(message, now).await)
     }
 
     /// The same, but not beyond a time: what is not done by then stays on the queue.
@@ -120,49 +83,56 @@ impl<T: Table> Redelivery<T> {
         now: Timestamp,
         until: Instant,
     ) -> Result<(), RedeliveryError> {
-        timeout_at(until, self.redeliver(message_id, message, now)).await.unwrap_or_else(|_| {
-            let error = RedeliveryError::OutOfTime;
-            measure_age(message, now);
-            tracing::error!(outcome = "failed", message_id, %error, "not redelivered");
-            Err(error)
-        })
+        let delivered = timeout_at(until, self.deliver(message, now)).await;
+        record(message_id, message, now, delivered.unwrap_or(Err(RedeliveryError::OutOfTime)))
     }
 
-    /// Handles messages, each with its id, side by side until a time; says of each whether it is done. Of messages with the
-    /// same body one follows on the other: where they are a request and its retry on either side of midnight, each would
-    /// otherwise look for the other one's row before it is written.
+    /// Handles messages, each with its id, side by side until a time; says of each whether it is done. Leads of one day are
+    /// stored together where that is the same as one by one. Of messages with the same lead one follows on the other: where
+    /// they are a request and its retry on either side of midnight, each would otherwise look for the other one's row before
+    /// it is written.
     pub async fn redeliver_all(&self, messages: &[(&str, &str)], now: Timestamp, until: Instant) -> Vec<bool> {
-        let mut groups: Vec<(Vec<u8>, Vec<usize>)> = Vec::new();
-        for (place, (_, message)) in messages.iter().enumerate() {
-            let body =
-                QueuedBody::from_json(message).map_or_else(|_| message.as_bytes().to_vec(), |queued| queued.body);
-            match groups.iter_mut().find(|(known, _)| *known == body) {
-                Some((_, places)) => places.push(place),
-                None => groups.push((body, vec![place])),
-            }
-        }
-        let done = join_all(groups.into_iter().map(|(_, places)| async move {
-            let mut done = Vec::new();
-            for place in places {
-                let (id, message) = messages[place];
-                done.push((place, self.redeliver_until(id, message, now, until).await.is_ok()));
-            }
-            done
-        }));
-        let mut done = done.await.concat();
+        let done = arranged(messages).into_iter().map(|together| self.redeliver_some(messages, together, now, until));
+        let mut done = join_all(done).await.concat();
         done.sort_unstable();
         done.into_iter().map(|(_, is_done)| is_done).collect()
     }
 
+    /// Stores the first message of each line together with the others' where that can be, and goes on with every line by
+    /// itself. Says of the places of messages whether they are done.
+    async fn redeliver_some(
+        &self,
+        messages: &[(&str, &str)],
+        together: Together,
+        now: Timestamp,
+        until: Instant,
+    ) -> Vec<(usize, bool)> {
+        let delivered = self.store_together(&together, now, until).await;
+        let lines = together.lines.into_iter().zip(delivered).map(|(places, mut delivered)| async move {
+            let mut done = Vec::new();
+            for place in places {
+                let (id, message) = messages[place];
+                let result = match delivered.take() {
+                    Some(delivered) => record(id, message, now, delivered),
+                    None => self.redeliver_until(id, message, now, until).await,
+                };
+                done.push((place, result.is_ok()));
+            }
+            done
+        });
+        join_all(lines).await.concat()
+    }
+
     async fn deliver(&self, message: &str, now: Timestamp) -> Result<Delivered, RedeliveryError> {
-        let queued = QueuedBody::from_json(message)?;
-        let reason = match Lead::from_body(&queued.body, queued.size) {
+        let (queued, lead) = read(message)?;
+        if let Some(key) = &queued.key {
+            self.let_in(key).await?;
+        }
+        let reason = match lead {
             Ok(lead) => {
                 let received = queued.received;
-                // The notifier reads the days around now: it would not see a row under the day on which the lead came.
-                let is_late = Day::of(received) != Day::of(now);
                 let announce = |keys: Keys| async move {
-                    if !is_late {
+                    if !is_late(Day::of(received), now) {
                         return Ok(());
                     }
                     cue::leave(&self.state, &Cued::Lead(keys), (self.chance)()).await
@@ -179,6 +149,64 @@ impl<T: Table> Redelivery<T> {
         };
         quarantine::keep_queued(&self.state, &queued, &reason, (self.chance)()).await?;
         Ok(Delivered::Quarantined { reason })
+    }
+
+    /// Lets a body in whose key intake could not tell: that is, if the key opens intake.
+    async fn let_in(&self, key: &KeyDigest) -> Result<(), RedeliveryError> {
+        match self.keys.verdict_of_digest(key).await {
+            Verdict::Opens => Ok(()),
+            Verdict::Refused => {
+                counter!(metric::UNVERIFIED_REFUSED).increment(1);
+                Err(RedeliveryError::KeyOpensNothing)
+            }
+            Verdict::Unknown => Err(RedeliveryError::NoKeys),
+        }
+    }
+}
+
+/// The body in a message, and the lead that it is.
+fn read(message: &str) -> Result<(QueuedBody, Result<Lead, Unreadable>), ForeignMessage> {
+    let queued = QueuedBody::from_json(message)?;
+    let lead = Lead::from_body(&queued.body, queued.size);
+    Ok((queued, lead))
+}
+
+/// Whether a row of this day needs a cue. The notifier reads the days around now: it would not see the row under the day
+/// on which the lead came.
+fn is_late(day: Day, now: Timestamp) -> bool {
+    day != Day::of(now)
+}
+
+/// Counts and logs what became of a message, with one event for each.
+fn record(
+    message_id: &str,
+    message: &str,
+    now: Timestamp,
+    delivered: Result<Delivered, RedeliveryError>,
+) -> Result<(), RedeliveryError> {
+    match delivered {
+        Ok(Delivered::Stored { id, is_same_request }) => {
+            counter!(metric::LEADS_REDELIVERED).increment(1);
+            counter!(metric::LEADS_STORED).increment(1);
+            tracing::info!(outcome = "stored", message_id, id, is_same_request, "redelivered");
+            Ok(())
+        }
+        Ok(Delivered::Duplicate { id }) => {
+            counter!(metric::LEADS_REDELIVERED).increment(1);
+            counter!(metric::LEADS_DUPLICATE).increment(1);
+            tracing::info!(outcome = "duplicate", message_id, id, "redelivered");
+            Ok(())
+        }
+        Ok(Delivered::Quarantined { reason }) => {
+            counter!(metric::LEADS_QUARANTINED).increment(1);
+            tracing::warn!(outcome = "quarantined", message_id, reason, "redelivered");
+            Ok(())
+        }
+        Err(error) => {
+            measure_age(message, now);
+            tracing::error!(outcome = "failed", message_id, %error, "not redelivered");
+            Err(error)
+        }
     }
 }
 

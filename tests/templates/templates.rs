@@ -107,7 +107,7 @@ fn the_findings_of_a_copy_of_the_tree_are_printed_one_a_line() {
         fs::remove_dir_all(&copy).unwrap();
     }
     let changes = [
-        ("infra/aws/template.yaml", "VisibilityTimeout: 120", "VisibilityTimeout: 30"),
+        ("infra/aws/template.yaml", "VisibilityTimeout: 121", "VisibilityTimeout: 30"),
         ("infra/azure/storage.json", "\"StorageDelete\"", "\"StorageRemove\""),
         ("infra/aws/samconfig.toml.example", "cached = false", "cached = true"),
         ("infra/by-hand.md", "OutputKey=='IntakeUrl'", "OutputKey=='IntakeAddress'"),

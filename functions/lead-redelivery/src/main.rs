@@ -113,16 +113,24 @@ mod tests {
         Redelivery { leads, state: MemoryTable::new(), keys, chance: chance() }
     }
 
-    /// A table that answers every request but those for leads of this source.
+    /// A table that answers every request but those for leads of this source: nothing comes of these within ten seconds.
     #[derive(Clone)]
     struct SlowFor(&'static str, MemoryTable);
 
+    impl SlowFor {
+        async fn wait_for(&self, entity: &Entity) -> Result<(), TableError> {
+            tokio::task::yield_now().await;
+            if entity.string("LeadSource") == Some(self.0) {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                return Err(TableError::Unavailable { reason: "no answer in time".to_owned() });
+            }
+            Ok(())
+        }
+    }
+
     impl Table for SlowFor {
         async fn insert(&self, entity: &Entity) -> Result<(), TableError> {
-            if entity.string("LeadSource") == Some(self.0) {
-                std::future::pending().await
-            }
-            tokio::task::yield_now().await;
+            self.wait_for(entity).await?;
             self.1.insert(entity).await
         }
 
@@ -135,6 +143,11 @@ mod tests {
         }
 
         async fn submit(&self, partition_key: &str, operations: &[Operation]) -> Result<Vec<Option<ETag>>, TableError> {
+            for operation in operations {
+                if let Operation::Insert(entity) = operation {
+                    self.wait_for(entity).await?;
+                }
+            }
             self.1.submit(partition_key, operations).await
         }
 
@@ -157,12 +170,17 @@ mod tests {
             .map(|source| queued(&format!(r#"{{"LeadSource":"{source}"}}"#)))
             .collect();
         let messages: Vec<_> = messages.iter().map(String::as_str).collect();
-        let response = handle(&redelivery, event(&messages), in_a_minute()).await;
-        assert_eq!(
-            serde_json::to_value(&response).unwrap(),
-            serde_json::json!({"batchItemFailures": [{"itemIdentifier": "m3"}]})
-        );
-        assert_eq!(redelivery.leads.1.rows().len(), 9);
+        // All ten together, those three that are with it, and then it alone have ten seconds each.
+        for (seconds, failed) in [(5, 10), (15, 3), (25, 1), (60, 1)] {
+            let until = Instant::now() + Duration::from_secs(seconds);
+            let response = handle(&redelivery, event(&messages), until).await;
+            assert!(Instant::now() <= until, "it ends in time");
+            let failed_ids: Vec<_> =
+                response.batch_item_failures.iter().map(|failure| &failure.item_identifier).collect();
+            assert_eq!(failed_ids.len(), failed, "{failed_ids:?}");
+            assert!(failed_ids.iter().any(|id| *id == "m3"));
+            assert_eq!(redelivery.leads.1.rows().len(), 10 - failed);
+        }
     }
 
     #[tokio::test]

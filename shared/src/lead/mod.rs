@@ -19,7 +19,7 @@ pub use parse::{MAX_BODY_BYTES, Unreadable, UnreadableKind};
 pub use row::{Origin, ShownTime, StoredLead, UnreadableRow, column};
 pub use source::{Action, LeadSource, Marketplace};
 pub use store::{RETRY_WINDOW, RETRY_WINDOW_WITHOUT_PERSON};
-pub(crate) use store::{Stored, store};
+pub(crate) use store::{Stored, is_near_midnight, store};
 pub use time::DateOrder;
 pub(crate) use time::{plausible, read as read_time, to_millisecond};
 pub(crate) use window::{days, time_or_day};

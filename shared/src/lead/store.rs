@@ -81,10 +81,8 @@ where
     let is_retry =
         |row: &&SameContent| row.received.is_some_and(|other| received.duration_since(other).abs() <= window);
     let day = Day::of(received);
-    let before = Some(day.before()).filter(|_| received.duration_since(day.start()) < window);
-    let after = Some(day.after()).filter(|after| is_queued && after.start().duration_since(received) <= window);
     let mut beside = Vec::new();
-    for neighbour in before.into_iter().chain(after) {
+    for neighbour in days_beside(received, window, is_queued) {
         beside.extend(with_same_content(leads, neighbour, &id).await?);
     }
     let mut of_the_day = Vec::new();
@@ -106,6 +104,21 @@ where
         }
     }
     Err(TableError::Unavailable { reason: "many leads with the same content are stored at the same moment".to_owned() })
+}
+
+/// Whether rows of a neighbouring day count for a lead from the queue, so that they must be looked at before it is stored.
+/// Where they do not, its insert alone decides.
+pub(crate) fn is_near_midnight(queued: &StoredLead) -> bool {
+    let window = queued.lead.retry_window();
+    queued.received.is_none_or(|received| days_beside(received, window, true).next().is_some())
+}
+
+/// The neighbouring days whose rows count for a lead that was received at this time.
+fn days_beside(received: Timestamp, window: SignedDuration, is_queued: bool) -> impl Iterator<Item = Day> {
+    let day = Day::of(received);
+    let before = Some(day.before()).filter(|_| received.duration_since(day.start()) < window);
+    let after = Some(day.after()).filter(|after| is_queued && after.start().duration_since(received) <= window);
+    before.into_iter().chain(after)
 }
 
 /// The rows of a day with the content of this id.

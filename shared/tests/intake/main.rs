@@ -12,3 +12,4 @@ mod recorded;
 mod redelivery;
 mod same_request;
 mod stubs;
+mod together;

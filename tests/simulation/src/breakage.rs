@@ -113,7 +113,9 @@ pub struct Broken {
 pub struct BrokenBatch {
     /// What is written before it, whatever becomes of it.
     pub before: Vec<Operation>,
-    /// The batch.
+    /// The partition on which it is written.
+    pub partition_key: String,
+    /// The batch. It is not written at all where nothing is in it.
     pub batch: Vec<Operation>,
 }
 
@@ -158,11 +160,18 @@ impl Broken {
         Some(broken)
     }
 
-    /// A batch on a partition of the state table, broken.
+    /// A batch on a partition, broken.
     pub fn batch(&self, partition_key: &str, operations: &[Operation], now: Timestamp) -> BrokenBatch {
-        let mut broken = BrokenBatch { before: Vec::new(), batch: operations.to_vec() };
+        let batch = operations.to_vec();
+        let mut broken = BrokenBatch { before: Vec::new(), partition_key: partition_key.to_owned(), batch };
         let batch = &mut broken.batch;
         match self.breakage {
+            Breakage::CueUnleft | Breakage::RedeliveredUnderToday | Breakage::TwoPeopleAreOne => {
+                batch.retain_mut(|operation| self.inserted(operation, now));
+                if let Some(row) = batch.first().and_then(row_of) {
+                    broken.partition_key.clone_from(&row.partition_key);
+                }
+            }
             Breakage::BoundedByCountAlone if partition_key == CONTACTS_PARTITION => {
                 for_rows(batch, "", |row| self.uncut(row));
             }
@@ -189,6 +198,14 @@ impl Broken {
             _ => {}
         }
         broken
+    }
+
+    /// Breaks a new row within a batch. Says whether it is written at all.
+    fn inserted(&self, operation: &mut Operation, now: Timestamp) -> bool {
+        let (Operation::Insert(row) | Operation::InsertOrReplace(row)) = operation else { return true };
+        let Some(broken) = self.insert(row, now) else { return false };
+        *row = broken;
+        true
     }
 
     /// Keeps what a batch records until the next batch, which comes after the mails.

@@ -16,14 +16,14 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How long a message is hidden after it was received, as it is deployed.
-pub const VISIBILITY: SignedDuration = SignedDuration::from_mins(2);
+pub const VISIBILITY: SignedDuration = SignedDuration::from_secs(121);
 
 /// After how many receptions a message moves to the dead-letter queue. It is deployed as 1000; a world would take too long
 /// to get there.
 const MOST_RECEIVED: u32 = 100;
 
 /// The most messages that one invocation gets, as it is deployed.
-pub const BATCH: usize = 10;
+pub const BATCH: u32 = 100;
 
 /// How many invocations get messages at the same time, as it is deployed.
 pub const CONCURRENCY: usize = 5;
@@ -88,7 +88,8 @@ impl QueueService {
         state.messages.push(QueueMessage { id, body, received: 0, visible_from: now });
     }
 
-    /// Gives some messages, in any order, and hides them. Those that were received too often move to the dead-letter queue.
+    /// Gives some messages, as many as come while a batch fills, in any order, and hides them. Those that were received too
+    /// often move to the dead-letter queue.
     pub fn receive(&self, now: Timestamp, order: &mut Tape) -> Vec<QueueMessage> {
         let mut state = self.lock();
         let (dead, alive): (Vec<_>, Vec<_>) = std::mem::take(&mut state.messages)
@@ -98,8 +99,9 @@ impl QueueService {
         state.dead.extend(dead);
         let mut visible: Vec<_> =
             (0..state.messages.len()).filter(|place| state.messages[*place].visible_from <= now).collect();
+        let most = (BATCH - order.below(BATCH)) as usize;
         let mut received = Vec::new();
-        while received.len() < BATCH && !visible.is_empty() {
+        while received.len() < most && !visible.is_empty() {
             let place = visible.swap_remove(order.below(u32::try_from(visible.len()).unwrap_or(1)) as usize);
             let message = &mut state.messages[place];
             message.received += 1;

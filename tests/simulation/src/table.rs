@@ -243,8 +243,11 @@ impl Table for SimTable {
             }
             let first = operations.first().map(Operation::row_key).unwrap_or_default();
             let what = format!("submit {} operations on {partition_key}, first {first}", operations.len());
-            let call = self.service.rows.submit(partition_key, &broken.batch);
-            self.call(Kind::Write, site, (partition_key, what), call).await
+            if broken.batch.is_empty() {
+                return Ok(Vec::new());
+            }
+            let call = self.service.rows.submit(&broken.partition_key, &broken.batch);
+            self.call(Kind::Write, site, (&broken.partition_key, what), call).await
         }
     }
 

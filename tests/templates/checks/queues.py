@@ -43,13 +43,16 @@ def queues(view):
             yield f"{mapping['FunctionName']}: one bad message would hold up its batch"
         if mapping.get("Enabled", True) is not True or mapping.get("FilterCriteria"):
             yield f"{mapping['FunctionName']}: some messages are taken by nobody"
-        if not 1 <= mapping.get("BatchSize", 10) <= 10:
+        size, window = mapping.get("BatchSize", 10), mapping.get("MaximumBatchingWindowInSeconds", 0)
+        if size != 100:
+            yield f"{mapping['FunctionName']}: the table takes 100 leads with one request, and it gets {size}"
+        if size > 10 and window < 1:
             yield f"{mapping['FunctionName']}: Lambda gives so many messages at once only where it may wait for them"
-        if mapping.get("MaximumBatchingWindowInSeconds", 0) != 0:
+        if window > 5:
             yield f"{mapping['FunctionName']}: waits for more messages before it stores a lead"
         if mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 2) < 2:
             yield f"{mapping['FunctionName']}: Lambda takes no concurrency below 2"
-        if view.queues[queue].get("VisibilityTimeout", 30) < 6 * function["Timeout"]:
+        if view.queues[queue].get("VisibilityTimeout", 30) < 6 * function["Timeout"] + window:
             yield f"{queue}: visible again before {mapping['FunctionName']} may be done"
     if len(view.of("AWS::Lambda::EventSourceMapping")) != 1:
         yield "lead-redelivery does not read the queue"

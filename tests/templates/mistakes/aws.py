@@ -7,7 +7,7 @@ MISTAKES = [
         "      MemorySize: 512\n      Timeout: 300",
         "      MemorySise: 512\n      Timeout: 300",
     ),
-    ("a property name is misspelt in a queue", "      VisibilityTimeout: 120", "      VisibilityTimeOut: 120"),
+    ("a property name is misspelt in a queue", "      VisibilityTimeout: 121", "      VisibilityTimeOut: 121"),
     (
         "a resource type does not exist",
         "Type: AWS::SES::ConfigurationSetEventDestination",
@@ -163,8 +163,8 @@ MISTAKES = [
     # Queues and logs
     (
         "a queue is not encrypted",
-        "      VisibilityTimeout: 120\n      SqsManagedSseEnabled: true",
-        "      VisibilityTimeout: 120\n      SqsManagedSseEnabled: false",
+        "      VisibilityTimeout: 121\n      SqsManagedSseEnabled: true",
+        "      VisibilityTimeout: 121\n      SqsManagedSseEnabled: false",
     ),
     (
         "the queue has no dead-letter queue",
@@ -172,7 +172,7 @@ MISTAKES = [
         "",
     ),
     ("a property of the redrive policy in capitals", "        maxReceiveCount: 1000", "        MaxReceiveCount: 1000"),
-    ("messages become visible while they are worked on", "      VisibilityTimeout: 120", "      VisibilityTimeout: 20"),
+    ("messages become visible while they are worked on", "      VisibilityTimeout: 121", "      VisibilityTimeout: 20"),
     ("one bad message holds up its batch", "            FunctionResponseTypes: [ReportBatchItemFailures]\n", ""),
     (
         "deleting the stack loses the queue",
