@@ -46,7 +46,7 @@ pub(crate) fn read(text: &str, order: DateOrder) -> Option<Timestamp> {
     if text.contains('/') {
         return words(&text, order);
     }
-    let mail = || rfc2822::parse(&*text).ok().map(|time| time.timestamp());
+    let mail = || rfc2822::parse(&text).ok().map(|time| time.timestamp());
     ticks(&text).or_else(|| iso(&text)).or_else(mail).or_else(|| words(&text, order))
 }
 
