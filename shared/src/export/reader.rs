@@ -20,8 +20,8 @@ const PAGE_BYTES: usize = 1 << 20;
 /// The largest answer that is read where it has several rows, in bytes. Above it the client asks for fewer.
 pub const MAX_PAGE_BYTES: usize = 2 << 20;
 
-/// How many partitions that were found may wait before the hops pause that found them.
-const PARTITIONS_AHEAD: usize = 32;
+/// How many partitions that were found may wait before the hops pause that found them. Each is little more than its key.
+const PARTITIONS_AHEAD: usize = 1024;
 
 /// What a row takes in memory beyond its texts, about.
 const ROW_OVERHEAD: usize = 1024;
@@ -91,11 +91,16 @@ impl<T: Table> Reader<T> {
             }
         }
         let mut partitions_waiting = 0;
+        let mut most_bytes = MOST_BYTES;
         for (position, step) in self.steps.iter_mut().enumerate() {
+            if matches!(step, Step::Waiting(Work::Hop(_)) | Step::Running(_, 0)) {
+                // What this hop will find comes before all that is behind it, and needs room then.
+                most_bytes = MOST_BYTES / 2;
+            }
             let Step::Waiting(work) = step else { continue };
             let has_room = match work {
                 Work::Hop(_) => partitions_waiting < PARTITIONS_AHEAD,
-                Work::Rows(_) => partitions_waiting == 0 && pages < MOST_PAGES && bytes + page <= MOST_BYTES,
+                Work::Rows(_) => partitions_waiting == 0 && pages < MOST_PAGES && bytes + page <= most_bytes,
             };
             if !has_room && position > 0 {
                 partitions_waiting += usize::from(matches!(work, Work::Rows(_)));

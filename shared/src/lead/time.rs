@@ -42,12 +42,12 @@ pub(crate) fn to_millisecond(time: Timestamp) -> Timestamp {
 /// - .NET's ticks, which are 100 nanoseconds since 0001-01-01 in UTC.
 pub(crate) fn read(text: &str, order: DateOrder) -> Option<Timestamp> {
     let text = plain(text)?;
-    // The forms that are tried first have no slashes, and Microsoft writes mostly dates with them.
-    if text.contains('/') {
-        return words(&text, order);
-    }
     let mail = || rfc2822::parse(&text).ok().map(|time| time.timestamp());
-    ticks(&text).or_else(|| iso(&text)).or_else(mail).or_else(|| words(&text, order))
+    let standard = || ticks(&text).or_else(|| iso(&text)).or_else(mail);
+    // Microsoft writes mostly dates with slashes.
+    let is_slashed = text.contains('/');
+    let first = if is_slashed { words(&text, order) } else { standard() };
+    first.or_else(|| if is_slashed { standard() } else { words(&text, order) })
 }
 
 /// The text with one ordinary space for each stretch of white space, and without marks of direction, which browsers and

@@ -209,6 +209,7 @@ impl<'a> Columns<'a> {
         let mut entity = Entity::new(key(partition_key)?, key(row_key)?);
         entity.etag = etag.map(|etag| ETag(etag.into_owned()));
         entity.timestamp = Some(timestamp.ok_or(Unreadable)?);
+        entity.properties.reserve(values.len());
         for (name, value) in values {
             let is_its = |annotation: &str| annotation.strip_suffix(TYPE) == Some(&name);
             let kind = types.iter().rev().find(|(annotation, _)| is_its(annotation));
