@@ -159,7 +159,7 @@ pub async fn warm(stage: &Stage, rounds: usize, block: usize) -> Result<Report> 
     let (node99, python99) = (ratios(&p99[3], &p99[2]), ratios(&p99[4], &p99[2]));
     report.target(
         "warm intake at p50",
-        "≥ 1.8× (Node.js), ≥ 3× (Python) faster",
+        "≥ 2× (Node.js), ≥ 3× (Python) faster",
         format!(
             "{}× (Node.js), {}× (Python); at p99 {:.1}× and {:.1}×",
             spread(&node, 2),
@@ -167,20 +167,20 @@ pub async fn warm(stage: &Stage, rounds: usize, block: usize) -> Result<Report> 
             median(&node99),
             median(&python99)
         ),
-        median(&node) >= 1.8 && median(&python) >= 3.0,
+        median(&node) >= 2.0 && median(&python) >= 3.0,
     );
     report.target(
         "our share of it beyond the bare insert",
-        "≤ 100 µs",
+        "≤ 80 µs",
         format!("{} µs", spread(&beyond, 0)),
-        median(&beyond) <= 100.0,
+        median(&beyond) <= 80.0,
     );
     let (node, python) = (ratios(&cpu[2], &cpu[3]), ratios(&cpu[2], &cpu[4]));
     report.target(
         "CPU time for a warm lead",
-        "≤ 1/5 of each peer",
+        "≤ 1/6 of each peer",
         format!("1/{:.1} (Node.js), 1/{:.1} (Python)", 1.0 / median(&node), 1.0 / median(&python)),
-        median(&node) <= 0.2 && median(&python) <= 0.2,
+        median(&node) <= 1.0 / 6.0 && median(&python) <= 1.0 / 6.0,
     );
     report.target(
         "peak memory, warm intake",
