@@ -18,6 +18,7 @@ use aws_sdk_ssm::config::{
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use aws_types::sdk_config::Builder;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// The configuration of all AWS clients: region, credentials and endpoints come from the environment, where Lambda puts
@@ -26,15 +27,22 @@ use std::time::Duration;
 /// The SDK's own loader would search for them in files and on the network, too, which no function needs: it takes a third of
 /// the time in which intake starts, and a tenth of each program.
 pub fn sdk_config() -> SdkConfig {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let mut config = builder().service_config(Endpoints);
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    config(variables.filter(|(_, value)| !value.is_empty()).collect())
+}
+
+fn config(variables: HashMap<String, String>) -> SdkConfig {
+    let variable = |name: &str| variables.get(name).cloned();
+    let mut config = builder();
     config.set_region(variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).map(Region::new));
     config.set_endpoint_url(variable(ENDPOINT));
     if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
         let credentials = Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "environment");
         config.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
     }
-    config.build()
+    let endpoints = variables.into_iter().filter(|(name, _)| name.starts_with(ENDPOINT)).collect();
+    config.service_config(Endpoints(endpoints)).build()
 }
 
 /// The variable that names the endpoint of all services. With a service's name behind it, it names that service's.
@@ -42,15 +50,14 @@ pub fn sdk_config() -> SdkConfig {
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 
-/// The endpoints of single services, from the environment.
+/// The endpoints of single services, by the variables that name them.
 #[derive(Debug)]
-struct Endpoints;
+struct Endpoints(HashMap<String, String>);
 
 impl LoadServiceConfig for Endpoints {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         let service = key.service_id().to_uppercase().replace([' ', '-'], "_");
-        let value = std::env::var(format!("{}_{service}", key.env())).ok();
-        value.filter(|value| key.env() == ENDPOINT && !value.is_empty())
+        self.0.get(&format!("{}_{service}", key.env())).cloned()
     }
 }
 

@@ -106,11 +106,11 @@ async fn parameters(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::{builder, http_client};
+    use crate::aws::{builder, config, http_client};
     use aws_sdk_ssm::config::{BehaviorVersion, Region};
     use axum::Router;
     use axum::body::Bytes;
-    use axum::http::StatusCode;
+    use axum::http::{HeaderMap, StatusCode};
     use axum::routing::post;
     use serde_json::{Value, json};
     use std::sync::{Arc, Mutex};
@@ -197,6 +197,48 @@ mod tests {
             let shown = format!("{error} {error:?} {read} {source:?}");
             assert!(shown.contains("LEADS_OTHER") && !shown.contains("pasted"), "{shown}");
         }
+    }
+
+    /// A role's credentials do not count without the token that Lambda gives with them.
+    #[tokio::test]
+    async fn lambdas_environment_says_where_and_as_whom_ssm_is_asked_and_a_failure_that_passes_is_tried_again() {
+        let seen: Arc<Mutex<Vec<HeaderMap>>> = Arc::default();
+        let requests = seen.clone();
+        let answer = move |headers: HeaderMap| async move {
+            let mut requests = requests.lock().unwrap();
+            requests.push(headers);
+            let status = if requests.len() == 1 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+            (status, json!({ "Parameters": [{ "Name": "/leads/keys", "Value": "hidden-keys" }] }).to_string())
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await });
+        let config = config(
+            [
+                ("AWS_REGION", "eu-north-1"),
+                ("AWS_DEFAULT_REGION", "eu-west-1"),
+                ("AWS_ACCESS_KEY_ID", "id"),
+                ("AWS_SECRET_ACCESS_KEY", "hidden-secret"),
+                ("AWS_SESSION_TOKEN", "token-of-the-role"),
+                ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+                ("AWS_ENDPOINT_URL_SSM", &endpoint),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        );
+        let [secret] = secrets(&config, [&parameter("/leads/keys")]).await.unwrap();
+        assert_eq!(secret.expose(), "hidden-keys");
+        let requests = seen.lock().unwrap();
+        assert_eq!(requests.len(), 2);
+        for headers in requests.iter() {
+            let header = |name: &str| headers[name].to_str().unwrap();
+            assert_eq!(header("x-amz-security-token"), "token-of-the-role");
+            assert!(
+                header("authorization").contains("Credential=id/")
+                    && header("authorization").contains("/eu-north-1/ssm/")
+            );
+        }
+        assert!(!format!("{config:?}").contains("hidden-secret"));
     }
 
     #[tokio::test]

@@ -211,6 +211,7 @@ fn created_time_is_read_in_the_forms_of_real_rows() {
         StoredLead::from_entity(&written(&row)).unwrap()
     };
     for (created, expected) in [
+        ("2025-11-15T20:02:52Z[Europe/Berlin]", "2025-11-15T20:02:52Z"),
         // Real rows of 2025.
         ("11/15/2025 20:02:52", "2025-11-15T20:02:52Z"),
         ("1/2/2025 03:04:05", "2025-01-02T03:04:05Z"),
@@ -255,6 +256,9 @@ fn created_time_is_read_in_the_forms_of_real_rows() {
         "11/15/25 20:02",
         "11/31/2025",
         "11/15/2025 25:02:52",
+        "11/15/2025 20:002:52",
+        "11/15/2025 20:02:52.",
+        "11/15/2025 0:02 AM",
         "11/15/2025 20:02:52 CEST",
         "6367375585871177",
         "é11:20",

@@ -115,34 +115,15 @@ fn read_offset(text: &str) -> Option<Offset> {
     }
 }
 
-/// Reads hour, minute, perhaps second with a fraction, and perhaps AM or PM.
 fn time_of_day(text: &str) -> Option<Time> {
-    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i8>().ok())?;
-    let (clock, half) = match (text.strip_suffix("AM"), text.strip_suffix("PM")) {
-        (Some(clock), _) => (clock, Some(0)),
-        (_, Some(clock)) => (clock, Some(12)),
-        _ => (text, None),
+    let has_seconds = text.matches(':').count() > 1;
+    let form = match (has_seconds, text.ends_with('M')) {
+        (true, true) => "%I:%M:%S%.f %p",
+        (true, false) => "%H:%M:%S%.f",
+        (false, true) => "%I:%M %p",
+        (false, false) => "%H:%M",
     };
-    let mut parts = clock.trim_end().splitn(3, ':');
-    let (hour, minute) = (number(parts.next()?)?, number(parts.next()?)?);
-    let (second, fraction) = parts.next().map_or(("0", "0"), |part| part.split_once('.').unwrap_or((part, "0")));
-    // A leap second counts as the one before it.
-    let second = match number(second)? {
-        60 => 59,
-        second => second,
-    };
-    let digits = fraction.bytes().filter(u8::is_ascii_digit).count();
-    if digits != fraction.len() || digits > 9 {
-        return None;
-    }
-    let nanosecond = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
-    let nanosecond = nanosecond.fold(0, |number, digit| 10 * number + i32::from(digit - b'0'));
-    let hour = match half {
-        None => hour,
-        Some(half) if (1..=12).contains(&hour) => hour % 12 + half,
-        Some(_) => return None,
-    };
-    Time::new(hour, minute, second, nanosecond).ok()
+    Time::strptime(form, text).ok()
 }
 
 fn read_date(text: &str, order: DateOrder) -> Option<Date> {

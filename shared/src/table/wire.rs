@@ -7,7 +7,7 @@ use super::{Damage, ETag, Entity, Value};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -101,12 +101,14 @@ pub(super) fn read_row(json: &str) -> Option<Entity> {
         return Some(row);
     }
     let repaired = replace_half_pairs(json);
-    if let Ok(Row(mut row)) = serde_json::from_str(&repaired) {
-        row.damage = Some(Damage::ReplacedCharacters);
+    let damage = matches!(repaired, Cow::Owned(_)).then_some(Damage::ReplacedCharacters);
+    // Of two columns of one name, the later one counts.
+    let columns: BTreeMap<String, &RawValue> = serde_json::from_str(&repaired).ok()?;
+    if let Ok(Row(mut row)) = serde_json::from_str(&serde_json::to_string(&columns).ok()?) {
+        row.damage = damage;
         return Some(row);
     }
     // Something else is wrong with a value, such as a number that no type can hold: each column is kept as text.
-    let columns: BTreeMap<String, &RawValue> = serde_json::from_str(&repaired).ok()?;
     let text = |value: &RawValue| serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned());
     let system = |name: &str| columns.get(name).and_then(|value| serde_json::from_str::<String>(value.get()).ok());
     let mut row = Entity::new(system("PartitionKey")?, system("RowKey")?);
@@ -136,7 +138,7 @@ fn is_systems(name: &str) -> bool {
     ["PartitionKey", "RowKey", "Timestamp"].contains(&name) || name.starts_with("odata.") || name.contains("@odata.")
 }
 
-/// A row's columns as they come, in one pass over the JSON. It fails where a value is none that a column can have.
+/// A row's columns as they come, in one pass over the JSON.
 #[derive(Default)]
 struct Columns<'a> {
     partition_key: Option<Cow<'a, str>>,
@@ -155,6 +157,8 @@ enum Scalar<'a> {
     Integer(i64),
     Float(f64),
     Null,
+    /// An array or an object, which no column can hold.
+    Other,
 }
 
 /// A row that is as it should be.
@@ -214,9 +218,10 @@ impl<'a> Columns<'a> {
             let is_its = |annotation: &str| annotation.strip_suffix(TYPE) == Some(&name);
             let kind = types.iter().rev().find(|(annotation, _)| is_its(annotation));
             let kind = kind.map(|(_, kind)| &**kind).unwrap_or_default();
-            if let Some(value) = value.of_type(kind)? {
-                entity.properties.insert(name.into(), value);
-            }
+            match value.of_type(kind)? {
+                Some(value) => entity.properties.insert(name.into(), value),
+                None => entity.properties.remove(&*name),
+            };
         }
         Ok(entity)
     }
@@ -246,6 +251,7 @@ impl<'a> Scalar<'a> {
             ("Edm.Int64", Self::Float(_)) => None,
             (_, Self::Float(number)) => Some(Value::Double(number)),
             (_, Self::Null) => return Ok(None),
+            (_, Self::Other) => None,
         };
         value.map(Some).ok_or(Unreadable)
     }
@@ -279,6 +285,12 @@ impl<'de> Deserialize<'de> for Scalar<'de> {
             }
             fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
                 Ok(Scalar::Null)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<Scalar<'de>, A::Error> {
+                IgnoredAny.visit_seq(array).map(|IgnoredAny| Scalar::Other)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Scalar<'de>, A::Error> {
+                IgnoredAny.visit_map(object).map(|IgnoredAny| Scalar::Other)
             }
         }
         deserializer.deserialize_any(ScalarVisitor)
@@ -378,6 +390,29 @@ mod tests {
             assert_eq!((row.timestamp.is_some(), row.etag), (true, Some(ETag("W/1".to_owned()))));
             let expected = [("Bad", text), ("Good", "7")].map(|(name, text)| (name.into(), Value::from(text)));
             assert_eq!(row.properties, crate::table::Properties::from_iter(expected), "{columns}");
+        }
+    }
+
+    #[test]
+    fn what_the_service_says_beside_the_columns_spoils_no_row() {
+        for annotation in
+            ["\"odata.new\":{\"a\":[1]}", "\"Good@odata.new\":[{}]", "\"Other@odata.type\":[]", "\"odata.id\":1"]
+        {
+            let row = read(annotation);
+            assert_eq!((row.damage, row.integer("Good"), row.properties.len()), (None, Some(7), 1), "{annotation}");
+        }
+    }
+
+    #[test]
+    fn of_two_columns_of_one_name_the_later_one_counts() {
+        for (columns, text) in [
+            ("\"Twice\":[1],\"Twice\":\"x\"", Some("x")),
+            ("\"Twice@odata.type\":\"Edm.Guid\",\"Twice\":1,\"Twice\":\"x\"", Some("x")),
+            ("\"Twice\":\"x\",\"Twice\":null", None),
+            ("\"Twice\":1e999,\"Twice\":null", None),
+        ] {
+            let row = read(columns);
+            assert_eq!((row.damage, row.string("Twice"), row.integer("Good")), (None, text, Some(7)), "{columns}");
         }
     }
 

@@ -106,6 +106,7 @@ impl Transport {
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
+
     /// How large the answer to a request may be.
     fn most_bytes(&self, request: &Request) -> usize {
         let is_page = is_page(request);
