@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 /// A text on one line. Each stretch of white space becomes one space, and what cannot be seen is made visible.
 pub(crate) fn line(text: &str) -> String {
+    #[cfg(test)]
+    assert!(!text.contains(crate::bug::texts::SHOWN));
     let mut line = String::with_capacity(text.len());
     for word in text.split(char::is_whitespace).filter(|word| !word.is_empty()) {
         let before = line.len();

@@ -36,6 +36,7 @@
 
 pub mod address;
 pub mod aws;
+pub mod bug;
 pub mod cadence;
 pub mod clock;
 pub mod columns;

@@ -2,6 +2,7 @@
 
 mod together;
 
+use crate::bug::{Bug, caught_while};
 use crate::clock::Chance;
 use crate::cue::{self, Cued};
 use crate::intake_keys::{KeyDigest, KnownKeys, Verdict};
@@ -48,6 +49,9 @@ pub enum RedeliveryError {
     /// It was not done when the time of the invocation was over.
     #[error("the time of the invocation was over")]
     OutOfTime,
+    /// Our own code fails on it.
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
 /// What became of a message that is done.
@@ -69,7 +73,7 @@ impl<T: Table> Redelivery<T> {
     /// # Errors
     /// Where the message must be tried again.
     pub async fn redeliver(&self, message_id: &str, message: &str, now: Timestamp) -> Result<(), RedeliveryError> {
-        record(message_id, message, now, self.deliver(message, now).await)
+        record(message_id, message, now, self.deliver_alone(message, now).await)
     }
 
     /// The same, but not beyond a time: what is not done by then stays on the queue.
@@ -83,7 +87,7 @@ impl<T: Table> Redelivery<T> {
         now: Timestamp,
         until: Instant,
     ) -> Result<(), RedeliveryError> {
-        let delivered = timeout_at(until, self.deliver(message, now)).await;
+        let delivered = timeout_at(until, self.deliver_alone(message, now)).await;
         record(message_id, message, now, delivered.unwrap_or(Err(RedeliveryError::OutOfTime)))
     }
 
@@ -121,6 +125,11 @@ impl<T: Table> Redelivery<T> {
             done
         });
         join_all(lines).await.concat()
+    }
+
+    /// Delivers a message; a bug in doing so is the failure of this one alone.
+    async fn deliver_alone(&self, message: &str, now: Timestamp) -> Result<Delivered, RedeliveryError> {
+        caught_while(self.deliver(message, now)).await?
     }
 
     async fn deliver(&self, message: &str, now: Timestamp) -> Result<Delivered, RedeliveryError> {
@@ -214,5 +223,30 @@ fn record(
 fn measure_age(message: &str, now: Timestamp) {
     if let Ok(QueuedBody { received, .. }) = QueuedBody::from_json(message) {
         histogram!(metric::WAITING_AGE).record(now.duration_since(received).as_secs_f64().max(0.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bug::texts;
+    use crate::secret::no_secret;
+    use crate::table::memory::MemoryTable;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_message_on_which_our_own_code_fails_stays_on_the_queue_alone() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let bodies = ["A", texts::READ, "B", texts::READ, "C"].map(|offer| format!(r#"{{"LeadSource":"{offer}"}}"#));
+        let messages = bodies.map(|body| QueuedBody::new(now, body.into_bytes()).to_json());
+        let messages = messages.each_ref().map(|message| ("m", message.as_str()));
+        let (leads, keys) = (MemoryTable::new(), KnownKeys::new(no_secret("none is needed here")));
+        let redelivery = Redelivery { leads, state: MemoryTable::new(), keys, chance: Arc::new(|| 0) };
+        let until = Instant::now() + Duration::from_secs(60);
+        let done = redelivery.redeliver_all(&messages, now, until).await;
+        assert_eq!(done, [true, false, true, false, true]);
+        assert_eq!(redelivery.leads.rows().len(), 3);
+        assert!(redelivery.redeliver("m", messages[1].1, now).await.is_err());
     }
 }

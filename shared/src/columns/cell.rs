@@ -27,7 +27,7 @@ const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠
 
 /// A text as a cell that no spreadsheet calculates.
 pub(super) fn cell(text: Cow<'_, str>) -> Cow<'_, str> {
-    if is_harmless(text.as_bytes()) {
+    if is_harmless(text.as_bytes()) || is_phone(&text) {
         return text;
     }
     let visible = display::visible(&text);

@@ -7,6 +7,7 @@ mod http;
 pub use budget::{start_limit, table_limits};
 
 use crate::aws::{BodyQueue, Queue, QueueError};
+use crate::bug::{Bug, caught_while};
 use crate::clock::Chance;
 use crate::function_url::{Answer, Request};
 use crate::intake_keys::{IntakeKeys, KeyDigest, KnownKeys, Verdict};
@@ -88,6 +89,8 @@ enum Failure {
     Slow,
     #[error("the intake keys cannot be read")]
     NoKeys,
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
 impl<T: Table, Q: BodyQueue> Intake<T, Q> {
@@ -131,7 +134,19 @@ impl<T: Table, Q: BodyQueue> Intake<T, Q> {
             Verdict::Unknown => return self.queue_unverified(request, &key, budget, now).await,
         }
         let body = request.body.bytes();
-        let why = match Lead::from_body(&body, body.len()) {
+        match caught_while(self.keep(&body, budget, now)).await {
+            Ok(outcome) => outcome,
+            // Redelivery tries it by itself, and it is in the dead-letter queue at last.
+            Err(bug) => match self.enqueue(&QueuedBody::new(now, body.into_owned()), budget).await {
+                Ok(()) => Outcome::Queued { id: String::new(), table: Failure::Bug(bug) },
+                Err(queue) => Outcome::Lost { table: Failure::Bug(bug), queue },
+            },
+        }
+    }
+
+    /// Stores a body as a lead, or else puts it where it is kept.
+    async fn keep(&self, body: &[u8], budget: Budget, now: Timestamp) -> Outcome {
+        let why = match Lead::from_body(body, body.len()) {
             Ok(lead) => {
                 let lead = StoredLead::received(lead, now);
                 let id = lead.keys.row.clone();
@@ -140,7 +155,7 @@ impl<T: Table, Q: BodyQueue> Intake<T, Q> {
                     Ok(Stored::Retry { row_key: id }) => return Outcome::Duplicate { id },
                     Ok(Stored::Refused { reason }) => Quarantining::Refused { id, reason },
                     Err(table) => {
-                        return match self.enqueue(&QueuedBody::new(now, body.into_owned()), budget).await {
+                        return match self.enqueue(&QueuedBody::new(now, body.to_vec()), budget).await {
                             Ok(()) => Outcome::Queued { id, table },
                             Err(queue) => Outcome::Lost { table, queue },
                         };
@@ -149,10 +164,10 @@ impl<T: Table, Q: BodyQueue> Intake<T, Q> {
             }
             Err(unreadable) => Quarantining::Unreadable(unreadable),
         };
-        let kept = quarantine::keep(&self.state, &body, why.reason(), now, (self.chance)());
+        let kept = quarantine::keep(&self.state, body, why.reason(), now, (self.chance)());
         match in_time(budget.table_until(), kept).await {
             Ok(()) => Outcome::Quarantined { why, table: None },
-            Err(table) => match self.enqueue(&QueuedBody::new(now, body.into_owned()), budget).await {
+            Err(table) => match self.enqueue(&QueuedBody::new(now, body.to_vec()), budget).await {
                 Ok(()) => Outcome::Quarantined { why, table: Some(table) },
                 Err(queue) => Outcome::Lost { table, queue },
             },
@@ -250,6 +265,50 @@ impl Outcome {
             Self::MethodNotAllowed { with_key: false } => {
                 tracing::info!(outcome = "method not allowed", status, latency_ms, "answered");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bug::texts;
+    use crate::function_url::Body;
+    use crate::secret::Secret;
+    use crate::table::memory::MemoryTable;
+    use std::sync::{Arc, Mutex};
+
+    /// A queue in memory, which works or not.
+    #[derive(Clone)]
+    struct MemoryQueue(bool, Arc<Mutex<Vec<QueuedBody>>>);
+
+    impl BodyQueue for MemoryQueue {
+        async fn send(&self, body: &QueuedBody) -> Result<(), QueueError> {
+            self.1.lock().unwrap().push(body.clone());
+            if self.0 { Ok(()) } else { Err(QueueError("down".to_owned())) }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_on_which_our_own_code_fails_is_kept_on_the_queue() {
+        for (works, status) in [(true, 202), (false, 503)] {
+            let queue = MemoryQueue(works, Arc::default());
+            let intake = Intake {
+                keys: KnownKeys::fixed(&Secret::new("first-key.0123456789".to_owned())),
+                leads: MemoryTable::new(),
+                state: MemoryTable::new(),
+                queue: queue.clone(),
+                chance: Arc::new(|| 0),
+                budget: Duration::from_secs(5),
+            };
+            let body = format!(r#"{{"LeadSource":"A","Description":"{}"}}"#, texts::READ);
+            let (path, query) = ("/leads", "code=first-key.0123456789");
+            let request = Request { method: "POST", path, query, body: Body::Text(&body) };
+            let answer = intake.answer(&request, "r", Timestamp::UNIX_EPOCH).await;
+            assert_eq!(answer.status, status, "{}", answer.body);
+            assert_eq!(queue.1.lock().unwrap()[0].body, body.as_bytes());
+            let next = Request { body: Body::Text(r#"{"LeadSource":"B"}"#), ..request };
+            assert_eq!(intake.answer(&next, "r", Timestamp::UNIX_EPOCH).await.status, 201, "the next one is stored");
         }
     }
 }

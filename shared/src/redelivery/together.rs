@@ -1,6 +1,7 @@
 //! Leads of one day that are stored together: with one request for up to a hundred of them, and one more where they are late.
 
 use super::{Delivered, Redelivery, RedeliveryError, is_late, read};
+use crate::bug::{caught, caught_while};
 use crate::cue;
 use crate::lead::{Day, StoredLead, is_near_midnight};
 use crate::table::{Keys, MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS, Operation, Table, TableError};
@@ -47,16 +48,9 @@ impl Together {
 pub(super) fn arranged(messages: &[(&str, &str)]) -> Vec<Together> {
     let mut lines: Vec<(Vec<u8>, Together)> = Vec::new();
     for (place, (_, message)) in messages.iter().enumerate() {
-        let (name, insert) = match read(message) {
-            Ok((queued, Ok(lead))) => {
-                let lead = StoredLead::received(lead, queued.received);
-                let is_decided = queued.key.is_none() && !is_near_midnight(&lead);
-                let insert = is_decided.then(|| (Day::of(queued.received), Operation::Insert(lead.to_entity())));
-                (lead.keys.row.into_bytes(), insert)
-            }
-            Ok((queued, Err(_))) => (queued.body, None),
-            Err(_) => (message.as_bytes().to_vec(), None),
-        };
+        // What our own code fails on is a line of its own, and fails there again.
+        let known = caught(|| name_and_insert(message)).ok().flatten();
+        let (name, insert) = known.unwrap_or_else(|| (message.as_bytes().to_vec(), None));
         match lines.iter_mut().find(|(known, _)| *known == name) {
             Some((_, line)) => line.lines[0].push(place),
             None => lines.push((name, Together::one(place, insert))),
@@ -70,6 +64,20 @@ pub(super) fn arranged(messages: &[(&str, &str)]) -> Vec<Together> {
         }
     }
     arranged
+}
+
+/// What a message has in common with others of the same lead; and the insert of its lead, where that alone decides, with its
+/// day. `None` where intake did not write the message.
+fn name_and_insert(message: &str) -> Option<(Vec<u8>, Option<(Day, Operation)>)> {
+    Some(match read(message).ok()? {
+        (queued, Ok(lead)) => {
+            let lead = StoredLead::received(lead, queued.received);
+            let is_decided = queued.key.is_none() && !is_near_midnight(&lead);
+            let insert = is_decided.then(|| (Day::of(queued.received), Operation::Insert(lead.to_entity())));
+            (lead.keys.row.into_bytes(), insert)
+        }
+        (queued, Err(_)) => (queued.body, None),
+    })
 }
 
 impl<T: Table> Redelivery<T> {
@@ -120,7 +128,7 @@ impl<T: Table> Redelivery<T> {
         let parts = rows.chunks(rows.len().isqrt());
         let written = join_all(parts.clone().map(submit)).await;
         // Where no part gets through, it is not for a row.
-        let is_down = written.iter().all(is_unavailable);
+        let is_down = written.iter().all(may_be_of_the_table);
         let answers = parts.zip(written).flat_map(|(part, written)| {
             let is_decided = is_down || written.as_ref().err().is_none_or(is_of_the_table);
             vec![is_decided.then_some(written); part.len()]
@@ -131,18 +139,21 @@ impl<T: Table> Redelivery<T> {
 
 /// A call on a table, but not beyond a time.
 async fn in_time(until: Instant, call: impl Future<Output = Result<(), TableError>>) -> Result<(), RedeliveryError> {
-    Ok(timeout_at(until, call).await.map_err(|_| RedeliveryError::OutOfTime)??)
+    Ok(timeout_at(until, caught_while(call)).await.map_err(|_| RedeliveryError::OutOfTime)???)
 }
 
-/// Whether a write failed for what has nothing to do with its rows.
+/// Whether a write failed for what has nothing to do with its rows. A refusal without the service's own code may come from
+/// somebody in between, who looks into a row.
 fn is_of_the_table(error: &RedeliveryError) -> bool {
-    use TableError::{Refused, TableNotFound, Throttled};
-    matches!(
-        error,
-        RedeliveryError::OutOfTime | RedeliveryError::Table(Refused { .. } | TableNotFound | Throttled { .. })
-    )
+    match error {
+        RedeliveryError::OutOfTime | RedeliveryError::Table(TableError::TableNotFound) => true,
+        RedeliveryError::Table(TableError::Refused { code, .. } | TableError::Throttled { code }) => !code.is_empty(),
+        _ => false,
+    }
 }
 
-fn is_unavailable(written: &Result<(), RedeliveryError>) -> bool {
-    matches!(written, Err(RedeliveryError::Table(TableError::Unavailable { .. })))
+/// Whether a write failed as all would where the service, or the way to it, is down.
+fn may_be_of_the_table(written: &Result<(), RedeliveryError>) -> bool {
+    use TableError::{Refused, Throttled, Unavailable};
+    matches!(written, Err(RedeliveryError::Table(Unavailable { .. } | Refused { .. } | Throttled { .. })))
 }

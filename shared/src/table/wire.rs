@@ -219,9 +219,14 @@ impl<'a> Columns<'a> {
             let kind = types.iter().rev().find(|(annotation, _)| is_its(annotation));
             let kind = kind.map(|(_, kind)| &**kind).unwrap_or_default();
             match value.of_type(kind)? {
-                Some(value) => entity.properties.insert(name.into(), value),
-                None => entity.properties.remove(&*name),
-            };
+                // Mostly they come in the order of their names.
+                Some(value) => {
+                    if let Some((name, value)) = entity.properties.try_append(name.into(), value) {
+                        entity.properties.insert(name, value);
+                    }
+                }
+                None => drop(entity.properties.remove(&*name)),
+            }
         }
         Ok(entity)
     }

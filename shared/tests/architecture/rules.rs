@@ -3,6 +3,7 @@
 /// What any other room may use.
 const GROUND: &[&str] = &[
     "address",
+    "bug",
     "cadence",
     "clock",
     "display",

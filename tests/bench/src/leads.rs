@@ -1,12 +1,9 @@
 //! Leads to measure with: one for each number, each of another person.
 
-use crate::Result;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use local_cloud::partition_of;
-use marketplace_leads::table::{Entity, MAX_BATCH_OPERATIONS, Operation, Table};
+use marketplace_leads::table::Entity;
 use serde_json::json;
-use std::collections::BTreeMap;
 
 /// Source, action and offer of every lead.
 pub(crate) const SOURCE: &str = "AzureMarketplace-PLT|contoso.backup-pro";
@@ -58,7 +55,7 @@ pub(crate) fn event(method: &str, query: &str, parameters: &serde_json::Value, b
     .to_string()
 }
 
-/// Rows for a table: written in batches, as fast as it takes them.
+/// Rows for a table.
 #[derive(Debug, Clone, Copy)]
 pub struct Filler {
     /// How many rows.
@@ -76,27 +73,6 @@ impl Filler {
     pub(crate) fn entities(self, now: Timestamp) -> impl Iterator<Item = Entity> {
         let entity = move |number: usize| row(number, self.days_ago + number % self.days, now);
         (self.first..self.first + self.rows).map(entity)
-    }
-
-    /// Writes them.
-    pub async fn fill(self, table: &impl Table, now: Timestamp) -> Result<()> {
-        let mut partitions: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
-        for row in self.entities(now) {
-            partitions.entry(row.partition_key.clone()).or_default().push(Operation::Insert(row));
-        }
-        let batches: Vec<_> = partitions
-            .into_iter()
-            .flat_map(|(partition, rows)| {
-                let batches: Vec<_> = rows.chunks(MAX_BATCH_OPERATIONS).map(<[_]>::to_vec).collect();
-                batches.into_iter().map(move |batch| (partition.clone(), batch))
-            })
-            .collect();
-        stream::iter(batches)
-            .map(|(partition, batch)| async move { table.submit(&partition, &batch).await.map(drop) })
-            .buffer_unordered(4)
-            .try_collect::<()>()
-            .await?;
-        Ok(())
     }
 }
 

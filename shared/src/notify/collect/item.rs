@@ -1,5 +1,6 @@
 //! What is found: a lead, a row that is none, or a quarantined body.
 
+use crate::bug::caught;
 use crate::lead::StoredLead;
 use crate::mail::{QuarantinedBody, UnreadableLead};
 use crate::notify::log::Entry;
@@ -29,12 +30,16 @@ pub(crate) enum Item {
 impl Item {
     /// What a row of the leads table is: never an error, so that one bad row stops no other.
     pub(crate) fn of_row(row: &Entity) -> Self {
-        match StoredLead::from_entity(row) {
+        let read = match caught(|| StoredLead::from_entity(row)) {
+            Ok(read) => read.map_err(|reason| reason.to_string()),
+            Err(bug) => Err(bug.to_string()),
+        };
+        match read {
             Ok(stored) => Self::Lead(Box::new(stored)),
             Err(reason) => Self::Unreadable(UnreadableLead {
                 keys: row.keys(),
                 timestamp: row.timestamp,
-                reason: reason.to_string(),
+                reason,
                 columns: row
                     .properties
                     .iter()

@@ -1,5 +1,6 @@
 //! Why something was not sent, and what that means for its channel.
 
+use crate::bug::Bug;
 use crate::destinations::{Malformed, PostError};
 use crate::mail::MailError;
 use std::time::Duration;
@@ -66,6 +67,13 @@ impl From<&PostError> for Failure {
 impl From<Malformed> for Failure {
     fn from(malformed: Malformed) -> Self {
         Self { effect: Effect::Destination, reason: format!("the destination's parameter is malformed: {malformed}") }
+    }
+}
+
+impl From<Bug> for Failure {
+    /// Something in the message: fewer leads may be written well, and one alone without its texts.
+    fn from(bug: Bug) -> Self {
+        Self { effect: Effect::Message, reason: format!("the message could not be written: {bug}") }
     }
 }
 

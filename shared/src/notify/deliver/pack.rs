@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::letters::{Letters, Route, letters};
 use super::recipients::Recipients;
 use super::select::{Read, Selection};
+use crate::bug::caught;
 use crate::destinations::Destination;
 use crate::mail::{
     Digest, DigestLead, MAX_MESSAGE_BYTES, MAX_RECIPIENTS, Mailer, Message, Occasion, Rendered, leads_that_fit, render,
@@ -112,14 +113,23 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
         if let Route::Elsewhere(destination) = route {
             let leads = digest.leads.len();
             let (settings, items) = (self.render_settings(), &selection.items);
-            let letters = match channel.is_probing() && items.iter().flatten().count() > 1 {
+            let letters = caught(|| match channel.is_probing() && items.iter().flatten().count() > 1 {
                 true => Letters::probing(digest, items, &destination, &settings),
                 false => Letters::InOrder(letters(digest, items, &destination, &settings, channel.is_reduced)),
+            });
+            let cargo = match letters {
+                Ok(letters) => Cargo::Letters(destination, letters),
+                Err(bug) => Cargo::Blocked(bug.into()),
             };
-            let cargo = Cargo::Letters(destination, letters);
             return Ok(Some(Parcel { channel, selection, leads, id, cargo, remaining: 0 }));
         }
-        let (rendered, leads) = self.fit(digest, &channel, &mut selection);
+        let (rendered, leads) = match caught(|| self.fit(digest, &channel, &mut selection)) {
+            Ok(fitting) => fitting,
+            Err(bug) => {
+                let cargo = Cargo::Blocked(bug.into());
+                return Ok(Some(Parcel { channel, selection, leads: 0, id, cargo, remaining: 0 }));
+            }
+        };
         let done: &[String] = channel.flight.as_ref().map_or(&[], |flight| &flight.done);
         recipients.retain(|to| !done.contains(&recipient_hash(to)));
         let first = &recipients[..recipients.len().min(MAX_RECIPIENTS)];

@@ -1,6 +1,7 @@
 //! What once lost leads or stopped all mail, each as the promise that it broke.
 
 use super::*;
+use crate::bug::texts;
 use crate::lead::Lead;
 use crate::notify::collect::Item;
 use std::borrow::Cow;
@@ -390,4 +391,26 @@ async fn an_address_that_is_too_long_for_a_header_costs_its_lead_nothing() {
     let record = world.run().await;
     assert_eq!((record.outcome, record.parked), (Outcome::Complete, 0));
     assert_eq!((world.mails_with("Long"), world.mails_with("Ada")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_lead_on_which_our_own_code_fails_stops_no_other_one_and_is_told_of() {
+    let world = World::new();
+    world.run().await;
+    let others = ["ann", "bob", "dan", "eve"];
+    world.arrive(&others).await;
+    for (name, text) in [("shown", texts::SHOWN), ("read", texts::READ)] {
+        world.leads.put(microsoft_row(&world.today(), name, BACKUP).with("Description", text));
+    }
+    world.runs(2, MINUTE).await;
+    for name in others {
+        assert_eq!(world.mails_with(&format!("{name}@fabrikam.example")), 1, "{name}");
+    }
+    // Without its texts, but with its keys; as a row that cannot be read, with what is in it.
+    assert_eq!((world.mails_with("row-shown"), world.mails_with("shown@fabrikam.example")), (1, 0));
+    assert_eq!(world.mails_with("read@fabrikam.example"), 1);
+    assert_eq!(world.owed().await, 0);
+    world.arrive(&["fay"]).await;
+    world.run().await;
+    assert_eq!(world.mails_with("fay@fabrikam.example"), 1, "and the next one goes out as ever");
 }

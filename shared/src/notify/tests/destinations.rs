@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::address::DestinationName;
+use crate::bug::texts;
 use crate::destinations::{Post, PostError};
 use std::time::Duration;
 
@@ -457,5 +458,22 @@ async fn what_a_proxy_answered_with_503_may_be_a_repeat_and_says_so_when_it_is_s
         world.run().await;
         assert_eq!(world.event_ids().len(), 1);
         assert_eq!(world.posted().contains(r#""maybe_repeated":true"#), is_marked, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_lead_on_which_our_own_code_fails_stops_no_other_one_on_its_way_to_a_destination() {
+    for kind in KINDS {
+        let world = world(kind);
+        world.run().await;
+        let others = ["ann", "bob", "dan", "eve"];
+        world.arrive(&others).await;
+        world.leads.put(microsoft_row(&world.today(), "shown", BACKUP).with("Description", texts::SHOWN));
+        world.runs(3, MINUTE).await;
+        for name in others {
+            assert!(world.posted().contains(&format!("{name}@fabrikam.example")), "{name} {kind}");
+        }
+        assert!(world.posted().contains("row-shown"), "{kind}");
+        assert_eq!(world.owed().await, 0, "{kind}");
     }
 }
