@@ -4,6 +4,7 @@ use super::day::Day;
 use super::parse::{Content, Field, Fields, json_string, text_of};
 use super::time::{DateOrder, plausible, read, to_millisecond};
 use super::{Customer, Lead, UnknownField};
+use crate::bug::{Bug, caught};
 use crate::table::{Damage, Entity, Keys, Value};
 use jiff::Timestamp;
 use std::borrow::Cow;
@@ -94,6 +95,9 @@ pub enum UnreadableRow {
     /// The service gave the row with values that could not be read.
     #[error("its values could not be read")]
     Damaged,
+    /// Our own code fails on it.
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
 impl StoredLead {
@@ -169,8 +173,12 @@ impl StoredLead {
     /// Reads a row, whoever wrote it.
     ///
     /// # Errors
-    /// Where it is no lead; the row's keys still tell which one it is.
+    /// Where it is no lead, or our own code fails on it; the row's keys still tell which one it is.
     pub fn from_entity(entity: &Entity) -> Result<Self, UnreadableRow> {
+        caught(|| Self::read(entity))?
+    }
+
+    fn read(entity: &Entity) -> Result<Self, UnreadableRow> {
         if entity.damage == Some(Damage::Unreadable) {
             return Err(UnreadableRow::Damaged);
         }

@@ -1,6 +1,5 @@
 //! What is found: a lead, a row that is none, or a quarantined body.
 
-use crate::bug::caught;
 use crate::lead::StoredLead;
 use crate::mail::{QuarantinedBody, UnreadableLead};
 use crate::notify::log::Entry;
@@ -30,16 +29,12 @@ pub(crate) enum Item {
 impl Item {
     /// What a row of the leads table is: never an error, so that one bad row stops no other.
     pub(crate) fn of_row(row: &Entity) -> Self {
-        let read = match caught(|| StoredLead::from_entity(row)) {
-            Ok(read) => read.map_err(|reason| reason.to_string()),
-            Err(bug) => Err(bug.to_string()),
-        };
-        match read {
+        match StoredLead::from_entity(row) {
             Ok(stored) => Self::Lead(Box::new(stored)),
             Err(reason) => Self::Unreadable(UnreadableLead {
                 keys: row.keys(),
                 timestamp: row.timestamp,
-                reason,
+                reason: reason.to_string(),
                 columns: row
                     .properties
                     .iter()
