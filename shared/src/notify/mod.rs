@@ -32,6 +32,7 @@ pub use log::{ChannelId, Outcome, PARTITION, Position, RunRecord, runs};
 pub use routes_parameter::{RoutesError, RoutesParameter, read_routes};
 pub use status::{ChannelStatus, Recorded, Status, Waiting, recorded_since, status, waiting};
 
+use crate::bug::Bug;
 use crate::clock::{Chance, Clock};
 use crate::destinations::Destinations;
 use crate::mail::{Language, MailError, Mailer, RenderSettings};
@@ -57,6 +58,9 @@ pub enum NotifyError {
     /// A mail could not be sent.
     #[error(transparent)]
     Mail(#[from] MailError),
+    /// Our own code failed on something.
+    #[error(transparent)]
+    Bug(#[from] Bug),
     /// Another run took the lease over.
     #[error("another run is at work")]
     LeaseLost,

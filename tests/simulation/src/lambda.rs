@@ -316,11 +316,12 @@ impl Invocation {
             POLLING.with(|polling| *polling.borrow_mut() = true);
             let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(&mut Context::from_waker(&waker))));
             POLLING.with(|polling| *polling.borrow_mut() = false);
+            // The code catches most of its own panics, and goes on. None should come.
+            if let Some(message) = PANIC.with(|message| message.borrow_mut().take()) {
+                return Progress::Panicked(message.replace('\n', " "));
+            }
             match polled {
-                Err(_) => {
-                    let message = PANIC.with(|message| message.borrow_mut().take()).unwrap_or_default();
-                    return Progress::Panicked(message.replace('\n', " "));
-                }
+                Err(_) => return Progress::Panicked("without a message".to_owned()),
                 Ok(Poll::Ready(answer)) => return Progress::Ended(answer),
                 Ok(Poll::Pending) if self.is_woken() => {}
                 Ok(Poll::Pending) => return Progress::Waits,

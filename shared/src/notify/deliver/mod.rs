@@ -16,6 +16,7 @@ use super::run::{Run, SEND, TABLE_CALL};
 use super::times::{later, span};
 use super::timing::GROUPED_FOR;
 use super::{Notifier, NotifyError};
+use crate::bug::caught_while;
 use crate::mail::{Counts, Mailer};
 use crate::settings::MAX_CHANNELS;
 use crate::table::Table;
@@ -130,7 +131,8 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                     queue.clear();
                     break;
                 }
-                match self.pack(run, &id, recent_only).await {
+                // A bug that only one channel meets stops no other one.
+                match caught_while(self.pack(run, &id, recent_only)).await.unwrap_or_else(|bug| Err(bug.into())) {
                     Ok(parcel) => parcels.extend(parcel),
                     Err(error) if error.ends_run() => return Err(error),
                     Err(error) => run.failed("deliver", &error),

@@ -69,7 +69,9 @@ impl<T: Table, M: Mailer> Notifier<T, M> {
                 run.is_stopped |= !recent_only;
                 return Ok(None);
             };
-            if channel.is_in_the_way() && self.put_off(run, channel.clone(), &selection.entries[..1]).await? {
+            // There is none where a part of the log was looked through in which nothing is owed to it.
+            let first = selection.entries.get(..1).unwrap_or_default();
+            if channel.is_in_the_way() && self.put_off(run, channel.clone(), first).await? {
                 continue;
             }
             // A mail of which some recipients have their part is the same for the others.

@@ -183,6 +183,37 @@ async fn a_route_whose_leads_lie_far_apart_in_the_log_gets_them_however_short_an
 }
 
 #[tokio::test]
+async fn a_refused_lead_that_lies_far_behind_in_the_log_stops_no_run_however_slow_the_pages_are() {
+    let routes = r#"[{"id":"vm","offers":["single"],"to":["vm@contoso.example"],"cadence":"immediately"},
+        {"id":"all","offers":["contoso.backup"],"to":["all@contoso.example"],"cadence":"immediately"}]"#;
+    let world = World::new().with("LEADS_ROUTES", routes).with_tables(MemoryTable::new(), MemoryTable::new());
+    world.run().await;
+    let to_vm = |mail: &Message| mail.to.iter().any(|to| to.starts_with("vm@"));
+    world.mailer.set_fault(Some(Box::new(move |mail| to_vm(mail).then(SendFault::busy))));
+    for number in 0..61 {
+        let source = if number % 60 == 0 { "AzureMarketplace-INS|single" } else { BACKUP };
+        world.arrive_under(&world.today(), &format!("Lead{number:03}x"), source).await;
+        world.run().await;
+        world.advance(HOUR);
+    }
+    // The first of its two is given up, and the second one is refused like it.
+    world.mailer.set_fault(Some(Box::new(move |mail| to_vm(mail).then(SendFault::message))));
+    world.execute(json!({"command": "retry"})).await.unwrap();
+    world.run().await;
+    let outbox = world.execute(json!({"command": "outbox"})).await.unwrap();
+    assert_eq!(outbox["parked"].as_array().unwrap().len(), 1, "{outbox}");
+    world.mailer.set_fault(None);
+    let world = World { state: world.state.clone().with_page_size(1), ..world };
+    for run in 0..12 {
+        world.advance(MINUTE * 2);
+        world.arrive(&[format!("New{run}x").as_str()]).await;
+        world.run_slowly(SECOND * 4, SECOND, world.deadline());
+    }
+    assert!(world.texts_to("vm@contoso.example").contains("Lead060x"));
+    assert!(world.texts_to("all@contoso.example").contains("New11x"));
+}
+
+#[tokio::test]
 async fn cues_whose_rows_never_come_keep_no_other_one_waiting() {
     for (count, each) in [(900_u64, SECOND * 10), (4_500, SignedDuration::ZERO)] {
         let world = World::new();
