@@ -9,6 +9,9 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
+/// What stores a lead, and its day.
+type Insert = (Day, Operation);
+
 /// Messages that are handled together.
 pub(super) struct Together {
     /// The places of messages with the same lead, which follow one on another.
@@ -22,7 +25,7 @@ pub(super) struct Together {
 
 impl Together {
     /// A line that begins with the message at this place.
-    fn one(place: usize, insert: Option<(Day, Operation)>) -> Self {
+    fn one(place: usize, insert: Option<Insert>) -> Self {
         let (day, insert) = insert.unzip();
         let bytes = insert.as_ref().map_or(0, Operation::bytes);
         Self { lines: vec![vec![place]], day, inserts: insert.into_iter().collect(), bytes }
@@ -68,7 +71,7 @@ pub(super) fn arranged(messages: &[(&str, &str)]) -> Vec<Together> {
 
 /// What a message has in common with others of the same lead; and the insert of its lead, where that alone decides, with its
 /// day. `None` where intake did not write the message.
-fn name_and_insert(message: &str) -> Option<(Vec<u8>, Option<(Day, Operation)>)> {
+fn name_and_insert(message: &str) -> Option<(Vec<u8>, Option<Insert>)> {
     Some(match read(message).ok()? {
         (queued, Ok(lead)) => {
             let lead = StoredLead::received(lead, queued.received);
