@@ -149,11 +149,12 @@ impl Routing {
         self.routes.iter().filter(is_patient).fold(0, |people, route| people | set(&route.to))
     }
 
-    /// Who gets nothing at this time, because the window of their route is shut since some minutes.
+    /// Who gets nothing at this time, because the window of their route is shut since some minutes, and for more than a
+    /// moment: the clock of a function may be ahead.
     pub fn shut(&self, now: Timestamp) -> People {
-        let (since, now) = (now - SignedDuration::from_mins(6), now.to_zoned(TimeZone::UTC));
-        let is_open = |hour| (WINDOW.0..WINDOW.1).contains(&hour);
-        if is_open(now.hour()) || is_open(since.to_zoned(TimeZone::UTC).hour()) {
+        let (since, until) = (now - SignedDuration::from_mins(6), now + SignedDuration::from_mins(1));
+        let is_open = |time: Timestamp| (WINDOW.0..WINDOW.1).contains(&time.to_zoned(TimeZone::UTC).hour());
+        if [since, now, until].into_iter().any(is_open) {
             return 0;
         }
         self.routes.iter().filter(|route| route.has_window).fold(0, |people, route| people | set(&route.to))
