@@ -149,10 +149,10 @@ impl Routing {
         self.routes.iter().filter(is_patient).fold(0, |people, route| people | set(&route.to))
     }
 
-    /// Who gets nothing at this time, because the window of their route is shut since some minutes, and for more than a
-    /// moment: the clock of a function may be ahead.
+    /// Who gets nothing at this time, because the window of their route is shut since some minutes, and for some minutes
+    /// more: the clock of a function is wrong by up to five.
     pub fn shut(&self, now: Timestamp) -> People {
-        let (since, until) = (now - SignedDuration::from_mins(6), now + SignedDuration::from_mins(1));
+        let (since, until) = (now - SignedDuration::from_mins(6), now + SignedDuration::from_mins(6));
         let is_open = |time: Timestamp| (WINDOW.0..WINDOW.1).contains(&time.to_zoned(TimeZone::UTC).hour());
         if [since, now, until].into_iter().any(is_open) {
             return 0;
