@@ -41,7 +41,7 @@ async fn measure(stage: &Stage, name: &str) -> Result<Option<Report>> {
         "network" => network::measure(stage, 1000).await?,
         "tls" => tls::measure(stage, 15, 20).await?,
         "growth" => notifier::growth(stage, &[1_000, 10_000, 100_000, 1_000_000]).await?,
-        "backlog" => notifier::backlog(stage, 100_000, 2).await?,
+        "backlog" => notifier::backlog(stage, 100_000, 1).await?,
         "export" => export::measure(stage, 200_000, 365, 3).await?,
         "digest" => digest::measure(200)?,
         _ => package::measure(stage).await?,
