@@ -1,4 +1,4 @@
-//! What a panic leaves behind: the process that is deployed ends with it.
+//! What a panic leaves behind.
 
 use marketplace_leads::function::Function;
 use marketplace_leads::telemetry::{Telemetry, metric};

@@ -108,7 +108,7 @@ impl World {
         };
         match self.model.accept(sent, is_kind, number, rows) {
             Ok(leads) => {
-                let shut = self.routing.shut(self.clock.now());
+                let shut = self.routing.shut(self.clock.now(), self.clock.now() + self.config.our_skew);
                 if is_run && !leads.is_empty() && sent.to & shut != 0 {
                     let seen = format!("leads {leads:?} go out while the window of their route is shut");
                     self.violate(Violation::new(Promise::InItsHours, seen));

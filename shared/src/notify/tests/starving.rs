@@ -155,28 +155,43 @@ async fn a_backlog_of_mails_keeps_nothing_from_other_destinations_and_from_mail_
     assert!(!world.texts_to("one@contoso.example").is_empty(), "mail that failed once got no turn in three runs");
 }
 
-#[tokio::test]
-async fn a_route_whose_leads_lie_far_apart_in_the_log_gets_them_however_short_and_slow_the_pages_are() {
+fn is_to_vm(mail: &Message) -> bool {
+    mail.to.iter().any(|to| to.starts_with("vm@"))
+}
+
+/// So many leads, one an hour, of which a route is owed each sixtieth: its mailbox has been busy all the time.
+async fn far_apart(leads: usize) -> World {
     let routes = r#"[{"id":"vm","offers":["single"],"to":["vm@contoso.example"],"cadence":"immediately"},
         {"id":"all","offers":["contoso.backup"],"to":["all@contoso.example"],"cadence":"immediately"}]"#;
     let world = World::new().with("LEADS_ROUTES", routes).with_tables(MemoryTable::new(), MemoryTable::new());
     world.run().await;
-    world.mailer.set_fault(Some(Box::new(|mail| mail.to.iter().any(|to| to.starts_with("vm@")).then(SendFault::busy))));
-    for number in 0..120 {
-        let name = format!("Lead{number:03}x");
+    world.mailer.set_fault(Some(Box::new(|mail| is_to_vm(mail).then(SendFault::busy))));
+    for number in 0..leads {
         let source = if number % 60 == 0 { "AzureMarketplace-INS|single" } else { BACKUP };
-        world.arrive_under(&world.today(), &name, source).await;
+        world.arrive_under(&world.today(), &format!("Lead{number:03}x"), source).await;
         world.run().await;
         world.advance(HOUR);
     }
-    world.mailer.set_fault(None);
-    world.execute(json!({"command": "retry"})).await.unwrap();
+    world
+}
+
+/// Twelve runs over short and slow pages of the state table, with a new lead for each.
+async fn slow_runs(world: World) -> World {
     let world = World { state: world.state.clone().with_page_size(1), ..world };
     for run in 0..12 {
+        world.advance(MINUTE * 2);
         world.arrive(&[format!("New{run}x").as_str()]).await;
         world.run_slowly(SECOND * 4, SECOND, world.deadline());
-        world.advance(MINUTE * 2);
     }
+    world
+}
+
+#[tokio::test]
+async fn a_route_whose_leads_lie_far_apart_in_the_log_gets_them_however_short_and_slow_the_pages_are() {
+    let world = far_apart(120).await;
+    world.mailer.set_fault(None);
+    world.execute(json!({"command": "retry"})).await.unwrap();
+    let world = slow_runs(world).await;
     let texts = world.texts_to("vm@contoso.example");
     assert!(texts.contains("Lead000x") && texts.contains("Lead060x"), "the route got nothing in twelve runs: {texts}");
     assert!(world.texts_to("all@contoso.example").contains("New0x"));
@@ -184,31 +199,15 @@ async fn a_route_whose_leads_lie_far_apart_in_the_log_gets_them_however_short_an
 
 #[tokio::test]
 async fn a_refused_lead_that_lies_far_behind_in_the_log_stops_no_run_however_slow_the_pages_are() {
-    let routes = r#"[{"id":"vm","offers":["single"],"to":["vm@contoso.example"],"cadence":"immediately"},
-        {"id":"all","offers":["contoso.backup"],"to":["all@contoso.example"],"cadence":"immediately"}]"#;
-    let world = World::new().with("LEADS_ROUTES", routes).with_tables(MemoryTable::new(), MemoryTable::new());
-    world.run().await;
-    let to_vm = |mail: &Message| mail.to.iter().any(|to| to.starts_with("vm@"));
-    world.mailer.set_fault(Some(Box::new(move |mail| to_vm(mail).then(SendFault::busy))));
-    for number in 0..61 {
-        let source = if number % 60 == 0 { "AzureMarketplace-INS|single" } else { BACKUP };
-        world.arrive_under(&world.today(), &format!("Lead{number:03}x"), source).await;
-        world.run().await;
-        world.advance(HOUR);
-    }
+    let world = far_apart(61).await;
     // The first of its two is given up, and the second one is refused like it.
-    world.mailer.set_fault(Some(Box::new(move |mail| to_vm(mail).then(SendFault::message))));
+    world.mailer.set_fault(Some(Box::new(|mail| is_to_vm(mail).then(SendFault::message))));
     world.execute(json!({"command": "retry"})).await.unwrap();
     world.run().await;
     let outbox = world.execute(json!({"command": "outbox"})).await.unwrap();
     assert_eq!(outbox["parked"].as_array().unwrap().len(), 1, "{outbox}");
     world.mailer.set_fault(None);
-    let world = World { state: world.state.clone().with_page_size(1), ..world };
-    for run in 0..12 {
-        world.advance(MINUTE * 2);
-        world.arrive(&[format!("New{run}x").as_str()]).await;
-        world.run_slowly(SECOND * 4, SECOND, world.deadline());
-    }
+    let world = slow_runs(world).await;
     assert!(world.texts_to("vm@contoso.example").contains("Lead060x"));
     assert!(world.texts_to("all@contoso.example").contains("New11x"));
 }
